@@ -100,9 +100,12 @@ func ParseMetadata(b []byte) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("%w: type %d, piece %d", ErrNumber, kind, piece)
 	}
 	m := Metadata{Type: MetadataType(kind), Piece: int(piece)}
-	if m.Type == MetadataData {
-		m.TotalSize, m.Data = total, b[n:]
-		return m, m.check()
+	if m.Type != MetadataData {
+		return m, nil
+	}
+	m.TotalSize, m.Data = total, b[n:]
+	if err := m.check(); err != nil {
+		return Metadata{}, err
 	}
 	return m, nil
 }
