@@ -1,0 +1,290 @@
+package metainfo
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"bipfs/wire"
+	"bipfs/wire/bencode"
+)
+
+// maxLink is the longest target of a symbolic link in bytes (PATH_MAX of
+// Linux, without the NUL).
+const maxLink = 4095
+
+// ParseInfo checks an info dictionary, wherever it came from, and reads it.
+// The Info goes on using raw, which must not change any more.
+func ParseInfo(raw []byte) (*Info, error) {
+	if len(raw) > MaxFile {
+		return nil, fmt.Errorf("broken torrent: its info dictionary is longer than %d MiB", MaxFile>>20)
+	}
+	if _, err := validate(raw, false); err != nil {
+		return nil, broken(err)
+	}
+	return parseInfo(raw)
+}
+
+// parseInfo is ParseInfo for what is known to be one value in bencode.
+func parseInfo(raw []byte) (*Info, error) {
+	if !bencode.IsDictionary(raw) {
+		return nil, errors.New("broken torrent: its `info` is not a dictionary")
+	}
+	d := infoDict(raw)
+	if err := d.checkVersion(); err != nil {
+		return nil, err
+	}
+	i := &Info{Hash: sha1.Sum(raw), Raw: raw}
+	private, ok := bencode.Integer(d.private)
+	i.Private = ok && private == 1
+
+	name, ok := text(d.name, d.nameUTF8)
+	if !ok {
+		return nil, errors.New("broken torrent: it has no name")
+	}
+	if i.Name = SafeName(name); name == "" {
+		i.Name = hex.EncodeToString(i.Hash[:])
+	}
+	if err := i.readFiles(d); err != nil {
+		return nil, err
+	}
+	return i, i.readPieces(d)
+}
+
+// dict is the values of an info dictionary that are looked at, nil if absent.
+type dict struct {
+	name, nameUTF8                   bencode.Raw
+	pieceLength, pieces              bencode.Raw
+	files                            bencode.Raw // of a folder
+	length, attr, link               bencode.Raw // of a single file
+	private, metaVersion, v2FileTree bencode.Raw
+}
+
+func infoDict(raw []byte) *dict {
+	d := new(dict)
+	for key, v := range bencode.Dictionary(raw) {
+		switch string(key) {
+		case "name":
+			d.name = v
+		case "name.utf-8":
+			d.nameUTF8 = v
+		case "piece length":
+			d.pieceLength = v
+		case "pieces":
+			d.pieces = v
+		case "files":
+			d.files = v
+		case "length":
+			d.length = v
+		case "attr":
+			d.attr = v
+		case "symlink path":
+			d.link = v
+		case "private":
+			d.private = v
+		case "meta version":
+			d.metaVersion = v
+		case "file tree":
+			d.v2FileTree = v
+		}
+	}
+	return d
+}
+
+// checkVersion refuses what is not in the format of BEP 3, or not in it too.
+func (d *dict) checkVersion() error {
+	version, ok := bencode.Integer(d.metaVersion)
+	if d.metaVersion != nil && !ok {
+		return errors.New("broken torrent: its meta version is not a number")
+	}
+	if ok && version != 1 && version != 2 {
+		return fmt.Errorf("torrents of meta version %d are not supported", version)
+	}
+	if d.pieces == nil && (version == 2 || d.v2FileTree != nil) {
+		return ErrV2Only
+	}
+	return nil
+}
+
+// readFiles reads the names and lengths of all files.
+func (i *Info) readFiles(d *dict) error {
+	if d.files == nil {
+		if d.length == nil {
+			return errors.New("broken torrent: it has neither files nor a length")
+		}
+		f := fileDict{length: d.length, attr: d.attr, link: d.link}
+		i.Single = true
+		return i.add(f, []string{i.Name})
+	}
+	var names pathNames
+	for v := range bencode.List(d.files) {
+		f := newFileDict(v)
+		path, ok := names.read(f.pathUTF8, true)
+		if !ok {
+			path, ok = names.read(f.path, false)
+		}
+		if !ok {
+			return fmt.Errorf("broken torrent: file %d has no path, or one of more than %d elements", len(i.Files)+1, MaxDepth)
+		}
+		if err := i.add(f, path); err != nil {
+			return err
+		}
+	}
+	if len(i.Files) == 0 {
+		return errors.New("broken torrent: it has no files")
+	}
+	tellApart(i.Files)
+	return nil
+}
+
+// fileDict is the values of one file's dictionary, nil if absent.
+type fileDict struct{ path, pathUTF8, length, attr, link bencode.Raw }
+
+func newFileDict(v []byte) (f fileDict) {
+	for key, v := range bencode.Dictionary(v) {
+		switch string(key) {
+		case "path":
+			f.path = v
+		case "path.utf-8":
+			f.pathUTF8 = v
+		case "length":
+			f.length = v
+		case "attr":
+			f.attr = v
+		case "symlink path":
+			f.link = v
+		}
+	}
+	return f
+}
+
+// add appends a file to i.Files, behind the bytes of those before it.
+func (i *Info) add(f fileDict, path []string) error {
+	attr, _ := bencode.String(f.attr)
+	is := func(c string) bool { return strings.Contains(string(attr), c) }
+
+	length, ok := bencode.Integer(f.length)
+	if f.length == nil && is("l") {
+		ok = true // a link has no bytes, and some writers say so by saying nothing
+	}
+	if !ok || length < 0 || length > math.MaxInt64-i.Length {
+		return fmt.Errorf("broken torrent: the length of file %d is no number of bytes, or too large a one", len(i.Files)+1)
+	}
+	file := File{Path: path, Offset: i.Length, Length: length, Pad: is("p") && !i.Single}
+	if is("l") && !file.Pad {
+		file.Link = linkTarget(f.link, path)
+	}
+	file.Executable = is("x") && file.Link == ""
+	i.Files = append(i.Files, file)
+	i.Length += length
+	return nil
+}
+
+// readPieces checks that there is one digest for each piece, before anything
+// is allocated for their number.
+func (i *Info) readPieces(d *dict) error {
+	length, ok := bencode.Integer(d.pieceLength)
+	if !ok || length < 1 || length > wire.MaxPieceLength {
+		return fmt.Errorf("broken torrent: its piece length is not in 1 to %d", wire.MaxPieceLength)
+	}
+	i.PieceLength = length
+	if most := wire.MaxPieces * length; i.Length > most {
+		return fmt.Errorf("torrent of too many pieces: %d bytes in pieces of %d; at most %d pieces are supported",
+			i.Length, length, wire.MaxPieces)
+	}
+	if i.pieces, ok = bencode.String(d.pieces); !ok {
+		return errors.New("broken torrent: it has no piece hashes")
+	}
+	if have, want := len(i.pieces), i.Pieces()*len(wire.Digest{}); have != want {
+		return fmt.Errorf("broken torrent: its piece hashes are %d bytes, and would have to be %d", have, want)
+	}
+	return nil
+}
+
+// pathNames makes shown names of path elements. Neighbouring files mostly
+// share their directories, and so the memory of these names.
+type pathNames struct {
+	raw  [][]byte // of the path before, and the same made safe:
+	safe []string
+}
+
+// read is the safe elements of a path; not ok if it is none, or if only UTF-8
+// will do and it is something else.
+func (n *pathNames) read(v bencode.Raw, onlyUTF8 bool) (path []string, ok bool) {
+	var raw [MaxDepth][]byte
+	depth := 0
+	for e := range bencode.List(v) {
+		b, ok := bencode.String(e)
+		if !ok || depth == MaxDepth || onlyUTF8 && !utf8.Valid(b) {
+			return nil, false
+		}
+		raw[depth] = b
+		depth++
+	}
+	if depth == 0 {
+		return nil, false
+	}
+	path = make([]string, depth)
+	for k, b := range raw[:depth] {
+		if k < len(n.raw) && string(b) == string(n.raw[k]) {
+			path[k] = n.safe[k]
+		} else {
+			path[k] = SafeName(string(b))
+		}
+	}
+	n.raw, n.safe = append(n.raw[:0], raw[:depth]...), path
+	return path, true
+}
+
+// linkTarget is the target, relative to its directory, of the link at path, or "" if
+// it leads out of the torrent. In BEP 47 targets are relative to the
+// torrent's directory.
+//
+// Targets are compared and joined as names, without looking at what is there.
+// That is enough: the directories of a path are never links (a link of that
+// name gets another one), so each `..` that is written here goes up one real
+// directory, and targets have none of their own.
+func linkTarget(v bencode.Raw, path []string) string {
+	var target []string
+	for e := range bencode.List(v) {
+		b, ok := bencode.String(e)
+		name := string(b)
+		if !ok || len(target) == MaxDepth || name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+			return ""
+		}
+		target = append(target, SafeName(name))
+	}
+	if len(target) == 0 {
+		return ""
+	}
+	same := 0
+	for same < min(len(path), len(target))-1 && path[same] == target[same] {
+		same++
+	}
+	to := strings.Repeat("../", len(path)-1-same) + strings.Join(target[same:], "/")
+	if len(to) > maxLink {
+		return ""
+	}
+	return to
+}
+
+// text is the string v, or its twin in UTF-8 if there is a valid one.
+func text(v, twin bencode.Raw) (string, bool) {
+	if s, ok := bencode.String(twin); ok && utf8.Valid(s) && len(s) > 0 {
+		return string(s), true
+	}
+	s, ok := bencode.String(v)
+	return string(s), ok
+}
+
+// broken says what is wrong with bencode in a user's words.
+func broken(err error) error {
+	if errors.Is(err, bencode.ErrTruncated) {
+		return errors.New("broken torrent: it is cut short")
+	}
+	return fmt.Errorf("broken torrent: %w", err)
+}
