@@ -1,0 +1,293 @@
+package discovery
+
+// A torrent's trackers stand in tiers (BEP 12). A round asks them in order
+// until one answers:
+//
+//	tier 1   a ──fails──> b ──fails──┐         the one that answers moves
+//	tier 2   ┌───────────────────────┘         to the front of its tier
+//	         └> c ──answers──> peers, and the interval until the next round
+//
+// A tracker that failed is left out of rounds until its back-off has passed.
+// One that is silent for Patience does not hold the round up: the next is asked
+// beside it, and the first to answer ends the round.
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of a torrent's trackers.
+const (
+	MaxTrackers = 100             // of one torrent; more are left out
+	Patience    = 5 * time.Second // silence after which the next tracker is asked too
+	MinBackOff  = 5 * time.Second // after the first failure; it doubles with each
+	MaxBackOff  = 30 * time.Minute
+)
+
+// Config is what the trackers of one torrent are made of.
+type Config struct {
+	Tiers [][]string // URLs of trackers
+	HTTP  HTTP
+	State func() Announce           // the torrent's figures now; Event and TrackerID are not read
+	Peers func(ps []netip.AddrPort) // takes what a tracker gave; may wait
+	Log   *slog.Logger              // nil: no log
+	Seed  uint64                    // of the order of trackers and of the jitter
+}
+
+// Trackers are the trackers of one torrent. Run asks them; it calls State and
+// Peers in its own goroutine. All other methods may be called from any.
+type Trackers struct {
+	c    Config
+	wake chan struct{} // holds one ring: the wait has to be reckoned anew
+
+	mu        sync.Mutex // never held while anything waits
+	tiers     [][]*tracker
+	chance    *rand.Rand
+	answered  *tracker      // who ended the latest round; nil if all failed
+	at        time.Time     // when
+	interval  time.Duration // until the next round, unless peers are wanted sooner
+	soonest   time.Duration // until the next round, if they are
+	completed bool          // `completed` waits to be told
+	more      bool          // peers are wanted sooner
+}
+
+// NewTrackers puts each tier in an order of its own (BEP 12). Trackers that
+// appear twice, and what is over MaxTrackers, are left out. Those that cannot
+// be asked (udp, so far) are in the Status only.
+func NewTrackers(c Config) *Trackers {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &Trackers{c: c, wake: make(chan struct{}, 1), chance: rand.New(rand.NewPCG(c.Seed, 0))}
+	seen := make(map[string]bool)
+	for _, urls := range c.Tiers {
+		var tier []*tracker
+		for _, u := range urls {
+			if !seen[u] && len(seen) < MaxTrackers {
+				seen[u] = true
+				tier = append(tier, newTracker(u))
+			}
+		}
+		t.chance.Shuffle(len(tier), func(i, j int) { tier[i], tier[j] = tier[j], tier[i] })
+		if len(tier) > 0 {
+			t.tiers = append(t.tiers, tier)
+		}
+	}
+	return t
+}
+
+// Run announces until ctx ends: `started` first, then at the interval that the
+// tracker gave. Its caller waits for it to return before it calls Stop, and
+// may run it again later. Between rounds nothing of it runs.
+func (t *Trackers) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait, ever := t.wait(time.Now())
+		if ever && wait <= 0 {
+			t.round(ctx)
+			continue
+		}
+		var due <-chan time.Time
+		if ever {
+			due = time.After(wait)
+		}
+		select {
+		case <-due:
+		case <-t.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Completed has `completed` announced at once: the last byte has come. It is
+// not for a torrent that was complete when it started.
+func (t *Trackers) Completed() { t.want(&t.completed) }
+
+// More has peers asked for as soon as the tracker's least interval allows, and
+// MinInterval at the soonest: a reader waits and nobody has what it needs.
+func (t *Trackers) More() { t.want(&t.more) }
+
+func (t *Trackers) want(what *bool) {
+	t.mu.Lock()
+	*what = true
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wait is how long it is until the next round; ever is false if there is no
+// tracker to ask.
+func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.answered != nil {
+		due := t.at.Add(t.interval)
+		if t.more {
+			due = t.at.Add(t.soonest)
+		}
+		if t.completed {
+			due = now
+		}
+		return due.Sub(now), true
+	}
+	var first time.Time
+	for _, tier := range t.tiers {
+		for _, tr := range tier {
+			if tr.unusable == nil && (!ever || tr.retry.Before(first)) {
+				first, ever = tr.retry, true
+			}
+		}
+	}
+	return first.Sub(now), ever
+}
+
+// outcome is how one announce ended.
+type outcome struct {
+	of     *tracker
+	asked  Announce
+	answer Answer
+	err    error
+}
+
+// round asks the trackers that are due, in order, until one answers.
+func (t *Trackers) round(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	due := t.due(time.Now())
+	outcomes := make(chan outcome, len(due)) // each announce finds room, so none outlives the round
+	var asking sync.WaitGroup
+	for under, ended := 0, false; !ended; {
+		if len(due) > 0 {
+			a, tr := t.question(due[0]), due[0]
+			due, under = due[1:], under+1
+			asking.Go(func() {
+				answer, err := t.c.HTTP.Announce(ctx, tr.url, a)
+				outcomes <- outcome{tr, a, answer, err}
+			})
+		}
+		if under == 0 {
+			break
+		}
+		var impatient <-chan time.Time
+		if len(due) > 0 {
+			impatient = time.After(Patience)
+		}
+		select {
+		case o := <-outcomes:
+			under--
+			// Our own end is no failure of the tracker's.
+			ended = ctx.Err() != nil && o.err != nil || t.settle(o)
+		case <-impatient:
+		case <-ctx.Done():
+			ended = true
+		}
+	}
+	// Whoever was asked beside the one that answered is told no more; what it
+	// said in the meantime counts, for `stopped` has to be told to it too.
+	cancel()
+	asking.Wait()
+	close(outcomes)
+	for o := range outcomes {
+		if o.err == nil {
+			t.settle(o)
+		}
+	}
+}
+
+// due are the trackers of the next round. If no one is left to answer, the
+// round before has failed.
+func (t *Trackers) due(now time.Time) (due []*tracker) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered = nil
+	for _, tier := range t.tiers {
+		for _, tr := range tier {
+			if tr.unusable == nil && !tr.retry.After(now) {
+				due = append(due, tr)
+			}
+		}
+	}
+	return due
+}
+
+// question is what tr is told and asked now.
+func (t *Trackers) question(tr *tracker) Announce {
+	a := t.c.State()
+	a.NumWant = min(max(a.NumWant, MinNumWant), MaxNumWant)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a.Event, a.TrackerID = "", tr.id
+	switch {
+	case !tr.started:
+		a.Event = Started
+	case t.completed:
+		a.Event = Completed
+	}
+	return a
+}
+
+// settle takes the outcome of one announce and reports whether it ends the
+// round.
+func (t *Trackers) settle(o outcome) bool {
+	now := time.Now()
+	t.mu.Lock()
+	news := o.of.settle(o, now, t.chance)
+	if o.err == nil {
+		t.front(o.of)
+		t.answered, t.at, t.more = o.of, now, false
+		t.soonest = max(o.answer.MinInterval, MinInterval)
+		t.interval = max(o.answer.Interval, t.soonest)
+		// One that is told `started` with nothing left knows all it must.
+		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 {
+			t.completed = false
+		}
+	}
+	t.mu.Unlock()
+	if news != "" {
+		t.c.Log.Warn(news, "tracker", o.of.shown)
+	}
+	if len(o.answer.Peers) > 0 {
+		t.c.Peers(o.answer.Peers)
+	}
+	return o.err == nil
+}
+
+// front moves tr to the front of its tier (BEP 12).
+func (t *Trackers) front(tr *tracker) {
+	for _, tier := range t.tiers {
+		if i := slices.Index(tier, tr); i >= 0 {
+			copy(tier[1:i+1], tier[:i])
+			tier[0] = tr
+		}
+	}
+}
+
+// Stop tells `stopped` to the trackers that answered a `started`, all at once,
+// and waits for them or for ctx. Run must have returned.
+func (t *Trackers) Stop(ctx context.Context) {
+	var asking sync.WaitGroup
+	t.mu.Lock()
+	var told []*tracker
+	for _, tier := range t.tiers {
+		for _, tr := range tier {
+			if tr.started {
+				told = append(told, tr)
+			}
+			tr.started = false
+		}
+	}
+	t.answered, t.completed, t.more = nil, false, false
+	t.mu.Unlock()
+	for _, tr := range told {
+		a := t.c.State()
+		a.Event, a.NumWant, a.TrackerID = Stopped, 0, tr.id
+		asking.Go(func() { t.c.HTTP.Announce(ctx, tr.url, a) })
+	}
+	asking.Wait()
+}
