@@ -1,0 +1,61 @@
+package handshake
+
+import (
+	"bufio"
+	"io"
+	"net"
+
+	"bipfs/wire"
+)
+
+// protocol opens every handshake: its length, then its name (BEP 3).
+const protocol = "\x13BitTorrent protocol"
+
+// HandshakeSize is the length of a handshake in bytes: the protocol, the
+// extension bits, the infohash, the peer ID.
+const HandshakeSize = len(protocol) + 8 + 20 + 20
+
+// newReader is the reader that goes along with the connection. A buffer of the
+// longest head takes in next to nothing of a block.
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReaderSize(c, wire.HeadSize) }
+
+// Append appends a handshake to b.
+func Append(b []byte, reserved [8]byte, infohash, peerID [20]byte) []byte {
+	b = append(b, protocol...)
+	b = append(b, reserved[:]...)
+	b = append(b, infohash[:]...)
+	return append(b, peerID[:]...)
+}
+
+// readProtocol reads the opening. It stops at the first byte that is wrong:
+// what speaks HTTP or TLS to us is not waited for.
+func readProtocol(r *bufio.Reader) error {
+	for i := range len(protocol) {
+		b, err := r.ReadByte()
+		if err != nil {
+			return err
+		}
+		if b != protocol[i] {
+			return ErrProtocol
+		}
+	}
+	return nil
+}
+
+// readTorrent reads a handshake as far as the infohash. The peer ID may come
+// only after our own handshake went out.
+func (c *Conn) readTorrent() error {
+	if err := readProtocol(c.Reader); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(c.Reader, c.Reserved[:]); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c.Reader, c.Infohash[:])
+	return err
+}
+
+func (c *Conn) readPeerID() error {
+	_, err := io.ReadFull(c.Reader, c.PeerID[:])
+	return err
+}

@@ -1,0 +1,163 @@
+package handshake
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Accepting again after an error: a machine without a free file descriptor
+// must not be kept busy by its listener.
+const (
+	firstRest   = 5 * time.Millisecond
+	longestRest = time.Second
+)
+
+// accepted is a socket that was accepted and has not finished its handshake.
+type accepted struct {
+	socket net.Conn
+	home   netip.Prefix
+}
+
+// home is the network that one subscriber has: an IPv4 address, or 2^64 of
+// IPv6. The zero address is a home as well.
+func home(ip netip.Addr) netip.Prefix {
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
+
+// Serve accepts peers until ctx ends, Close is called or the listener is
+// closed, and closes the listener. Other errors of the listener are waited
+// out. The peers outlive it: they end with Close.
+func (h *Handshaker) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(h.life, func() { cancel(ErrClosed) })()
+	rest := firstRest
+	for {
+		socket, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				socket.Close()
+			}
+			return context.Cause(ctx)
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
+			h.log.Warn("cannot accept peers", "address", l.Addr().String(), "error", err, "again_in", rest)
+			wait := time.NewTimer(rest)
+			select {
+			case <-ctx.Done():
+			case <-wait.C:
+			}
+			wait.Stop()
+			rest = min(2*rest, longestRest)
+			continue
+		}
+		rest = firstRest
+		h.accept(socket)
+	}
+}
+
+// accept starts the handshake of an accepted socket, within the limits. When
+// all places are taken the oldest makes room: an honest peer needs a moment,
+// and one that lets us wait has waited longest.
+func (h *Handshaker) accept(socket net.Conn) {
+	ip := addrOf(socket).Addr()
+	a := &accepted{socket: socket, home: home(ip)}
+	h.mu.Lock()
+	same := 0
+	for _, other := range h.accepted {
+		if other.home == a.home {
+			same++
+		}
+	}
+	var oldest *accepted
+	refused := same >= h.limits.PerIP || h.banned.has(netip.AddrPortFrom(ip, 0))
+	if !refused {
+		if len(h.accepted) >= h.limits.Accepting {
+			oldest = h.accepted[0]
+			h.accepted = h.accepted[1:]
+		}
+		h.accepted = append(h.accepted, a)
+		refused = !h.spawn(func() { h.greeted(a) })
+	}
+	h.mu.Unlock()
+	if oldest != nil {
+		oldest.socket.Close()
+	}
+	if refused {
+		socket.Close()
+	}
+}
+
+// greeted is a goroutine's life: greet, be the peer.
+func (h *Handshaker) greeted(a *accepted) {
+	conn, err := h.greet(a.socket)
+	h.mu.Lock()
+	h.accepted = slices.DeleteFunc(h.accepted, func(o *accepted) bool { return o == a })
+	var t *torrent
+	var l *link
+	if err == nil {
+		t = h.torrent(conn.Infohash)
+		l, err = h.admit(t, conn)
+	}
+	h.mu.Unlock()
+	if err == nil {
+		err = h.become(l, conn)
+	}
+	a.socket.Close()
+	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "reason", err)
+	if l == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if errors.Is(err, ErrBanned) {
+		t.ban(conn.Addr.Addr())
+	}
+	h.leave(t, l)
+	h.feed(t)
+}
+
+// greet shakes hands on an accepted socket.
+func (h *Handshaker) greet(socket net.Conn) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(h.life, h.limits.Handshake)
+	defer cancel()
+	c := &Conn{
+		Conn: socket, Reader: newReader(socket), Addr: addrOf(socket),
+		Incoming: true, Source: Incoming, ours: h.config.Reserved,
+	}
+	return c, h.within(ctx, socket, func() error {
+		if err := c.readTorrent(); err != nil {
+			return err
+		}
+		if !h.config.Known(c.Infohash) {
+			return ErrUnknown
+		}
+		hello := Append(nil, h.config.Reserved, c.Infohash, h.config.PeerID)
+		if _, err := socket.Write(hello); err != nil {
+			return err
+		}
+		return c.readPeerID()
+	})
+}
+
+// addrOf is the address of the other end; zero if it has none.
+func addrOf(c net.Conn) netip.AddrPort {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		ap := a.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

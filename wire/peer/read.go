@@ -1,0 +1,228 @@
+package peer
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"bipfs/wire"
+)
+
+// read is the reader: message after message, until the first error.
+func (c *Conn) read() error {
+	for {
+		m, err := c.readHead()
+		if err != nil {
+			return err
+		}
+		if err := c.handle(m); err != nil {
+			return err
+		}
+	}
+}
+
+// handle takes in the message whose head is m, all of its payload included.
+func (c *Conn) handle(m wire.Message) error {
+	var payload []byte
+	switch m.Kind {
+	case wire.KeepAlive:
+		return nil
+	case wire.PieceBlock:
+		return c.readBlock(m)
+	case wire.Choke:
+		c.asked.choke()
+	case wire.Unchoke:
+		c.asked.unchoke()
+	case wire.Reject:
+		c.asked.rejected(m.Block())
+	case wire.HaveBitfield, wire.Extended:
+		if m.Kind == wire.Extended && m.Payload > MaxExtended {
+			return wire.ErrTooLong
+		}
+		var err error
+		if payload, err = c.readPayload(int(m.Payload)); err != nil {
+			return err
+		}
+	default:
+		if m.Payload > 0 { // a kind that nobody knows
+			return c.discard(m.Payload)
+		}
+	}
+	return c.torrent.Received(c.life, c.peer, m, payload)
+}
+
+// readHead is wire.ReadHead, but for the two heads that come by the thousand:
+// those are taken out of the buffer where they lie, without an allocation.
+func (c *Conn) readHead() (wire.Message, error) {
+	c.in.next(c.head.Buffered() > 0)
+	b, err := c.head.Peek(4)
+	if err != nil {
+		return wire.Message{}, inside(err, len(b) > 0)
+	}
+	length := binary.BigEndian.Uint32(b)
+	if length == 0 {
+		_, err := c.head.Discard(4)
+		return wire.Message{Kind: wire.KeepAlive}, err
+	}
+	if length > MaxMessage {
+		return wire.Message{}, wire.ErrTooLong
+	}
+	if b, err = c.head.Peek(5); err != nil {
+		return wire.Message{}, inside(err, true)
+	}
+	if wire.Kind(b[4]) != wire.PieceBlock || length < 9 {
+		return wire.ReadHead(c.head, MaxMessage)
+	}
+	if b, err = c.head.Peek(13); err != nil {
+		return wire.Message{}, inside(err, true)
+	}
+	block := wire.Block{
+		Piece:  wire.Piece(binary.BigEndian.Uint32(b[5:])),
+		Begin:  binary.BigEndian.Uint32(b[9:]),
+		Length: length - 9,
+	}
+	_, err = c.head.Discard(13)
+	return wire.Of(wire.PieceBlock, block), err
+}
+
+// inside is err, which is an unexpected end if the stream ended within a
+// message.
+func inside(err error, within bool) error {
+	if within && errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// readBlock reads a block into the spare and swaps it in; one that nobody
+// asked for goes by.
+func (c *Conn) readBlock(m wire.Message) error {
+	b := m.Block()
+	buf, ok := c.asked.take(b)
+	if !ok {
+		c.wasted.Add(int64(m.Payload))
+		if err := c.discard(m.Payload); err != nil {
+			return err
+		}
+		return c.torrent.Received(c.life, c.peer, m, nil)
+	}
+	if buf == nil {
+		return ErrNoMemory
+	}
+	if _, err := io.ReadFull(c.head, buf[:b.Length]); err != nil {
+		c.asked.give(buf)
+		return inside(err, true)
+	}
+	// Should Swap panic, nobody knows whose buf is: it is lost rather than
+	// given to two.
+	empty, lease := c.disk.Swap(c.peer, b, buf)
+	c.asked.give(empty)
+	c.downloadedPayload.Add(int64(b.Length))
+	if lease == 0 {
+		c.wasted.Add(int64(b.Length))
+	}
+	return c.torrent.Stored(c.life, c.peer, b, lease)
+}
+
+// readPayload reads n bytes into memory that grows as they come: what a peer
+// makes us hold is in proportion to what it has sent.
+func (c *Conn) readPayload(n int) ([]byte, error) {
+	b := make([]byte, min(n, firstRead))
+	for done := 0; ; {
+		if _, err := io.ReadFull(c.head, b[done:]); err != nil {
+			return nil, inside(err, true)
+		}
+		if done = len(b); done == n {
+			return b, nil
+		}
+		b = append(b, make([]byte, min(n-done, done))...)
+	}
+}
+
+// discard lets n bytes of the stream go by.
+func (c *Conn) discard(n uint32) error {
+	_, err := c.head.Discard(int(n))
+	return inside(err, true)
+}
+
+// source is the socket as the reader sees it: the bytes that came behind the
+// handshake first, and an error when the peer is late.
+//
+// Being late is a matter of messages, but a deadline is set with a timer of
+// the runtime, too dear for each of 20,000 messages a second. So the deadline
+// is left alone until it passes, and only then is looked whether the peer is
+// late by now: armed is never after due, and is moved about once a minute.
+type source struct {
+	conn  net.Conn
+	early []byte
+	read  *atomic.Int64 // bytes
+
+	between bool      // no byte of the next message is here
+	due     time.Time // when the peer is late
+	armed   time.Time // the socket's deadline
+}
+
+// next is called before each head; begun says that some of it is here.
+func (s *source) next(begun bool) {
+	now := time.Now()
+	s.between = !begun
+	if s.between {
+		s.due = now.Add(SilenceLimit)
+	} else {
+		s.due = now.Add(MessageLimit)
+	}
+	if s.armed.IsZero() {
+		s.arm(now)
+	}
+}
+
+// arm sets the deadline. It stays within MessageLimit from now, so that it is
+// not after the due of a message that begins later.
+func (s *source) arm(now time.Time) {
+	s.armed = now.Add(MessageLimit)
+	if s.due.Before(s.armed) {
+		s.armed = s.due
+	}
+	s.conn.SetReadDeadline(s.armed) // an error shows in the next Read
+}
+
+// Read is the io.Reader of the bufio.Reader above.
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.early) > 0 {
+		n := copy(p, s.early)
+		s.early = s.early[n:]
+		s.came(n)
+		return n, nil
+	}
+	for {
+		n, err := s.conn.Read(p)
+		if n > 0 {
+			s.came(n)
+			return n, nil // an error comes again
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		now := time.Now()
+		if !now.Before(s.due) {
+			if s.between {
+				return 0, ErrSilent
+			}
+			return 0, ErrSlow
+		}
+		s.arm(now)
+	}
+}
+
+// came notes n more bytes.
+func (s *source) came(n int) {
+	s.read.Add(int64(n))
+	if s.between {
+		s.between = false
+		s.due = time.Now().Add(MessageLimit)
+	}
+}
