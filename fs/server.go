@@ -1,0 +1,200 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+const (
+	// closeTime is how long readers whose reads were ended get to close their
+	// files before they are left behind.
+	closeTime = 150 * time.Millisecond
+	// endTime is how long the kernel may take to end an unmounted connection
+	// before it is aborted. It takes longer only when another mount of it is
+	// left: a file that is open, or a copy in another mount namespace.
+	endTime = 100 * time.Millisecond
+	retry   = 10 * time.Millisecond
+)
+
+// readAheadKiB is the kernel's read-ahead for the mount, if this process may set
+// it; its own 128 KiB make one small request after the other. It is the length of
+// the longest request: more would glue more bytes that are here to ones that are
+// not.
+const readAheadKiB = longestRequest >> 10
+
+// Server serves one mount until it is unmounted, by Unmount or from outside.
+type Server struct {
+	dir     string
+	mount   mountPoint
+	log     *slog.Logger
+	nodes   *nodes
+	notices *notices
+	most    int           // MaxBackground that was asked for
+	done    chan struct{} // closed when everything has ended
+}
+
+// serve answers the kernel on an open FUSE device. It owns fd.
+func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
+	at, mounted, err := mountAt(dir)
+	if err == nil && !mounted {
+		err = errors.New("it was unmounted at once")
+	}
+	if err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	n := newNodes(t, o)
+	raw, err := fuse.NewServer(n, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
+		Name:                subtype,
+		MaxBackground:       o.MaxBackground,
+		CongestionThreshold: o.MaxBackground * 3 / 4,
+		MaxWrite:            longestRequest,
+		// The kernel drops no bytes by itself: they do not change.
+		ExplicitDataCacheControl: true,
+		// ls -l asks for an attribute a file, which is ten times the time of the listing.
+		DisableXAttrs: true,
+		// Splicing is for descriptors. For our slices it only adds a pipe.
+		DisableSplice: true,
+		// open_by_handle_at(2) and NFS: lookups of "." and "..".
+		ExtraCapabilities: fuse.CAP_EXPORT_SUPPORT,
+		PanicHandler:      n.panicked,
+		Logger:            slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		dir: dir, mount: at, log: o.Log, nodes: n, most: o.MaxBackground,
+		notices: startNotices(raw, o.Log), done: make(chan struct{}),
+	}
+	go s.run(raw)
+	if err := answers(dir); err != nil {
+		s.abort()
+		return nil, err
+	}
+	s.setReadAhead()
+	return s, nil
+}
+
+// run ends when the mount does, and joins everything that belongs to it.
+func (s *Server) run(raw *fuse.Server) {
+	defer close(s.done)
+	raw.Serve()
+	s.nodes.waits.close()
+	s.nodes.waits.running.Wait()
+	s.nodes.files.closeAll()
+	s.notices.close()
+}
+
+// Wait returns when the mount has ended and nothing of it is left.
+func (s *Server) Wait() { <-s.done }
+
+// Kernel is for telling the kernel what changed.
+func (s *Server) Kernel() Kernel { return Kernel{s.notices} }
+
+// Waiting is the number of reads and openings of directories under way.
+func (s *Server) Waiting() int { return s.nodes.waits.count() }
+
+// Unmount ends all waiting reads, unmounts and returns when nothing is left. A
+// mount that is in use then is taken away from its users, who get ENOTCONN. An
+// error means that the connection lives on, or that ctx ended.
+func (s *Server) Unmount(ctx context.Context) error {
+	s.nodes.waits.close()
+	err := s.leave(ctx)
+	if s.ended(ctx, endTime) {
+		return nil
+	}
+	if err := errors.Join(err, s.abort()); err != nil {
+		s.log.Warn("the connection cannot be aborted", "dir", s.dir, "err", err)
+	}
+	if s.ended(ctx, answerTime) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%s is still in use", s.dir), ctx.Err(), err)
+}
+
+// leave takes the mount from its directory, unless somebody did.
+func (s *Server) leave(ctx context.Context) error {
+	for began := time.Now(); ; {
+		at, mounted, err := mountAt(s.dir)
+		if err != nil || !mounted || at != s.mount {
+			return err
+		}
+		err = detach(s.dir, time.Since(began) > closeTime)
+		if !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+		if s.ended(ctx, retry) {
+			return ctx.Err()
+		}
+	}
+}
+
+// ended waits for the end, for at most d.
+func (s *Server) ended(ctx context.Context, d time.Duration) bool {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// abort ends the connection, whoever uses it. The mount's owner may, root or not.
+func (s *Server) abort() error {
+	return os.WriteFile(s.control("abort"), []byte("1"), 0)
+}
+
+func (s *Server) control(file string) string {
+	return "/sys/fs/fuse/connections/" + s.mount.connection() + "/" + file
+}
+
+// setReadAhead is for root: others keep the kernel's read-ahead.
+func (s *Server) setReadAhead() {
+	knob := "/sys/class/bdi/" + s.mount.device + "/read_ahead_kb"
+	if err := os.WriteFile(knob, []byte(strconv.Itoa(readAheadKiB)), 0); err != nil {
+		s.log.Info("the kernel's read-ahead stays as it is", "err", err)
+	}
+}
+
+// MaxBackground is how many reads the kernel has under way for this mount at
+// most. More of them queue in the kernel, before every read of every file.
+func (s *Server) MaxBackground() int {
+	if n, err := readNumber(s.control("max_background")); err == nil && n > 0 {
+		return n
+	}
+	if os.Geteuid() == 0 {
+		return s.most
+	}
+	return min(s.most, MaxUserBackground())
+}
+
+// MaxUserBackground is the most reads under way that the kernel allows a mount of
+// an ordinary user: fuse's max_user_bgreq. Where the kernel does not say it is the
+// 12 that every kernel allows.
+func MaxUserBackground() int {
+	if n, err := readNumber("/sys/module/fuse/parameters/max_user_bgreq"); err == nil && n > 0 {
+		return n
+	}
+	return 12
+}
+
+func readNumber(path string) (int, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
