@@ -1,0 +1,67 @@
+# make demo   the main job, end to end, on a private swarm on this machine
+# make test   everything that proves bipfs right (README: what it needs)
+# make build  the program, static, into ./bipfs
+# make fuzz   every fuzz target for FUZZTIME (default 20s)
+# make soak   the long runs that are not part of test
+
+VERSION  := $(shell cat VERSION)
+GOFLAGS  := -trimpath
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 20s
+# At most two packages at a time: the tests measure nothing, but they mount,
+# and a starved mount is slow to no purpose.
+TEST     := go test -count=1 -timeout=10m -p 2
+
+export CGO_ENABLED ?= 0
+
+.PHONY: build demo test vet unit race single fuzz cross mounts interop bench soak clean
+
+build:
+	go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
+
+demo:
+	@integration/need demo
+	@$(MAKE) --no-print-directory build
+	./bipfs demo --once
+
+test:
+	@integration/need test
+	$(MAKE) vet cross build
+	$(MAKE) unit race single fuzz
+	@integration/leftovers
+
+# The linter's version is pinned; it is a program of its own, not a module of ours.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+vet:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'these files are not formatted: run gofmt -w'; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+# Everything once, mounts and real clients included.
+unit:
+	$(TEST) ./...
+
+# The race detector needs cgo. What runs other programs for minutes is left to
+# `unit`; it serves its mounts with the plain program.
+race:
+	CGO_ENABLED=1 $(TEST) -race -short ./...
+
+# Some failures show only when goroutines take turns.
+single:
+	GOMAXPROCS=1 $(TEST) -short ./...
+
+fuzz:
+	integration/fuzz $(FUZZTIME)
+
+cross:
+	@for arch in amd64 arm64 arm 386 riscv64; do \
+		echo "build and vet for $$arch"; \
+		GOARCH=$$arch go build $(GOFLAGS) -o /dev/null ./cmd/bipfs && GOARCH=$$arch go vet ./... || exit 1; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -f bipfs
