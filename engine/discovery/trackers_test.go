@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,11 +320,12 @@ func TestCompleted(t *testing.T) {
 		// `completed` waits out a back-off, and is not said where `started` was
 		// said with nothing left.
 		w := newWorld(map[string]string{"a": ""})
-		left := int64(9)
-		tr := w.trackers("a", func(c *Config) { c.State = func() Announce { return Announce{Left: left} } })
+		var left atomic.Int64
+		left.Store(9)
+		tr := w.trackers("a", func(c *Config) { c.State = func() Announce { return Announce{Left: left.Load()} } })
 		during(tr, 2*time.Minute, func() {
 			time.Sleep(time.Second)
-			left = 0
+			left.Store(0)
 			tr.Completed()
 			tr.Completed()
 			w.set("a", answers)
