@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -181,14 +182,13 @@ func TestAnnounceSlow(t *testing.T) {
 				dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 					ours, theirs := net.Pipe()
 					server.Go(func() {
-						io.Copy(io.Discard, theirs) // until our side gives up
-						theirs.Close()
-					})
-					server.Go(func() {
+						defer theirs.Close()
+						http.ReadRequest(bufio.NewReader(theirs))
 						io.WriteString(theirs, at)
 						for err := error(nil); at != "" && err == nil; time.Sleep(time.Second) {
 							_, err = theirs.Write([]byte("x"))
 						}
+						io.Copy(io.Discard, theirs) // until our side gives up
 					})
 					return ours, nil
 				}
