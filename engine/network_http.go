@@ -75,7 +75,7 @@ func (n *Network) newClient(p Purpose) *http.Client {
 		// tracker is asked twice an hour.
 		DisableKeepAlives: true,
 	}
-	return &http.Client{Transport: &door{n, p, t}, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: &door{n, p, t}, CheckRedirect: countRedirects}
 }
 
 // door is the RoundTripper that judges each hop.
@@ -95,18 +95,19 @@ type hop struct {
 
 type hopKey struct{}
 
-// RoundTrip sends one hop.
+// RoundTrip sends one hop. Requests of the house have no body.
 func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := checkURL(req.URL); err != nil {
-		if req.Body != nil {
-			req.Body.Close()
-		}
 		return nil, err
 	}
 	h := &hop{purpose: d.purpose, announce: announcePath(req.URL.EscapedPath())}
 	if req.Response != nil { // a redirect: the answer that sent us here
-		from, ok := req.Response.Request.Context().Value(hopKey{}).(*hop)
-		h.fromWorld = !ok || from.fromWorld || from.world.Load()
+		from := req.Response.Request
+		if err := checkStep(from.URL, req.URL); err != nil {
+			return nil, err
+		}
+		last, ok := from.Context().Value(hopKey{}).(*hop)
+		h.fromWorld = !ok || last.fromWorld || last.world.Load()
 	}
 	req = req.Clone(context.WithValue(req.Context(), hopKey{}, h))
 	req.Header.Del("Referer")
@@ -130,16 +131,22 @@ func checkURL(u *url.URL) error {
 	return nil
 }
 
-// checkRedirect judges the step from one hop to the next.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	last := via[len(via)-1].URL
+// checkStep judges the step from one hop to the next.
+func checkStep(from, to *url.URL) error {
 	switch {
-	case len(via) > MaxRedirects:
-		return fmt.Errorf("%w: more than %d in a row", ErrRedirect, MaxRedirects)
-	case last.Scheme == "https" && req.URL.Scheme == "http":
+	case from.Scheme == "https" && to.Scheme == "http":
 		return fmt.Errorf("%w from https to http", ErrRedirect)
-	case req.URL.User != nil:
+	case to.User != nil:
 		return fmt.Errorf("%w that carries a user name", ErrRedirect)
+	}
+	return nil
+}
+
+// countRedirects ends a chain of redirects that is too long. All else is
+// judged by the door, hop by hop.
+func countRedirects(_ *http.Request, via []*http.Request) error {
+	if len(via) > MaxRedirects {
+		return fmt.Errorf("%w: more than %d in a row", ErrRedirect, MaxRedirects)
 	}
 	return nil
 }

@@ -69,7 +69,12 @@ var (
 // Failure is a tracker's refusal, in its own words made safe to show.
 type Failure struct{ Reason string }
 
-func (f *Failure) Error() string { return "the tracker says: " + f.Reason }
+func (f *Failure) Error() string {
+	if f.Reason == "" {
+		return "the tracker refuses and does not say why"
+	}
+	return "the tracker says: " + f.Reason
+}
 
 // Announce asks the tracker at tracker and waits for its answer, AnnounceTime
 // at most. An error never contains the URL, whose path is a secret at private
