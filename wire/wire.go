@@ -12,6 +12,8 @@
 // and starts no goroutine.
 package wire
 
+import "encoding/hex"
+
 // BlockSize is the length in bytes of every block but the last of a piece.
 // All clients in the field ask for blocks of this size (BEP 3).
 const BlockSize = 16 << 10
@@ -39,6 +41,9 @@ type Reader uint64
 
 // Digest is the SHA-1 of a block, a piece or an info dictionary.
 type Digest [20]byte
+
+// String is the digest in lower-case hex.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // Buf is the memory of one block while it may change. Whoever holds the
 // pointer owns the memory; there is one holder.
