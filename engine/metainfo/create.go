@@ -170,7 +170,7 @@ func (s *sources) visit(root, at string, d fs.DirEntry) error {
 		if filepath.IsAbs(to) || !filepath.IsLocal(target) || target == "." {
 			return nil
 		}
-		f.link = strings.Split(target, "/")
+		f.link, f.offset = strings.Split(target, "/"), s.geometry.Length
 		s.files = append(s.files, f)
 		return nil
 	case d.Type().IsRegular():

@@ -13,10 +13,6 @@ import (
 	"bipfs/wire/bencode"
 )
 
-// maxLink is the longest target of a symbolic link in bytes (PATH_MAX of
-// Linux, without the NUL).
-const maxLink = 4095
-
 // ParseInfo checks an info dictionary, wherever it came from, and reads it.
 // The Info goes on using raw, which must not change any more.
 func ParseInfo(raw []byte) (*Info, error) {
@@ -60,7 +56,7 @@ type dict struct {
 	name, nameUTF8                   bencode.Raw
 	pieceLength, pieces              bencode.Raw
 	files                            bencode.Raw // of a folder
-	length, attr, link               bencode.Raw // of a single file
+	length, attr                     bencode.Raw // of a single file
 	private, metaVersion, v2FileTree bencode.Raw
 }
 
@@ -82,8 +78,6 @@ func infoDict(raw []byte) *dict {
 			d.length = v
 		case "attr":
 			d.attr = v
-		case "symlink path":
-			d.link = v
 		case "private":
 			d.private = v
 		case "meta version":
@@ -116,11 +110,11 @@ func (i *Info) readFiles(d *dict) error {
 		if d.length == nil {
 			return errors.New("broken torrent: it has neither files nor a length")
 		}
-		f := fileDict{length: d.length, attr: d.attr, link: d.link}
 		i.Single = true
-		return i.add(f, []string{i.Name})
+		return i.add(fileDict{length: d.length, attr: d.attr}, []string{i.Name})
 	}
 	var names pathNames
+	var links []link
 	for v := range bencode.List(d.files) {
 		f := newFileDict(v)
 		path, ok := names.read(f.pathUTF8, true)
@@ -130,6 +124,9 @@ func (i *Info) readFiles(d *dict) error {
 		if !ok {
 			return fmt.Errorf("broken torrent: file %d has no path, or one of more than %d elements", len(i.Files)+1, MaxDepth)
 		}
+		if f.is("l") {
+			links = append(links, link{len(i.Files), f.link})
+		}
 		if err := i.add(f, path); err != nil {
 			return err
 		}
@@ -138,11 +135,18 @@ func (i *Info) readFiles(d *dict) error {
 		return errors.New("broken torrent: it has no files")
 	}
 	tellApart(i.Files)
+	i.settleLinks(links)
 	return nil
 }
 
 // fileDict is the values of one file's dictionary, nil if absent.
 type fileDict struct{ path, pathUTF8, length, attr, link bencode.Raw }
+
+// is reports whether the file has an attribute of BEP 47: l, x, p or h.
+func (f *fileDict) is(attribute string) bool {
+	all, _ := bencode.String(f.attr)
+	return strings.Contains(string(all), attribute)
+}
 
 func newFileDict(v []byte) (f fileDict) {
 	for key, v := range bencode.Dictionary(v) {
@@ -164,22 +168,20 @@ func newFileDict(v []byte) (f fileDict) {
 
 // add appends a file to i.Files, behind the bytes of those before it.
 func (i *Info) add(f fileDict, path []string) error {
-	attr, _ := bencode.String(f.attr)
-	is := func(c string) bool { return strings.Contains(string(attr), c) }
-
 	length, ok := bencode.Integer(f.length)
-	if f.length == nil && is("l") {
+	if f.length == nil && f.is("l") {
 		ok = true // a link has no bytes, and some writers say so by saying nothing
 	}
 	if !ok || length < 0 || length > math.MaxInt64-i.Length {
 		return fmt.Errorf("broken torrent: the length of file %d is no number of bytes, or too large a one", len(i.Files)+1)
 	}
-	file := File{Path: path, Offset: i.Length, Length: length, Pad: is("p") && !i.Single}
-	if is("l") && !file.Pad {
-		file.Link = linkTarget(f.link, path)
-	}
-	file.Executable = is("x") && file.Link == ""
-	i.Files = append(i.Files, file)
+	i.Files = append(i.Files, File{
+		Path:       path,
+		Offset:     i.Length,
+		Length:     length,
+		Executable: f.is("x"),
+		Pad:        f.is("p") && !i.Single,
+	})
 	i.Length += length
 	return nil
 }
@@ -238,38 +240,6 @@ func (n *pathNames) read(v bencode.Raw, onlyUTF8 bool) (path []string, ok bool) 
 	}
 	n.raw, n.safe = append(n.raw[:0], raw[:depth]...), path
 	return path, true
-}
-
-// linkTarget is the target, relative to its directory, of the link at path, or "" if
-// it leads out of the torrent. In BEP 47 targets are relative to the
-// torrent's directory.
-//
-// Targets are compared and joined as names, without looking at what is there.
-// That is enough: the directories of a path are never links (a link of that
-// name gets another one), so each `..` that is written here goes up one real
-// directory, and targets have none of their own.
-func linkTarget(v bencode.Raw, path []string) string {
-	var target []string
-	for e := range bencode.List(v) {
-		b, ok := bencode.String(e)
-		name := string(b)
-		if !ok || len(target) == MaxDepth || name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return ""
-		}
-		target = append(target, SafeName(name))
-	}
-	if len(target) == 0 {
-		return ""
-	}
-	same := 0
-	for same < min(len(path), len(target))-1 && path[same] == target[same] {
-		same++
-	}
-	to := strings.Repeat("../", len(path)-1-same) + strings.Join(target[same:], "/")
-	if len(to) > maxLink {
-		return ""
-	}
-	return to
 }
 
 // text is the string v, or its twin in UTF-8 if there is a valid one.
