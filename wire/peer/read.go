@@ -47,10 +47,10 @@ func (c *Conn) handle(m wire.Message) error {
 		if payload, err = c.readPayload(int(m.Payload)); err != nil {
 			return err
 		}
-	default:
-		if m.Payload > 0 { // a kind that nobody knows
-			return c.discard(m.Payload)
-		}
+	case wire.Interested, wire.NotInterested, wire.Have, wire.Request, wire.Cancel, wire.Port,
+		wire.Suggest, wire.HaveAll, wire.HaveNone, wire.AllowedFast:
+	default: // of an extension that we do not speak
+		return c.discard(m.Payload)
 	}
 	return c.torrent.Received(c.life, c.peer, m, payload)
 }
