@@ -35,6 +35,7 @@ const readAheadKiB = longestRequest >> 10
 type Server struct {
 	dir     string
 	mount   mountPoint
+	device  *os.File // the connection; go-fuse has its own descriptor of it
 	log     *slog.Logger
 	nodes   *nodes
 	notices *notices
@@ -48,6 +49,11 @@ func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
 	if err == nil && !mounted {
 		err = errors.New("it was unmounted at once")
 	}
+	if err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	own, err := duplicate(fd)
 	if err != nil {
 		syscall.Close(fd)
 		return nil, err
@@ -70,19 +76,29 @@ func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
 		Logger:            slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	})
 	if err != nil {
+		own.Close()
 		return nil, err
 	}
 	s := &Server{
-		dir: dir, mount: at, log: o.Log, nodes: n, most: o.MaxBackground,
+		dir: dir, mount: at, device: own, log: o.Log, nodes: n, most: o.MaxBackground,
 		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
 	go s.run(raw)
 	if err := answers(dir); err != nil {
-		s.abort()
+		n.waits.close()
+		s.abort(context.Background())
 		return nil, err
 	}
 	s.setReadAhead()
 	return s, nil
+}
+
+func duplicate(fd int) (*os.File, error) {
+	own, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return nil, os.NewSyscallError("fcntl", errno)
+	}
+	return os.NewFile(own, device), nil
 }
 
 // run ends when the mount does, and joins everything that belongs to it.
@@ -92,6 +108,7 @@ func (s *Server) run(raw *fuse.Server) {
 	s.nodes.waits.close()
 	s.nodes.waits.running.Wait()
 	s.nodes.files.closeAll()
+	s.device.Close()
 	s.notices.close()
 }
 
@@ -110,16 +127,10 @@ func (s *Server) Waiting() int { return s.nodes.waits.count() }
 func (s *Server) Unmount(ctx context.Context) error {
 	s.nodes.waits.close()
 	err := s.leave(ctx)
-	if s.ended(ctx, endTime) {
+	if s.ended(ctx, endTime) || s.abort(ctx) {
 		return nil
 	}
-	if err := errors.Join(err, s.abort()); err != nil {
-		s.log.Warn("the connection cannot be aborted", "dir", s.dir, "err", err)
-	}
-	if s.ended(ctx, answerTime) {
-		return nil
-	}
-	return errors.Join(fmt.Errorf("%s is still in use", s.dir), ctx.Err(), err)
+	return errors.Join(fmt.Errorf("%s is still served", s.dir), ctx.Err(), err)
 }
 
 // leave takes the mount from its directory, unless somebody did.
@@ -152,13 +163,30 @@ func (s *Server) ended(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// abort ends the connection, whoever uses it. The mount's owner may, root or not.
-func (s *Server) abort() error {
-	return os.WriteFile(s.control("abort"), []byte("1"), 0)
+// abort ends the connection, whoever uses it. The kernel does that when the last
+// descriptor of the device is closed, and none is while a thread sleeps in a
+// read of it. So the device is made to wait no more, and the threads are woken by
+// the signal that Go uses to stop its own: their reads are begun again and fail.
+// fusectl could abort too, but it is not mounted everywhere.
+func (s *Server) abort(ctx context.Context) bool {
+	conn, err := s.device.SyscallConn()
+	for began := time.Now(); err == nil && time.Since(began) < answerTime && ctx.Err() == nil; {
+		if err = conn.Control(func(fd uintptr) { err = syscall.SetNonblock(int(fd), true) }); err == nil {
+			wakeThreads()
+		}
+		if s.ended(ctx, retry) {
+			return true
+		}
+	}
+	return s.ended(ctx, 0) // its device is closed when it has ended
 }
 
-func (s *Server) control(file string) string {
-	return "/sys/fs/fuse/connections/" + s.mount.connection() + "/" + file
+func wakeThreads() {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		tid, _ := strconv.Atoi(task.Name())
+		syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(tid), uintptr(syscall.SIGURG))
+	}
 }
 
 // setReadAhead is for root: others keep the kernel's read-ahead.
@@ -172,7 +200,8 @@ func (s *Server) setReadAhead() {
 // MaxBackground is how many reads the kernel has under way for this mount at
 // most. More of them queue in the kernel, before every read of every file.
 func (s *Server) MaxBackground() int {
-	if n, err := readNumber(s.control("max_background")); err == nil && n > 0 {
+	control := "/sys/fs/fuse/connections/" + s.mount.connection()
+	if n, err := readNumber(control + "/max_background"); err == nil && n > 0 {
 		return n
 	}
 	if os.Geteuid() == 0 {
