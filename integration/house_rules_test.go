@@ -55,8 +55,8 @@ var ways = map[string][]string{
 	"net/http": {"DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "ListenAndServe*", "Client{}", "Transport",
 		"ProxyFromEnvironment"},
 	"crypto/tls":            {"Dial*", "Listen"},
-	"syscall":               {"Socket", "Socketpair", "Connect", "Bind", "Listen", "Sendto"},
-	"golang.org/x/sys/unix": {"Socket", "Socketpair", "Connect", "Bind", "Listen", "Sendto"},
+	"syscall":               {"Socket", "Connect", "Bind", "Listen", "Sendto"},
+	"golang.org/x/sys/unix": {"Socket", "Connect", "Bind", "Listen", "Sendto"},
 	"net/smtp":              {"*"}, "net/rpc": {"*"}, "os/exec": {"curl"},
 }
 
