@@ -34,6 +34,13 @@ var handshakes = []struct {
 		Handshake{M: map[string]uint8{"ut_pex": 1, "ut_metadata": 3}, MetadataSize: 31235, Port: 6881, Reqq: 250,
 			UploadOnly: true, V: "Client", YourIP: netip.MustParseAddr("10.0.0.1")}},
 	{"keys out of order, and others", "d1:v1:x1:ei0e4:ipv44:\x7f\x00\x00\x0112:complete_agoi1e1:xld1:ai1eee1:pi1ee", Handshake{V: "x", Port: 1}},
+	{"Transmission 3.00", "d1:ei0e1:md11:ut_metadatai3ee13:metadata_sizei20089e1:pi47811e4:reqqi512e11:upload_onlyi1e1:v17:Transmission 3.00e",
+		Handshake{M: map[string]uint8{"ut_metadata": 3}, MetadataSize: 20089, Port: 47811, Reqq: 512, UploadOnly: true, V: "Transmission 3.00"}},
+	{"aria2 1.36.0", "d1:md11:ut_metadatai9ee13:metadata_sizei20089e1:pi47813e1:v12:aria2/1.36.0e",
+		Handshake{M: map[string]uint8{"ut_metadata": 9}, MetadataSize: 20089, Port: 47813, V: "aria2/1.36.0"}},
+	{"as deep as allowed", "d1:x" + strings.Repeat("l", 7) + strings.Repeat("e", 8), Handshake{}},
+	{"as many items as allowed", "d1:xl" + strings.Repeat("0:", 1021) + "ee", Handshake{}},
+	{"as long as allowed", "d1:x32757:" + strings.Repeat("x", MaxPayload-11) + "e", Handshake{}},
 	{"bytes after it", "d1:v1:xegarbage", Handshake{V: "x"}},
 
 	{"an extension turned off", "d1:md6:ut_pexi0eee", m("ut_pex=0")},
