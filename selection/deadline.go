@@ -98,6 +98,7 @@ func (m *Machine) want(e Want) {
 func (m *Machine) need(pc *piece) {
 	m.needed.Set(pc.index)
 	m.missing++
+	m.restAt = never
 	m.place(pc)
 	m.changed(pc)
 	for _, p := range m.aloof() {
@@ -112,7 +113,16 @@ func (m *Machine) unneed(pc *piece) {
 	m.needed.Clear(pc.index)
 	m.missing--
 	if m.missing == 0 {
-		for _, p := range m.peers {
+		m.restAt = m.now + lingerTime
+	}
+}
+
+// rest ends our interest: nothing has been needed for a while. It lingers
+// because a peer that is not needed for a moment would choke us for longer.
+func (m *Machine) rest() {
+	m.restAt = never
+	for _, p := range m.peers {
+		if p.interest.should {
 			p.interest.should = false
 			m.touch(p)
 		}

@@ -26,6 +26,8 @@ const (
 	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered
 	mostAllowed  = 64                     // allowed-fast pieces kept of a peer (BEP 6 suggests 10)
 
+	lingerTime = 10 * time.Second // interest outlasts the last want so long
+
 	// Pieces.
 	horizon    = 128 // pieces considered in the strict order of their deadlines
 	mostOpens  = 64  // Opens that may wait for a grant ahead of another

@@ -18,7 +18,7 @@
 //	peers' requests ─▶ serve.go, choke.go ────▶ Send: choke; Load
 //	                   talk.go  ──────────────▶ Send: bitfield, have, interest
 //
-// A torrent without wants fetches nothing and says it is not interested. What
+// A torrent without wants fetches nothing and soon says it is not interested. What
 // a peer should know of us is state, not a queue of messages: while its slots
 // are used up nothing is lost, it is only told later.
 //
@@ -64,6 +64,7 @@ type Machine struct {
 	leases   map[wire.Lease]*piece
 	needed   wire.Bitfield // wanted and not here
 	missing  int           // how many
+	restAt   time.Duration // when interest ends if nothing is needed until then
 	askable  wire.Bitfield // the pieces of ready
 	ready    edf
 	opening  edf
@@ -110,6 +111,7 @@ func New(c Config) *Machine {
 		pieces:  map[wire.Piece]*piece{},
 		leases:  map[wire.Lease]*piece{},
 		roundAt: never,
+		restAt:  never,
 	}
 }
 
@@ -131,7 +133,7 @@ func (m *Machine) Ready() []Command {
 
 // Next is when the machine wants a Wake at the latest, if it does.
 func (m *Machine) Next() (time.Duration, bool) {
-	at := min(m.clock.next(), m.roundAt)
+	at := min(m.clock.next(), m.roundAt, m.restAt)
 	return at, at != never
 }
 
@@ -216,6 +218,9 @@ func (m *Machine) ring() {
 	}
 	if m.roundAt <= m.now {
 		m.round()
+	}
+	if m.restAt <= m.now {
+		m.rest()
 	}
 }
 
