@@ -1,0 +1,247 @@
+package selection
+
+import (
+	"net/netip"
+	"slices"
+
+	"bipfs/wire"
+)
+
+// Who sent the bad block? A piece has one hash, its blocks may come from many.
+//
+//	all blocks from one peer, hash wrong ──────────────▶ that peer is guilty
+//	from several ──▶ keep digest and sender of each block
+//	                 fetch the piece once more, from one peer alone
+//	                 good: senders of blocks that differ ──▶ guilty, only they
+//	                 bad:  from one peer alone ────────────▶ guilty; once more
+//
+// So nobody is banned without proof, and everybody who harmed is found by the
+// first good copy, however many bad ones came before it.
+//
+// Waste is bounded by exposure: a peer may have something unverified in one
+// open piece only; each verified piece doubles that, a failed one with a part
+// of it starts it at one again. A fresh peer that lies costs one piece. While
+// few are fresh all share the piece that a read waits for, for its speed; of
+// more than freshSharers only half do, so that a good one is left to fetch it
+// again. Ahead of the reads each fresh peer gets a piece of its own, where
+// there are enough, so that a lie has one possible author.
+//
+// The one that fetches a suspect piece is the one that would take the shortest
+// time for it; a peer that had a part in the bad copy counts as slower, and
+// one that has proven nothing as slower still.
+
+// freshSharers is how many fresh peers may always share a piece.
+const freshSharers = 4
+
+// exposure is how many open pieces p may have something unverified in.
+func (p *peer) exposure() int { return 1 << p.streak }
+
+// joins tells whether p should join those who bring a piece. It is a matter of
+// preference: if nobody else brings it, anybody may.
+func (m *Machine) joins(p *peer, pc *piece) bool {
+	if p.streak > 0 || pc.suspect || pc.sharedBy(p) {
+		return true
+	}
+	most := max(freshSharers, m.fresh/2)
+	if pc.class != Now && m.ready.len()+m.opening.len() >= m.fresh {
+		most = 1
+	}
+	n := 0
+	for i := range pc.shares {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed {
+			n++
+		}
+	}
+	return n < most
+}
+
+// appoint chooses the one that fetches a suspect piece.
+func (m *Machine) appoint(pc *piece) {
+	var best *peer
+	var least int64
+	for _, p := range m.peers {
+		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) ||
+			p.chokes && !slices.Contains(p.allowed, pc.index) {
+			continue
+		}
+		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
+		if m.partOf(p, pc.index) {
+			cost *= 4
+		}
+		if p.streak == 0 && p.verified == 0 {
+			cost *= 16
+		}
+		if best == nil || cost < least {
+			best, least = p, cost
+		}
+	}
+	if best != nil {
+		pc.sole = best
+		best.soleOf = append(best.soleOf, pc)
+	}
+}
+
+// dismiss ends an appointment.
+func (m *Machine) dismiss(pc *piece) {
+	if p := pc.sole; p != nil {
+		p.soleOf = slices.DeleteFunc(p.soleOf, func(other *piece) bool { return other == pc })
+		pc.sole = nil
+		m.changed(pc)
+	}
+}
+
+// yield takes all appointments from a peer that can no longer deliver.
+func (m *Machine) yield(p *peer) {
+	for len(p.soleOf) > 0 {
+		m.dismiss(p.soleOf[0])
+	}
+}
+
+// failure is a copy of a piece that did not verify.
+type failure struct {
+	piece   wire.Piece
+	lease   wire.Lease
+	digests []wire.Digest // of each block
+	by      []int16       // who sent each block; -1: not known yet
+	who     []culprit
+	unknown int           // blocks whose sender is not known
+	good    []wire.Digest // of the good copy, if there is one and unknown > 0
+}
+
+// culprit is a peer that may be guilty. It may be gone.
+type culprit struct {
+	peer wire.Peer
+	addr netip.Addr
+}
+
+// failed tells whether a copy of a piece failed and none was good since.
+func (m *Machine) failed(i wire.Piece) bool {
+	return slices.ContainsFunc(m.bad, func(f *failure) bool { return f.piece == i && f.good == nil })
+}
+
+// partOf tells whether p had a part in a failed copy of a piece.
+func (m *Machine) partOf(p *peer, i wire.Piece) bool {
+	return slices.ContainsFunc(m.bad, func(f *failure) bool {
+		return f.piece == i && slices.ContainsFunc(f.who, func(c culprit) bool { return c.peer == p.id })
+	})
+}
+
+// fail keeps a copy that did not verify. pc is nil if the piece is forgotten.
+func (m *Machine) fail(e Verified, pc *piece) {
+	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
+	f.unknown = len(f.by)
+	for i := range f.by {
+		f.by[i] = -1
+	}
+	if pc != nil && pc.lease == e.Lease && pc.blocks != nil {
+		for i := range pc.blocks {
+			if b := &pc.blocks[i]; b.state == blockStored && b.sender >= 0 {
+				f.blame(i, pc.shares[b.sender].peer)
+			}
+		}
+		for i := range pc.shares {
+			pc.shares[i].peer.streak = 0
+		}
+	}
+	m.bad = append(m.bad, f)
+	m.badDigests += len(f.digests)
+	for len(m.bad) > mostFailures || m.badDigests > mostDigests && len(m.bad) > 1 {
+		m.acquit(m.bad[0])
+	}
+	m.judge(f)
+}
+
+// blame notes who sent block i.
+func (f *failure) blame(i int, p *peer) {
+	if f.by[i] >= 0 {
+		return
+	}
+	n := slices.IndexFunc(f.who, func(c culprit) bool { return c.peer == p.id })
+	if n < 0 {
+		n = len(f.who)
+		f.who = append(f.who, culprit{p.id, p.addr})
+	}
+	f.by[i] = int16(n)
+	f.unknown--
+}
+
+// acquit forgets a failed copy.
+func (m *Machine) acquit(f *failure) {
+	m.badDigests -= len(f.digests)
+	m.bad = slices.DeleteFunc(m.bad, func(other *failure) bool { return other == f })
+}
+
+// lateSender takes in who sent a block of a lease that is over. If the lease
+// failed, that was the missing testimony.
+func (m *Machine) lateSender(p *peer, l wire.Lease, i int) {
+	for _, f := range m.bad {
+		if f.lease == l && i < len(f.by) {
+			p.streak = 0
+			f.blame(i, p)
+			m.judge(f)
+			return
+		}
+	}
+}
+
+// compare holds every failed copy of a piece against the good one.
+func (m *Machine) compare(i wire.Piece, good []wire.Digest) {
+	for _, f := range slices.Clone(m.bad) {
+		if f.piece == i && f.good == nil {
+			f.good = good
+			m.judge(f)
+			if len(good) == 0 {
+				m.acquit(f)
+			}
+		}
+	}
+}
+
+// judge convicts whom a failed copy proves guilty, and keeps it only if it may
+// prove more.
+func (m *Machine) judge(f *failure) {
+	if f.good == nil {
+		if f.unknown == 0 && len(f.who) == 1 {
+			m.acquit(f)
+			m.convict(f.who[0])
+		}
+		return
+	}
+	guilty := make([]bool, len(f.who))
+	for i, n := range f.by {
+		if n >= 0 && i < len(f.good) && i < len(f.digests) && f.good[i] != f.digests[i] {
+			guilty[n] = true
+		}
+	}
+	for n, c := range f.who {
+		if guilty[n] {
+			m.convict(c)
+		}
+	}
+	if f.unknown == 0 {
+		m.acquit(f)
+	}
+}
+
+// convict bans a peer, gone or not. If another peer of its address has proven
+// good, the address is not banned: it may be the door of many.
+func (m *Machine) convict(c culprit) {
+	p := m.index[c.peer]
+	if p != nil && p.dropped {
+		return
+	}
+	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
+		return q != p && q.addr == c.addr && q.verified > 0 && !q.dropped
+	})
+	if p == nil && !ban {
+		return
+	}
+	if ban {
+		m.banned++
+	}
+	if p != nil {
+		m.dropped++
+		m.quit(p)
+	}
+	m.command(Drop{Peer: c.peer, Reason: badBlocks, Ban: ban, Addr: c.addr})
+}

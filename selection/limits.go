@@ -1,0 +1,66 @@
+package selection
+
+import (
+	"time"
+
+	"bipfs/wire"
+)
+
+// Every bound of the machine.
+const (
+	// Requests to a peer.
+	firstDepth   = 8   // queue of a peer nothing is known of
+	leastDepth   = 2   // queue of the slowest peer that is not snubbed
+	mostDepth    = 500 // queue of any peer, whatever its reqq
+	defaultReqq  = 250 // reqq of a peer that does not say (BEP 10)
+	queueTime    = 300 * time.Millisecond
+	guessedRate  = 512 << 10              // bytes a second, of a peer nothing is known of
+	guessedRTT   = 100 * time.Millisecond // of a peer nothing is known of
+	sampleTime   = 100 * time.Millisecond // shortest sample of a rate
+	leastSilence = 2 * time.Second        // a peer with due work that is silent so long is snubbed
+	mostSilence  = 20 * time.Second       // and any that is silent so long
+	firstMute    = 2 * time.Second        // a snubbed peer is left alone so long,
+	mostMute     = time.Minute            // doubling up to so long
+	refusalTime  = 10 * time.Second       // a piece whose block a peer rejected is not asked of it
+	mostRefusals = 64                     // pieces remembered so; more replace the oldest
+	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered
+	mostAllowed  = 64                     // allowed-fast pieces kept of a peer (BEP 6 suggests 10)
+
+	lingerTime = 10 * time.Second // interest outlasts the last want so long
+
+	// Pieces.
+	horizon    = 128 // pieces considered in the strict order of their deadlines
+	mostOpens  = 64  // Opens that may wait for a grant ahead of another
+	mostAskers = 2   // peers asked for one block at once
+
+	// Endgame.
+	lastBlocks  = 32 // a piece with no more blocks on their way may ask for them twice
+	endgameSpan = 4  // pieces looked at
+	mostDoubles = 16 // blocks asked twice at once
+
+	// Serving.
+	mostRequests   = 250              // requests queued for a peer
+	mostRejects    = 2 * mostRequests // rejects not sent yet; a peer that causes more floods
+	regularSlots   = 4                // peers unchoked for their rate
+	roundTime      = 10 * time.Second
+	optimisticTurn = 3 // rounds that an optimistic unchoke lasts
+
+	// Proof and defence.
+	mostFailures   = 64      // failed copies of pieces kept for comparison
+	mostDigests    = 1 << 17 // digests kept in them
+	mostVerdicts   = 64      // verified leases remembered for blocks reported late
+	mostStreak     = 16      // verified pieces after which exposure is no longer bounded
+	mostUnasked    = 32      // blocks nobody asked for
+	mostNoise      = 2000    // messages without use,
+	noiseLeak      = 50      // of which so many are forgotten each second
+	mostEarlyHaves = 4096    // haves kept before the geometry is known; more are lost
+	longestRequest = 128 << 10
+
+	// A choked peer that choked us less than this ago may unchoke soon.
+	hopeTime = 40 * time.Second
+)
+
+// blockTime is how long a block takes at a rate in bytes a second.
+func blockTime(rate int64, blocks int) time.Duration {
+	return time.Duration(int64(blocks) * wire.BlockSize * int64(time.Second) / max(rate, 1))
+}

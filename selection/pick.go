@@ -1,0 +1,209 @@
+package selection
+
+import (
+	"slices"
+	"time"
+)
+
+// Who is asked for what. There are two ways in: a peer that can take requests
+// looks for pieces (feed), and a piece with something to ask for looks for
+// peers that can take requests (deal). Between them no pair is missed: a pair
+// becomes possible only by a change of one of the two.
+//
+//   - Pieces go in the order of their deadlines, blocks in order inside them.
+//   - Blocks are dealt to the peers that will bring them soonest, so that
+//     several peers bring one piece, each according to its rate.
+//   - A piece is opened only for a peer that could be asked for it at once,
+//     and no more pieces than such peers can take requests for: memory is
+//     lent to who uses it.
+
+// takes tells whether p may be asked for blocks of a piece at all.
+func (m *Machine) takes(p *peer, pc *piece) bool {
+	if !p.has.Has(pc.index) || p.chokes && !slices.Contains(p.allowed, pc.index) {
+		return false
+	}
+	if len(p.refused) > 0 && p.refuses(pc.index) {
+		return false
+	}
+	if pc.suspect && pc.sole != p {
+		return false
+	}
+	return p.exposed < p.exposure() || pc.sharedBy(p)
+}
+
+// sharedBy tells whether p has something unverified in the piece.
+func (pc *piece) sharedBy(p *peer) bool {
+	i := pc.share(p)
+	return i >= 0 && pc.shares[i].live()
+}
+
+// offer is a peer that could bring a block, and when.
+type offer struct {
+	eta  time.Duration
+	peer *peer
+}
+
+func (a offer) before(b offer) bool {
+	return a.eta < b.eta || a.eta == b.eta && a.peer.id < b.peer.id
+}
+
+// deal gives the free blocks of a piece to the hungry peers.
+func (m *Machine) deal(pc *piece) {
+	if pc.where != inReady || len(m.hungry) == 0 {
+		return
+	}
+	if pc.suspect && pc.sole == nil {
+		m.appoint(pc)
+	}
+	o := m.offers[:0]
+	for _, p := range m.hungry {
+		if m.takes(p, pc) {
+			o = append(o, offer{p.eta(), p})
+		}
+	}
+	m.offers = o
+	if len(o) == 0 {
+		return
+	}
+	for i := len(o)/2 - 1; i >= 0; i-- {
+		sift(o, i)
+	}
+	if pc.state == closed {
+		m.open(o[0].peer, pc)
+		return
+	}
+	for len(o) > 0 && pc.where == inReady {
+		p := o[0].peer
+		if m.joins(p, pc) {
+			m.ask(p, pc, pc.next())
+		}
+		if p.hunger > 0 && pc.sharedBy(p) && m.takes(p, pc) {
+			o[0].eta = p.eta()
+		} else {
+			o[0] = o[len(o)-1]
+			o = o[:len(o)-1]
+		}
+		sift(o, 0)
+	}
+}
+
+// sift restores the heap below i.
+func sift(o []offer, i int) {
+	for {
+		least := i
+		for c := 2*i + 1; c <= 2*i+2 && c < len(o); c++ {
+			if o[c].before(o[least]) {
+				least = c
+			}
+		}
+		if least == i {
+			return
+		}
+		o[i], o[least] = o[least], o[i]
+		i = least
+	}
+}
+
+// open asks for memory for a closed piece that p would be asked for. If enough
+// is asked for already, p is told later.
+func (m *Machine) open(p *peer, pc *piece) bool {
+	if !m.affords(pc) {
+		if !p.held {
+			p.held = true
+			m.hold = append(m.hold, p)
+		}
+		return false
+	}
+	pc.state = opening
+	m.place(pc)
+	m.command(Open{pc.index, pc.deadline})
+	return true
+}
+
+// affords tells whether a piece may be opened: of those that wait for their
+// grant, the ones due before it are neither too many, nor do they promise all
+// the requests that the hungry peers can take.
+func (m *Machine) affords(pc *piece) bool {
+	if m.opening.len() < mostOpens && m.promised < m.hunger {
+		return true
+	}
+	blocks := 0
+	for i, other := range m.opening.sorted() {
+		if !before(other, pc) {
+			break
+		}
+		blocks += m.geo.Blocks(other.index)
+		if i+1 >= mostOpens || blocks >= m.hunger {
+			return false
+		}
+	}
+	return true
+}
+
+// release lets peers that wait to open a piece try again.
+func (m *Machine) release() {
+	for m.budget && len(m.hold) > 0 {
+		p := m.hold[0]
+		m.hold = slices.Delete(m.hold, 0, 1)
+		p.held = false
+		m.feed(p)
+		m.budget = !p.held
+	}
+	m.budget = false
+}
+
+// feed gives p as much to do as it can take.
+func (m *Machine) feed(p *peer) {
+	if p.hunger == 0 {
+		return
+	}
+	for i := 0; i < m.ready.len() && p.hunger > 0; {
+		if i == horizon {
+			m.feedFar(p)
+			break
+		}
+		pc := m.ready.at(i)
+		if !m.offered(p, pc) {
+			return
+		}
+		if pc.where == inReady {
+			i++
+		}
+	}
+	if p.hunger > 0 && m.missing > 0 {
+		m.repeat(p)
+	}
+}
+
+// offered gives p what it can take of one piece. It reports whether p should
+// look further.
+func (m *Machine) offered(p *peer, pc *piece) bool {
+	if pc.suspect && pc.sole == nil {
+		m.appoint(pc)
+	}
+	if !m.takes(p, pc) {
+		return true
+	}
+	if pc.state == closed {
+		return m.open(p, pc)
+	}
+	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) {
+		m.ask(p, pc, pc.next())
+	}
+	return true
+}
+
+// feedFar is feed for pieces past the horizon. Their deadlines are far, so
+// their order matters little: the first that p has is taken.
+func (m *Machine) feedFar(p *peer) {
+	for tries := 0; tries < horizon && p.hunger > 0; tries++ {
+		i, ok := common(m.askable, p.has)
+		if !ok {
+			return
+		}
+		pc := m.pieces[i]
+		if !m.offered(p, pc) || pc.where == inReady {
+			return
+		}
+	}
+}

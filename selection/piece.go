@@ -1,0 +1,393 @@
+package selection
+
+import (
+	"slices"
+	"time"
+
+	"bipfs/wire"
+)
+
+// A piece that is wanted or under way walks through
+//
+//	           Open            Granted            last Stored
+//	closed ──────────▶ opening ────────▶ open ───────────────▶ checking
+//	   ▲                  │               │                       │
+//	   └──────────────────┴───────────────┴───────────────────────┘
+//	      Close by us        Close or Revoke        Verified
+//
+// and is forgotten when nobody wants it and it is closed.
+//
+// While it is wanted and not here, it is in one of three lists by deadline:
+// ready (a peer could be asked for something of it, or it could be opened),
+// opening (waits for its grant), busy (all is asked, or there is no room).
+type piece struct {
+	index    wire.Piece
+	wants    []*want
+	deadline time.Duration
+	class    Class
+
+	state  state
+	where  place
+	dirty  bool // has something to ask for that idle peers do not know of
+	lease  wire.Lease
+	room   int // blocks that may still be asked for
+	blocks []block
+	first  int // no block before it is free
+	free   int
+	asked  int
+	stored int
+	shares []share
+
+	suspect bool  // failed before: one peer alone is to deliver it
+	sole    *peer // that peer, while it can
+}
+
+type state uint8
+
+const (
+	closed state = iota
+	opening
+	open
+	checking
+)
+
+type place uint8
+
+const (
+	nowhere place = iota
+	inReady
+	inOpening
+	inBusy
+)
+
+// block is the state of one block of an open piece:
+//
+//	free ◀──▶ asked ──▶ stored        free ──▶ stored: it came after all
+type block struct {
+	state  blockState
+	sender int16 // share that stored it
+	askers [mostAskers]asker
+}
+
+type blockState uint8
+
+const (
+	blockFree   blockState = iota
+	blockAsked             // of at least one peer that is expected to answer
+	blockStored            // in the disk cache
+)
+
+// asker is a peer with an outstanding request for a block.
+type asker struct {
+	peer  *peer // nil: none
+	probe bool  // it is not expected to answer: the block is free for others
+}
+
+// share is what one peer has in an open piece.
+type share struct {
+	peer   *peer // it may be gone by now
+	asked  int   // requests outstanding
+	stored int
+}
+
+// live tells whether the peer has anything unverified in the piece.
+func (s *share) live() bool { return s.asked+s.stored > 0 }
+
+// piece is the record of piece i, made if there is none.
+func (m *Machine) piece(i wire.Piece) *piece {
+	pc := m.pieces[i]
+	if pc == nil {
+		pc = &piece{index: i, deadline: never, class: Background}
+		m.pieces[i] = pc
+	}
+	return pc
+}
+
+// forget drops the record of a piece nobody wants and nothing is under way of.
+func (m *Machine) forget(pc *piece) {
+	if len(pc.wants) == 0 && pc.state == closed {
+		delete(m.pieces, pc.index)
+	}
+}
+
+// place puts a piece into the list where it belongs now.
+func (m *Machine) place(pc *piece) {
+	where := nowhere
+	if m.needed.Has(pc.index) {
+		switch {
+		case pc.state == opening:
+			where = inOpening
+		case pc.state == closed, pc.state == open && pc.free > 0 && pc.room > 0:
+			where = inReady
+		case pc.state == open:
+			where = inBusy
+		}
+	}
+	if where == pc.where {
+		return
+	}
+	m.unplace(pc)
+	pc.where = where
+	switch where {
+	case inReady:
+		m.ready.insert(pc)
+		m.askable.Set(pc.index)
+	case inOpening:
+		m.opening.insert(pc)
+		m.promised += m.geo.Blocks(pc.index)
+	case inBusy:
+		m.busy.insert(pc)
+	}
+}
+
+// unplace takes a piece out of its list, before its deadline changes.
+func (m *Machine) unplace(pc *piece) {
+	switch pc.where {
+	case inReady:
+		m.ready.remove(pc)
+		m.askable.Clear(pc.index)
+	case inOpening:
+		m.opening.remove(pc)
+		m.promised -= m.geo.Blocks(pc.index)
+		m.budget = true
+	case inBusy:
+		m.busy.remove(pc)
+	}
+	pc.where = nowhere
+}
+
+// changed notes that peers with nothing to do should look at the piece.
+func (m *Machine) changed(pc *piece) {
+	if !pc.dirty {
+		pc.dirty = true
+		m.dirtyPieces = append(m.dirtyPieces, pc)
+	}
+}
+
+// share is the number of p's share in the piece.
+func (pc *piece) share(p *peer) int {
+	for i := range pc.shares {
+		if pc.shares[i].peer == p {
+			return i
+		}
+	}
+	return -1
+}
+
+// join is share, made if there is none.
+func (pc *piece) join(p *peer) int {
+	if i := pc.share(p); i >= 0 {
+		return i
+	}
+	pc.shares = append(pc.shares, share{peer: p})
+	return len(pc.shares) - 1
+}
+
+// granted takes in a grant. A grant for a life of the piece that is over is
+// ignored; a newer lease than the known one says that the known one is over.
+func (m *Machine) granted(e Granted) {
+	pc := m.pieces[e.Piece]
+	if pc == nil || pc.state == closed || pc.state == checking || e.Lease < pc.lease {
+		return
+	}
+	if pc.state == opening || e.Lease > pc.lease {
+		m.adopt(pc, e.Lease)
+	}
+	m.widen(pc, e.Room)
+}
+
+// adopt starts the life of a piece under a lease, with no room yet. Requests
+// that a former life left outstanding stay: their blocks can only come into
+// this one.
+func (m *Machine) adopt(pc *piece, l wire.Lease) {
+	n := m.geo.Blocks(pc.index)
+	if pc.blocks == nil {
+		pc.blocks = make([]block, n)
+		pc.free = n
+	}
+	for i := range pc.blocks {
+		if b := &pc.blocks[i]; b.state == blockStored {
+			m.unstore(pc, b)
+		}
+	}
+	delete(m.leases, pc.lease)
+	pc.lease, pc.state = l, open
+	pc.room = -pc.asked
+	m.leases[l] = pc
+	pc.suspect = m.failed(pc.index)
+	m.place(pc)
+}
+
+// unstore forgets a block that was stored under a lease that is over.
+func (m *Machine) unstore(pc *piece, b *block) {
+	if b.sender >= 0 {
+		s := &pc.shares[b.sender]
+		s.stored--
+		m.lessen(s)
+	}
+	b.state = blockFree
+	pc.stored--
+	pc.free++
+	pc.first = 0
+}
+
+// widen adds room to an open piece.
+func (m *Machine) widen(pc *piece, n int) {
+	pc.room += n
+	m.place(pc)
+	if pc.where == inReady {
+		m.changed(pc)
+	}
+}
+
+// moreRoom takes in room for a lease; that of a lease that is over is ignored.
+func (m *Machine) moreRoom(e Room) {
+	if pc := m.leases[e.Lease]; pc != nil && pc.state == open {
+		m.widen(pc, e.N)
+	}
+}
+
+// revoke ends a life of a piece from outside.
+func (m *Machine) revoke(e Revoke) {
+	pc := m.leases[e.Lease]
+	if pc == nil {
+		return
+	}
+	m.end(pc, true)
+	m.place(pc)
+	m.changed(pc)
+	m.forget(pc)
+}
+
+// end closes the books on one life of a piece: requests for it are taken back
+// (and cancelled), and its peers' exposure ends.
+func (m *Machine) end(pc *piece, cancel bool) {
+	for i := range pc.shares {
+		s := &pc.shares[i]
+		p := s.peer
+		for j := len(p.asked) - 1; j >= 0 && s.asked > 0; j-- {
+			if p.asked[j].piece == pc {
+				m.unask(p, j, cancel)
+			}
+		}
+		if s.stored > 0 {
+			s.stored = 0
+			m.lessen(s)
+		}
+	}
+	m.unplace(pc)
+	m.dismiss(pc)
+	delete(m.leases, pc.lease)
+	pc.state, pc.lease, pc.room = closed, 0, 0
+	pc.blocks, pc.shares = nil, nil
+	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
+}
+
+// lessen follows a change that left less in a share: with nothing in it, its
+// peer's exposure ends.
+func (m *Machine) lessen(s *share) {
+	if !s.live() {
+		s.peer.exposed--
+		m.touch(s.peer)
+	}
+}
+
+// evicted takes in that a piece is gone from the disk cache.
+func (m *Machine) evicted(i wire.Piece) {
+	if !m.geo.Valid(i) || !m.have.Has(i) {
+		return
+	}
+	m.have.Clear(i)
+	m.held--
+	if pc := m.pieces[i]; pc != nil && len(pc.wants) > 0 {
+		m.need(pc)
+	}
+}
+
+// credit tells a peer that blocks of it were verified.
+func (p *peer) credit() {
+	p.verified++
+	p.streak = min(p.streak+1, mostStreak)
+}
+
+// verdict is a verified lease, remembered for blocks that are reported late.
+type verdict struct {
+	lease wire.Lease
+	peers []wire.Peer // credited already
+}
+
+// verify takes in the verdict on a piece.
+func (m *Machine) verify(e Verified) {
+	if !m.geo.Valid(e.Piece) {
+		return
+	}
+	pc := m.pieces[e.Piece]
+	if pc != nil && e.Lease < pc.lease {
+		return
+	}
+	if e.OK {
+		m.passed(e, pc)
+	} else {
+		m.failures++
+		m.fail(e, pc)
+	}
+	if pc == nil {
+		return
+	}
+	if pc.state == opening && e.OK {
+		m.command(Close{pc.index}) // asked for anew while the verdict was on its way
+	}
+	if pc.state != opening && pc.state != closed || e.OK {
+		m.end(pc, true)
+	}
+	if !e.OK {
+		pc.suspect = true
+	}
+	m.place(pc)
+	if m.needed.Has(pc.index) {
+		m.changed(pc)
+	}
+	m.forget(pc)
+}
+
+// passed is verify for a good piece.
+func (m *Machine) passed(e Verified, pc *piece) {
+	v := verdict{lease: e.Lease}
+	if pc != nil && pc.lease == e.Lease {
+		for i := range pc.shares {
+			if s := &pc.shares[i]; s.stored > 0 {
+				v.peers = append(v.peers, s.peer.id)
+				s.peer.credit()
+			}
+		}
+	}
+	m.verdicts[m.nextVerdict] = v
+	m.nextVerdict = (m.nextVerdict + 1) % mostVerdicts
+	m.compare(e.Piece, e.Digests)
+	if m.have.Has(e.Piece) {
+		return
+	}
+	m.have.Set(e.Piece)
+	m.held++
+	if pc != nil && m.needed.Has(e.Piece) {
+		m.unneed(pc)
+	}
+	if !m.logged.Has(e.Piece) {
+		m.logged.Set(e.Piece)
+		m.log = append(m.log, e.Piece)
+	}
+	for _, p := range m.peers {
+		m.tell(p)
+	}
+}
+
+// late credits a peer whose block of a verified lease is reported only now.
+func (m *Machine) late(p *peer, l wire.Lease) {
+	for i := range m.verdicts {
+		v := &m.verdicts[i]
+		if v.lease == l && !slices.Contains(v.peers, p.id) {
+			v.peers = append(v.peers, p.id)
+			p.credit()
+		}
+	}
+}

@@ -1,0 +1,363 @@
+package selection
+
+import (
+	"slices"
+	"time"
+
+	"bipfs/wire"
+)
+
+// request is one outstanding request of a peer, oldest first.
+type request struct {
+	piece  *piece
+	block  int32
+	alone  bool // the queue was empty: its answer tells the round trip
+	double bool // another peer was asked for the block before
+	at     time.Duration
+}
+
+// depth is how many requests may be outstanding with p: what it delivers in a
+// round trip and queueTime. At first the queue grows with every block that
+// comes, until the rate stops growing with it.
+//
+//	too short: the peer idles      too long: a seek waits for what is queued
+func (p *peer) depth() int {
+	most := min(p.reqq, mostDepth)
+	switch {
+	case p.snubbed:
+		return 1
+	case !p.rate.steady:
+		return min(p.rate.depth, most)
+	}
+	bytes := float64(p.rate.rate) * (p.rate.trip() + queueTime).Seconds()
+	return max(min(int(bytes/wire.BlockSize)+1, most), min(leastDepth, most))
+}
+
+// capacity is how many requests p could be sent now.
+func (m *Machine) capacity(p *peer) int {
+	if p.dropped || !m.known || p.chokes && len(p.allowed) == 0 || p.muted > 0 || !p.interest.does {
+		return 0
+	}
+	return max(0, min(p.depth()-len(p.asked), p.slots))
+}
+
+// refresh brings what is counted about p up to date.
+func (m *Machine) refresh(p *peer) {
+	n := m.capacity(p)
+	switch {
+	case n > 0 && p.hungryAt < 0:
+		p.hungryAt = len(m.hungry)
+		m.hungry = append(m.hungry, p)
+	case n == 0 && p.hungryAt >= 0:
+		last := m.hungry[len(m.hungry)-1]
+		m.hungry[p.hungryAt], last.hungryAt = last, p.hungryAt
+		m.hungry = m.hungry[:len(m.hungry)-1]
+		p.hungryAt = -1
+	}
+	m.hunger += n - p.hunger
+	p.hunger = n
+	if fresh := p.streak == 0 && !p.chokes && !p.dropped && !p.snubbed; fresh != p.countsFresh {
+		p.countsFresh = fresh
+		if fresh {
+			m.fresh++
+		} else {
+			m.fresh--
+		}
+	}
+	m.clock.set(p)
+}
+
+// eta is how long p will take to bring one more block.
+func (p *peer) eta() time.Duration {
+	t := p.rate.trip() + blockTime(p.rate.guess(), len(p.asked)+1)
+	if p.snubbed {
+		t += mostSilence
+	}
+	return t
+}
+
+// patience is how long p may be silent while it owes us something.
+func (p *peer) patience() time.Duration {
+	t := 4 * p.rate.trip()
+	if p.rate.rate > 0 {
+		t = max(t, 3*blockTime(p.rate.rate, 1))
+	}
+	return min(max(t, leastSilence), mostSilence)
+}
+
+// ask sends p a request for block i of an open piece.
+func (m *Machine) ask(p *peer, pc *piece, i int) {
+	b := &pc.blocks[i]
+	s := &pc.shares[pc.join(p)]
+	if !s.live() {
+		p.exposed++
+	}
+	s.asked++
+	r := request{piece: pc, block: int32(i), at: m.now, alone: len(p.asked) == 0}
+	b.slot(nil).peer = p
+	if b.state == blockFree {
+		b.state = blockAsked
+		pc.free--
+		pc.asked++
+		pc.room--
+	} else {
+		r.double = true
+		m.doubles++
+	}
+	if r.alone {
+		p.rate.begin(m.now)
+		p.quiet = m.now
+	}
+	p.asked = append(p.asked, r)
+	w := m.geo.Block(pc.index, i)
+	if c := slices.Index(p.cancels, w); c >= 0 { // it still has the request
+		p.cancels = slices.Delete(p.cancels, c, c+1)
+	} else {
+		m.send(p, wire.Of(wire.Request, w))
+	}
+	m.place(pc)
+	m.refresh(p)
+}
+
+// unask takes request j of p back: the block came, or will not, or is not to.
+func (m *Machine) unask(p *peer, j int, cancel bool) {
+	r := p.asked[j]
+	p.asked = slices.Delete(p.asked, j, j+1)
+	pc := r.piece
+	b := &pc.blocks[r.block]
+	*b.slot(p) = asker{}
+	if r.double {
+		m.doubles--
+	}
+	s := &pc.shares[pc.share(p)]
+	s.asked--
+	m.lessen(s)
+	if b.state == blockAsked && !b.expected() {
+		m.free(pc, int(r.block))
+	}
+	if pc.free > 0 && s.asked == 0 && pc.where == inReady {
+		m.changed(pc) // others kept away for p's sake
+	}
+	if cancel && !p.dropped {
+		p.cancels = append(p.cancels, m.geo.Block(pc.index, int(r.block)))
+	}
+	m.touch(p)
+}
+
+// free lets others be asked for a block that was asked for.
+func (m *Machine) free(pc *piece, i int) {
+	pc.blocks[i].state = blockFree
+	pc.asked--
+	pc.free++
+	pc.room++
+	pc.first = min(pc.first, i)
+	m.place(pc)
+	if pc.where == inReady {
+		m.changed(pc)
+	}
+}
+
+// slot is the entry of p among the askers; of nil, an empty one.
+func (b *block) slot(p *peer) *asker {
+	for i := range b.askers {
+		if b.askers[i].peer == p {
+			return &b.askers[i]
+		}
+	}
+	return nil
+}
+
+// expected tells whether anyone is expected to bring the block.
+func (b *block) expected() bool {
+	for _, a := range b.askers {
+		if a.peer != nil && !a.probe {
+			return true
+		}
+	}
+	return false
+}
+
+// next is the first free block. There must be one.
+func (pc *piece) next() int {
+	for pc.blocks[pc.first].state != blockFree {
+		pc.first++
+	}
+	return pc.first
+}
+
+// store takes in the arrival of an asked block.
+func (m *Machine) store(e Stored) {
+	if !m.known || !m.geo.Aligned(e.Block) {
+		return
+	}
+	p, pc, i := m.index[e.Peer], m.pieces[e.Block.Piece], m.geo.Index(e.Block)
+	if pc != nil && e.Lease > pc.lease && (pc.state == opening || pc.state == open) {
+		m.adopt(pc, e.Lease) // the news of the grant is on its way
+	}
+	j := -1
+	if p != nil {
+		j = m.arrived(p, pc, i, e.Block)
+	}
+	took := pc != nil && pc.state == open && e.Lease == pc.lease && pc.blocks[i].state != blockStored
+	if took {
+		m.keep(p, pc, i)
+	}
+	if j >= 0 {
+		m.unask(p, j, false)
+		if len(p.asked) == 0 {
+			p.rate.idle(m.now)
+		}
+	}
+	switch {
+	case took && pc.stored == len(pc.blocks):
+		pc.state = checking
+		m.place(pc)
+	case e.Lease == 0:
+		m.wasted += int64(e.Block.Length)
+	case !took && p != nil:
+		m.late(p, e.Lease)
+		m.lateSender(p, e.Lease, i)
+	}
+}
+
+// arrived notes that p brought a block, and finds its request.
+func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
+	p.quiet = m.now
+	p.received += int64(b.Length)
+	if p.snubbed {
+		p.snubbed, p.mute, p.muted = false, 0, 0
+	}
+	m.touch(p)
+	j = slices.IndexFunc(p.asked, func(r request) bool { return r.piece == pc && int(r.block) == i })
+	alone := time.Duration(0)
+	if j >= 0 && p.asked[j].alone {
+		alone = m.now - p.asked[j].at
+	}
+	p.rate.block(m.now, b.Length, alone)
+	if j < 0 {
+		p.exorcise(b)
+	}
+	return j
+}
+
+// keep notes that block i of an open piece is in the disk cache now, from p.
+// Others who were asked for it are told not to send it.
+func (m *Machine) keep(p *peer, pc *piece, i int) {
+	b := &pc.blocks[i]
+	if b.state == blockAsked {
+		pc.asked--
+	} else {
+		pc.free--
+		pc.room--
+	}
+	b.state, b.sender = blockStored, -1
+	pc.stored++
+	if p != nil {
+		b.sender = int16(pc.join(p))
+		s := &pc.shares[b.sender]
+		if !s.live() {
+			p.exposed++
+		}
+		s.stored++
+	}
+	for _, a := range b.askers {
+		if q := a.peer; q != nil && q != p {
+			m.unask(q, q.find(pc, i), true)
+		}
+	}
+	m.place(pc)
+}
+
+// find is the number of p's request for block i of a piece.
+func (p *peer) find(pc *piece, i int) int {
+	return slices.IndexFunc(p.asked, func(r request) bool { return r.piece == pc && int(r.block) == i })
+}
+
+// snub gives what a silent peer owes us to others, but for its oldest request:
+// if that is answered after all, the peer is back. Meanwhile it is left alone,
+// for longer each time.
+func (m *Machine) snub(p *peer) {
+	p.snubbed = true
+	p.mute = min(max(2*p.mute, firstMute), mostMute)
+	p.muted = m.now + p.mute
+	m.yield(p)
+	for j := len(p.asked) - 1; j > 0; j-- {
+		m.unask(p, j, true)
+	}
+	r := p.asked[0]
+	b := &r.piece.blocks[r.block]
+	for _, a := range b.askers {
+		if a.peer != nil && a.peer != p { // somebody else is asked already
+			m.unask(p, 0, true)
+			return
+		}
+	}
+	b.slot(p).probe = true
+	if b.state == blockAsked {
+		m.free(r.piece, int(r.block))
+	}
+}
+
+// unmute gives a snubbed peer one more try.
+func (m *Machine) unmute(p *peer) {
+	p.muted = 0
+	for j := len(p.asked) - 1; j >= 0; j-- {
+		m.unask(p, j, true)
+	}
+}
+
+// rejected takes in a reject (BEP 6). One that answers a cancelled request
+// says nothing new.
+func (m *Machine) rejected(p *peer, b wire.Block) {
+	if !m.speaksFast(p) || p.exorcise(b) {
+		return
+	}
+	j := -1
+	if pc := m.pieces[b.Piece]; pc != nil && m.known && m.geo.Aligned(b) {
+		j = p.find(pc, m.geo.Index(b))
+	}
+	if j < 0 {
+		m.noisy(p)
+		return
+	}
+	m.unask(p, j, false)
+	if p.chokes {
+		if i := slices.Index(p.allowed, b.Piece); i >= 0 {
+			p.allowed = slices.Delete(p.allowed, i, i+1)
+		}
+		return
+	}
+	p.refuse(b.Piece, m.now+refusalTime)
+	if i := slices.IndexFunc(p.soleOf, func(pc *piece) bool { return pc.index == b.Piece }); i >= 0 {
+		m.dismiss(p.soleOf[i])
+	}
+}
+
+// refuse remembers that p rejects requests for a piece.
+func (p *peer) refuse(i wire.Piece, until time.Duration) {
+	if p.refuses(i) {
+		return
+	}
+	if len(p.refused) == mostRefusals {
+		p.refused = slices.Delete(p.refused, 0, 1)
+	}
+	p.refused = append(p.refused, refusal{i, until})
+}
+
+func (p *peer) refuses(i wire.Piece) bool {
+	for _, r := range p.refused {
+		if r.piece == i {
+			return true
+		}
+	}
+	return false
+}
+
+// exorcise forgets that a cancelled request awaits its answer.
+func (p *peer) exorcise(b wire.Block) bool {
+	i := slices.Index(p.ghosts, b)
+	if i >= 0 {
+		p.ghosts = slices.Delete(p.ghosts, i, i+1)
+	}
+	return i >= 0
+}
