@@ -1,0 +1,410 @@
+package handshake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// serve starts an accept loop on a listener of pipes; stop ends it and the
+// world.
+func (w *world) serve() (l *listener, stop func()) {
+	l = newListener()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- w.h.Serve(ctx, l) }()
+	return l, func() {
+		w.t.Helper()
+		cancel()
+		if err := <-ended; err != context.Canceled {
+			w.t.Errorf("Serve: %v", err)
+		}
+		w.end()
+	}
+}
+
+// TestSplit sends a handshake and what follows it in two parts, cut at each
+// byte, both ways, and finds every byte again.
+func TestSplit(t *testing.T) {
+	after := []byte("what follows the handshake in the same packet, longer than a head")
+	all := append(Append(nil, Reserved, hash, greater), after...)
+	for cut := 1; cut <= len(all); cut++ {
+		for _, incoming := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Limits{})
+				got := make([]byte, len(after))
+				w.become = func(ctx context.Context, c *Conn) error {
+					io.ReadFull(c.Reader, got)
+					<-ctx.Done()
+					return nil
+				}
+				talk := func(far net.Conn) {
+					go io.Copy(io.Discard, far)
+					far.Write(all[:cut])
+					time.Sleep(time.Second)
+					if cut < len(all) { // a pipe waits for a reader of nothing
+						far.Write(all[cut:])
+					}
+				}
+				l, stop := w.serve()
+				if incoming {
+					go talk(l.connect(addr(1)))
+				} else {
+					w.remote = func(context.Context, netip.AddrPort) (net.Conn, error) {
+						near, far := net.Pipe()
+						go talk(far)
+						return near, nil
+					}
+					w.h.Offer(hash, Tracker, addr(1))
+					w.h.Want(hash, 1)
+				}
+				time.Sleep(2 * time.Second)
+				if w.met() != 1 || !bytes.Equal(got, after) {
+					t.Errorf("cut at %d, incoming %v: %q", cut, incoming, got)
+				}
+				if c := w.peers[0]; c.Incoming != incoming || c.PeerID != greater || c.Addr != addr(1) {
+					t.Errorf("%+v", c)
+				}
+				w.h.Want(hash, 0)
+				stop()
+			})
+		}
+	}
+}
+
+// TestSplitTCP does the same over real sockets, in one packet.
+func TestSplitTCP(t *testing.T) {
+	after := bytes.Repeat([]byte("x"), 100)
+	w := newWorld(t, Limits{})
+	got := make(chan []byte, 1)
+	w.become = func(ctx context.Context, c *Conn) error {
+		b := make([]byte, len(after))
+		_, err := io.ReadFull(c.Reader, b)
+		got <- b
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- w.h.Serve(context.Background(), l) }()
+	for n := range len(after) + 1 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := [20]byte{0: 1, 1: byte(n)}
+		c.Write(append(Append(nil, Reserved, hash, id), after[:n]...))
+		c.Write(after[n:])
+		if b := <-got; !bytes.Equal(b, after) {
+			t.Fatalf("%d bytes behind the handshake: %q", n, b)
+		}
+		c.Close()
+	}
+	w.end()
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// TestAnswersBeforeThePeerID answers once the infohash is here: there are
+// peers that send their ID only then.
+func TestAnswersBeforeThePeerID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		l, stop := w.serve()
+		far := l.connect(addr(1))
+		hello := Append(nil, Reserved, hash, lesser)
+		far.Write(hello[:48])
+		got := make([]byte, HandshakeSize)
+		io.ReadFull(far, got)
+		if !bytes.Equal(got, Append(nil, Reserved, hash, ourID)) {
+			t.Errorf("answered %q", got)
+		}
+		far.Write(hello[48:])
+		if w.met() != 1 {
+			t.Error("no peer")
+		}
+		stop()
+	})
+}
+
+// TestIncomingBad closes what is not a peer of ours, and when.
+func TestIncomingBad(t *testing.T) {
+	type test struct {
+		name string
+		send []byte
+		at   time.Duration
+	}
+	hello := Append(nil, Reserved, hash, greater)
+	tests := []test{
+		{"silent", nil, 10 * time.Second},
+		{"one byte", hello[:1], 10 * time.Second},
+		{"no peer ID", hello[:48], 10 * time.Second},
+		{"TLS", []byte{22}, 0},
+		{"a length of 0", []byte{0}, 0},
+		{"a length of 255", []byte{255}, 0},
+		{"unknown torrent", Append(nil, Reserved, [20]byte{5}, greater)[:48], 0},
+		{"our own peer ID", Append(nil, Reserved, hash, ourID), 0},
+	}
+	for i := range len(protocol) { // at the first wrong byte, whichever it is
+		b := slices.Clone(hello[:i+1])
+		b[i] ^= 1
+		tests = append(tests, test{"wrong byte", b, 0})
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Limits{})
+				l, stop := w.serve()
+				far := l.connect(addr(1))
+				start := time.Now()
+				go far.Write(c.send)
+				io.Copy(io.Discard, far)
+				if at := time.Since(start); at != c.at || w.met() != 0 {
+					t.Errorf("closed after %v, want %v", at, c.at)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// TestSlowIncoming closes one that sends a byte a second at the limit.
+func TestSlowIncoming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		l, stop := w.serve()
+		far := l.connect(addr(1))
+		start := time.Now()
+		for _, b := range Append(nil, Reserved, hash, greater) {
+			if _, err := far.Write([]byte{b}); err != nil {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		if at := time.Since(start); at != 10*time.Second || w.met() != 0 {
+			t.Errorf("closed after %v", at)
+		}
+		stop()
+	})
+}
+
+// TestFlood lets honest peers in while others only connect.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		l, stop := w.serve()
+		var same []net.Conn
+		for i := range 100 { // one address, many ports
+			same = append(same, l.connect(netip.AddrPortFrom(addr(1).Addr(), uint16(1000+i))))
+		}
+		open := 0
+		for _, far := range same {
+			if !isClosed(far) {
+				open++
+			}
+		}
+		if open != 8 {
+			t.Errorf("%d sockets of one address are open", open)
+		}
+		for i := range 300 { // many addresses, and among them an honest one
+			l.connect(addr(10 + i))
+			if i%50 == 0 {
+				far := l.connect(addr(1000 + i))
+				go io.Copy(io.Discard, far)
+				far.Write(Append(nil, Reserved, hash, byAddr(addr(i))))
+			}
+			w.h.mu.Lock()
+			if n := len(w.h.accepted); n > 64 {
+				t.Errorf("%d handshakes of accepted sockets", n)
+			}
+			w.h.mu.Unlock()
+		}
+		if n := w.met(); n != 6 {
+			t.Errorf("%d honest peers got in", n)
+		}
+		stop()
+	})
+}
+
+// TestHome counts a network of IPv6 as one subscriber.
+func TestHome(t *testing.T) {
+	ip := netip.MustParseAddr
+	if home(ip("2001:db8::1")) != home(ip("2001:db8::ffff:1")) || home(ip("2001:db8::1")) == home(ip("2001:db8:0:1::1")) {
+		t.Error("IPv6")
+	}
+	if home(ip("10.0.0.1")) == home(ip("10.0.0.2")) || home(ip("10.0.0.1")) != home(ip("10.0.0.1")) {
+		t.Error("IPv4")
+	}
+}
+
+// TestAcceptFails waits when the machine has no descriptor, longer each time,
+// and accepts again.
+func TestAcceptFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		l, stop := w.serve()
+		emfile := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+		n := 0
+		for end := time.After(10 * time.Second); end != nil; {
+			select {
+			case l.errs <- emfile:
+				n++
+			case <-end:
+				end = nil
+			}
+		}
+		if n > 20 || n < 10 {
+			t.Errorf("%d attempts in 10 s", n)
+		}
+		far := l.connect(addr(1))
+		go io.Copy(io.Discard, far)
+		far.Write(Append(nil, Reserved, hash, greater))
+		if w.met() != 1 {
+			t.Error("no peer")
+		}
+		stop()
+	})
+}
+
+// TestListenerClosed ends Serve.
+func TestListenerClosed(t *testing.T) {
+	w := newWorld(t, Limits{})
+	l := newListener()
+	l.Close()
+	if err := w.h.Serve(context.Background(), l); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	w.end()
+}
+
+// TestIncomingLimits lets no more in than may stand, and no banned ones.
+func TestIncomingLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{Peers: 2})
+		w.become = func(ctx context.Context, c *Conn) error {
+			if c.Addr == addr(9) {
+				return ErrBanned
+			}
+			<-ctx.Done()
+			return nil
+		}
+		l, stop := w.serve()
+		in := func(i int) net.Conn {
+			far := l.connect(addr(i))
+			far.SetWriteDeadline(time.Now().Add(time.Second))
+			go far.Write(Append(nil, Reserved, hash, byAddr(addr(i))))
+			return far
+		}
+		w.h.Ban(addr(5).Addr())
+		for _, c := range []struct {
+			i      int
+			closed bool
+		}{{9, true}, {9, true}, {5, true}, {1, false}, {2, false}, {3, true}} {
+			if got := isClosed(in(c.i)); got != c.closed {
+				t.Errorf("peer %d: closed %v", c.i, got)
+			}
+		}
+		if n := w.met(); n != 3 { // 9 once, 1, 2
+			t.Errorf("%d peers", n)
+		}
+		stop()
+	})
+}
+
+// TestTwice decides between two connections to one peer.
+func TestTwice(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		id       [20]byte
+		incoming [2]bool // of the first and of the second
+		later    time.Duration
+		keeps    int
+	}{
+		{"dialled twice", greater, [2]bool{false, false}, 0, 0},
+		{"came twice", greater, [2]bool{true, true}, 0, 0},
+		{"ours, then that of the greater", greater, [2]bool{false, true}, 0, 1},
+		{"that of the greater, then ours", greater, [2]bool{true, false}, 0, 0},
+		{"ours, then that of the lesser", lesser, [2]bool{false, true}, 0, 0},
+		{"that of the lesser, then ours", lesser, [2]bool{true, false}, 0, 1},
+		{"ours, and long after it that of the greater", greater, [2]bool{false, true}, 10 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Limits{})
+				w.remote = answering(func(netip.AddrPort) [20]byte { return c.id })
+				l, stop := w.serve()
+				for i, incoming := range c.incoming {
+					if incoming {
+						far := l.connect(addr(i))
+						go io.Copy(io.Discard, far)
+						far.Write(Append(nil, Reserved, hash, c.id))
+					} else {
+						w.h.Offer(hash, Tracker, addr(i))
+						w.h.Want(hash, 3)
+					}
+					synctest.Wait()
+					w.h.Want(hash, 0)
+					time.Sleep(c.later)
+				}
+				if s := w.h.Stats(hash); s.Standing != 1 {
+					t.Errorf("%+v", s)
+				}
+				if w.met() != 1+c.keeps {
+					t.Errorf("%d peers were there", w.met())
+				}
+				if c.keeps == 1 && (len(w.ended) != 1 || w.ended[0] != ErrDuplicate) {
+					t.Errorf("ended: %v", w.ended)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// FuzzIncoming shakes hands with arbitrary bytes.
+func FuzzIncoming(f *testing.F) {
+	f.Add(Append(nil, Reserved, hash, greater))
+	f.Add(Append(nil, Reserved, hash, ourID))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add([]byte(protocol))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		w := newWorld(t, Limits{})
+		w.become = func(ctx context.Context, c *Conn) error { return nil }
+		near, far := net.Pipe()
+		w.h.accept(end1{near, addr(1)})
+		go io.Copy(io.Discard, far)
+		far.Write(in)
+		far.Close()
+		w.h.wait(t)
+		w.end()
+		if good := len(in) >= HandshakeSize && bytes.Equal(in[:20], []byte(protocol)) &&
+			[20]byte(in[28:48]) == hash && [20]byte(in[48:68]) != ourID; (len(w.peers) == 1) != good {
+			t.Errorf("%d peers of %q", len(w.peers), in)
+		}
+	})
+}
+
+// wait is until no accepted socket is in its handshake.
+func (h *Handshaker) wait(t *testing.T) {
+	for {
+		h.mu.Lock()
+		n := len(h.accepted) + h.standing
+		h.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+}
