@@ -23,7 +23,10 @@ import (
 // started again. It does what lines on its standard input say and answers each
 // with a line. When its input ends, it unmounts: a test that dies leaves nothing.
 
-const serveEnv = "BIPFS_FS_TEST_SERVE"
+const (
+	serveEnv = "BIPFS_FS_TEST_SERVE"       // the directory to mount at
+	cleanEnv = "BIPFS_FS_TEST_SERVE_CLEAN" // clean what is left there first
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveEnv); dir != "" {
@@ -45,6 +48,12 @@ func child(dir string) int {
 		panic(err)
 	}
 	o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if os.Getenv(cleanEnv) != "" {
+		if err := Clean(dir); err != nil {
+			fmt.Println("error", err)
+			return 1
+		}
+	}
 	before := openFDs()
 	tree := newMemory()
 	s, err := Mount(dir, tree, o)

@@ -140,7 +140,7 @@ func (n *nodes) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.
 	if in.Offset > math.MaxInt64 {
 		return nil, fuse.EINVAL
 	}
-	if in.Offset >= f.size {
+	if in.Offset >= f.size || in.Size == 0 {
 		return fuse.ReadResultData(nil), fuse.OK
 	}
 	size := int(min(uint64(in.Size), f.size-in.Offset))

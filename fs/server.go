@@ -156,11 +156,15 @@ func (s *Server) ended(ctx context.Context, d time.Duration) bool {
 	defer late.Stop()
 	select {
 	case <-s.done:
-		return true
 	case <-late.C:
 	case <-ctx.Done():
 	}
-	return false
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // abort ends the connection, whoever uses it. The kernel does that when the last
@@ -170,15 +174,17 @@ func (s *Server) ended(ctx context.Context, d time.Duration) bool {
 // fusectl could abort too, but it is not mounted everywhere.
 func (s *Server) abort(ctx context.Context) bool {
 	conn, err := s.device.SyscallConn()
-	for began := time.Now(); err == nil && time.Since(began) < answerTime && ctx.Err() == nil; {
-		if err = conn.Control(func(fd uintptr) { err = syscall.SetNonblock(int(fd), true) }); err == nil {
-			wakeThreads()
-		}
+	if err != nil {
+		return s.ended(ctx, answerTime) // it is closed, so the end has come
+	}
+	for began := time.Now(); time.Since(began) < answerTime && ctx.Err() == nil; {
+		conn.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
+		wakeThreads()
 		if s.ended(ctx, retry) {
 			return true
 		}
 	}
-	return s.ended(ctx, 0) // its device is closed when it has ended
+	return false
 }
 
 func wakeThreads() {
