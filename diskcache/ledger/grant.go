@@ -17,9 +17,8 @@ func (l *Ledger) Ready(now time.Duration) []Order {
 	return l.orders
 }
 
-// Waiting reports whether a request waits for room that only other leases can
-// give.
-func (l *Ledger) Waiting() bool { return len(l.queue) > 0 }
+// Waiting reports whether anybody waits for memory.
+func (l *Ledger) Waiting() bool { return len(l.queue)+len(l.loads) > 0 }
 
 // Next is the time at which Ready may have a lease to revoke, if nothing else
 // happens before.

@@ -19,9 +19,9 @@
 //
 // An open request walks through
 //
-//	queued ──Grant──▶ open ──Verified──▶ gone
-//	   │               │
-//	   └──Close──▶ gone ◀──Freed── closing ◀──Close or Revoke── open
+//	queued ──Grant──▶ open ──Close or Revoke──▶ closing ──Freed──▶ gone
+//	   │               │                           │
+//	   └──Close──▶ gone└──Verified──▶ gone         └──Verified──▶ gone
 //
 // The rules, with L = blocks that are neither spares nor the reads' share:
 //
@@ -300,11 +300,11 @@ func (l *Ledger) Stored(n wire.Lease, blocks int, now time.Duration) {
 	}
 }
 
-// Verified ends an open lease: its blocks are dirty now. It tells whether the
-// lease was open still.
+// Verified ends a lease: its blocks are dirty now. That goes for a lease that
+// is being revoked, too: the piece was quicker. It tells whether there was one.
 func (l *Ledger) Verified(n wire.Lease) bool {
 	e := l.leases[n]
-	if e == nil || e.state != open {
+	if e == nil || e.state == queued {
 		return false
 	}
 	l.drop(e)

@@ -1,0 +1,422 @@
+// Package diskcache owns all block memory, hashes what comes and stores what
+// is right.
+//
+//	socket ─▶ spare ──Swap──▶ piece ──hash──▶ verified ──write-behind──▶ clean
+//	             ▲              │                │  │                      │
+//	             └── empty ◀────┘             Acquire  store, journal   ristretto
+//	                                             │         │               │
+//	                                          readers ◀────┴── CRC ◀───────┤
+//	                                          uploads ◀──── Load ◀─────────┘
+//
+// Nothing on the way from a socket to a reader waits for the disk, and no byte
+// is handed out that was not verified: by the piece's SHA-1 when it came, by
+// the block's CRC32C when it is read back.
+//
+// Who waits for whom: a hasher for nothing; a writer, a loader and the syncer
+// for the disk; the keeper, which carries out what the ledger decides and owns
+// ristretto, for ristretto only. Swap, Spare, Open, Close and Load wait for
+// nobody. The locks, in the order in which they may be taken: a journal's, a
+// torrent's, and then one of those that nothing is called under: Disk.mu, the
+// writers', a line's, the memory's, the cache's.
+package diskcache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bipfs/diskcache/ledger"
+	"bipfs/wire"
+)
+
+const (
+	// mostAcquired is the number of blocks that can always be read from disk
+	// for one Acquire: the 1 MiB of a read, not aligned.
+	mostAcquired = 65
+	// leastRoom is the least number of blocks for pieces.
+	leastRoom = 16
+	writers   = 3
+	loaders   = 4
+	// tick is how often the keeper looks at what only time changes.
+	tick = 250 * time.Millisecond
+)
+
+// Errors of this package.
+var (
+	ErrAbsent     = errors.New("not all of it is here")
+	ErrClosed     = errors.New("the torrent is closed")
+	ErrNoProgress = errors.New("no block has come for too long")
+	ErrTooLong    = errors.New("more than can be read at once")
+	ErrBusy       = errors.New("the torrent's former pieces are still being written")
+)
+
+// Config is what a Disk needs to know.
+type Config struct {
+	Memory      int64 // bytes of block memory; Least says how few will do
+	KeepFree    int64 // bytes of the file system that are never stored into
+	Connections int   // most spares at one time
+	Log         *slog.Logger
+	FS          FS // nil: the real one
+}
+
+// Disk is the memory and the store of all torrents.
+type Disk struct {
+	config Config
+	fs     FS
+	log    *slog.Logger
+	epoch  time.Time
+	boot   [16]byte
+
+	memory *memory
+	cache  *cache
+	files  files
+	writer *writer
+	hashes *line[*piece]
+	loads  *line[*job]
+	hits   *line[func()]
+	spares atomic.Int64
+	hit    atomic.Int64
+	miss   atomic.Int64
+	stored atomic.Int64 // bytes that were written to data files, or were to be
+
+	mu       sync.Mutex
+	ledger   *ledger.Ledger
+	torrents map[ledger.Torrent]*Torrent
+	dirs     map[string]*Torrent
+	admits   map[ledger.Load]func()
+	closed   bool
+
+	bell     chan struct{} // the keeper has something to do
+	syncBell chan struct{} // so has the syncer
+	unsynced atomic.Int64  // bytes
+	stop     chan struct{}
+	wait     sync.WaitGroup
+}
+
+// Least is the least Config.Memory, in bytes, for so many connections.
+func Least(connections int) int64 {
+	return int64(connections+2*mostAcquired+leastRoom) * wire.BlockSize
+}
+
+// Open makes a Disk. It starts a few goroutines, which Close ends.
+func Open(c Config) (*Disk, error) {
+	if c.Memory < Least(c.Connections) {
+		return nil, fmt.Errorf("memory of %d bytes is too little for %d connections: at least %d are needed",
+			c.Memory, c.Connections, Least(c.Connections))
+	}
+	if c.FS == nil {
+		c.FS = system{}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	blocks := int(c.Memory / wire.BlockSize)
+	d := &Disk{
+		config: c, fs: c.FS, log: c.Log, epoch: time.Now(), boot: bootID(),
+		files:    files{fs: c.FS, open: map[fileKey]*openFile{}},
+		hashes:   newLine[*piece](),
+		loads:    newLine[*job](),
+		hits:     newLine[func()](),
+		torrents: map[ledger.Torrent]*Torrent{},
+		dirs:     map[string]*Torrent{},
+		admits:   map[ledger.Load]func(){},
+		bell:     make(chan struct{}, 1),
+		syncBell: make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+	}
+	rest := blocks - c.Connections
+	d.ledger = ledger.New(ledger.Config{
+		Blocks: blocks, Spares: c.Connections, Reads: max(2*mostAcquired, rest/8),
+	})
+	var err error
+	if d.memory, err = newMemory(d, blocks); err != nil {
+		return nil, err
+	}
+	if d.cache, err = newCache(d, rest/2); err != nil {
+		d.memory.close()
+		return nil, err
+	}
+	d.writer = newWriter(d, d.ledger.Part()/2)
+	d.start()
+	return d, nil
+}
+
+func (d *Disk) start() {
+	run := func(n int, work func()) {
+		for range n {
+			d.wait.Go(work)
+		}
+	}
+	run(max(2, min(4, runtime.GOMAXPROCS(0))), d.hash)
+	run(writers, d.writer.run)
+	run(loaders, d.load)
+	run(1, d.keep)
+	run(1, d.sync)
+	run(1, func() {
+		for deliver, ok := d.hits.pop(); ok; deliver, ok = d.hits.pop() {
+			deliver()
+		}
+	})
+}
+
+// now is the time of the ledger's clock.
+func (d *Disk) now() time.Duration { return time.Since(d.epoch) }
+
+// ring tells the keeper that there may be something to decide.
+func (d *Disk) ring() {
+	select {
+	case d.bell <- struct{}{}:
+	default:
+	}
+}
+
+// keep is the keeper: it carries out what the ledger decides.
+func (d *Disk) keep() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.bell:
+		case <-t.C:
+			d.touch()
+			d.writer.look()
+			d.memory.rest(d.now())
+		case <-d.stop:
+			return
+		}
+		for d.settle() {
+		}
+	}
+}
+
+// settle does what can be done now. It reports whether it did anything: then
+// more may be possible.
+func (d *Disk) settle() (progress bool) {
+	progress = d.cache.fill()
+	d.mu.Lock()
+	now := d.now()
+	if at, ok := d.ledger.Next(); ok && at <= now {
+		d.mu.Unlock()
+		d.touch() // or a lease would be revoked whose blocks are only not counted yet
+		d.mu.Lock()
+	}
+	orders := slices.Clone(d.ledger.Ready(now))
+	shortage := d.ledger.Shortage()
+	soft, hard := d.ledger.Excess()
+	d.mu.Unlock()
+	for _, o := range orders {
+		d.obey(o)
+		progress = true
+	}
+	if shortage > 0 {
+		n := d.cache.evict(shortage)
+		if n < shortage {
+			n += d.yield(shortage - n)
+		}
+		progress = progress || n > 0
+	}
+	if soft > 0 && d.writer.drop(soft, hard) {
+		progress = true
+	}
+	return progress
+}
+
+func (d *Disk) obey(o ledger.Order) {
+	d.mu.Lock()
+	t := d.torrents[o.Torrent]
+	admit := d.admits[o.Load]
+	if o.Kind == ledger.Admit {
+		delete(d.admits, o.Load)
+	}
+	d.mu.Unlock()
+	switch o.Kind {
+	case ledger.Grant:
+		t.granted(o)
+	case ledger.Revoke:
+		t.revoked(o)
+	case ledger.Admit:
+		if admit == nil {
+			panic("diskcache: memory for nobody")
+		}
+		admit()
+	}
+}
+
+// all is a list of the torrents, for the keeper and the syncer.
+func (d *Disk) all() []*Torrent {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ts := make([]*Torrent, 0, len(d.torrents))
+	for _, t := range d.torrents {
+		ts = append(ts, t)
+	}
+	slices.SortFunc(ts, func(a, b *Torrent) int { return int(a.id) - int(b.id) })
+	return ts
+}
+
+// touch tells the ledger which leases have seen blocks. Swap does not, so as
+// to take no lock that all connections share.
+func (d *Disk) touch() {
+	d.mu.Lock()
+	waiting := d.ledger.Waiting()
+	d.mu.Unlock()
+	if !waiting {
+		return
+	}
+	type seen struct {
+		lease  wire.Lease
+		blocks int
+		last   time.Duration
+	}
+	var all []seen
+	for _, t := range d.all() {
+		t.mu.Lock()
+		for _, p := range t.pieces {
+			if p.state == opened && p.fresh > 0 {
+				all = append(all, seen{p.lease, p.fresh, p.last})
+				p.fresh = 0
+			}
+		}
+		t.mu.Unlock()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range all {
+		d.ledger.Stored(s.lease, s.blocks, s.last)
+	}
+}
+
+// yield lets go of blocks that are in the store and are kept for readers who
+// are about to come; those first that are needed last. It reports how many.
+func (d *Disk) yield(n int) (yielded int) {
+	var ps []*piece
+	for _, t := range d.all() {
+		t.mu.Lock()
+		for _, p := range t.pieces {
+			if p.state == clean {
+				ps = append(ps, p)
+			}
+		}
+		t.mu.Unlock()
+	}
+	slices.SortFunc(ps, func(a, b *piece) int { return int(min(1, max(-1, b.deadline-a.deadline))) })
+	for _, p := range ps {
+		if yielded >= n {
+			break
+		}
+		p.t.mu.Lock()
+		if p.state == clean {
+			yielded += len(p.blocks)
+			p.t.unkeep(p, false)
+		}
+		p.t.mu.Unlock()
+	}
+	return yielded
+}
+
+// released takes the memory of a block that nobody refers to any more.
+func (d *Disk) released(b *block) {
+	b.key.Store(0)
+	d.memory.give(d.now(), b.buf)
+	d.mu.Lock()
+	d.ledger.Released(1)
+	waiting := d.ledger.Waiting()
+	d.mu.Unlock()
+	if waiting {
+		d.ring()
+	}
+}
+
+// Stats is where the memory is, in blocks, and how the store does. Free,
+// Leased, Dirty, Held and Loading add up to all that is not set aside for
+// spares.
+type Stats struct {
+	ledger.Counts
+	SparesOut    int   // spares that connections have
+	Taken        int   // blocks of memory that anybody has
+	Cached       int   // held blocks that ristretto has
+	Hits, Misses int64 // blocks that were read from memory, and from the store
+	Storing      bool  // false while the store is full
+}
+
+// Stats can be asked for at any time, after Close, too.
+func (d *Disk) Stats() Stats {
+	d.mu.Lock()
+	c := d.ledger.Counts()
+	d.mu.Unlock()
+	return Stats{
+		Counts: c, SparesOut: int(d.spares.Load()), Taken: d.memory.taken(),
+		Cached: int(d.cache.count.Load()), Hits: d.hit.Load(), Misses: d.miss.Load(),
+		Storing: !d.writer.isPaused(),
+	}
+}
+
+// Close closes all torrents, writes what the time of ctx allows, and joins all
+// goroutines. A goroutine that a frozen file system does not let go is given
+// up at the end of ctx: that is the error.
+func (d *Disk) Close(ctx context.Context) error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.mu.Unlock()
+	for _, t := range d.all() {
+		t.Leave()
+	}
+	left := d.leave(ctx)
+	d.writer.close()
+	close(d.stop)
+	d.loads.close()
+	d.hits.close()
+	d.hashes.close()
+	joined := make(chan struct{})
+	go func() {
+		d.wait.Wait()
+		close(joined)
+	}()
+	select {
+	case <-joined:
+	case <-ctx.Done():
+		select {
+		case <-joined: // idle workers need a moment to go, no disk
+		case <-time.After(100 * time.Millisecond):
+			return fmt.Errorf("the store does not answer: %w", ctx.Err())
+		}
+	}
+	d.abandon()
+	d.cache.close()
+	d.memory.close()
+	return left
+}
+
+// leave waits until every torrent has left, or the time is over.
+func (d *Disk) leave(ctx context.Context) error {
+	for _, t := range d.all() {
+		select {
+		case <-t.left:
+		case <-ctx.Done():
+			return fmt.Errorf("not everything was written: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// abandon gives up what was not written, when all goroutines have ended.
+func (d *Disk) abandon() {
+	for d.cache.fill() {
+	}
+	for _, p := range d.writer.take() {
+		p.t.abandoned(p)
+	}
+	for _, t := range d.all() {
+		t.gone()
+	}
+}

@@ -1,0 +1,138 @@
+package diskcache
+
+import (
+	"crypto/sha1"
+	"hash/crc32"
+
+	"bipfs/wire"
+)
+
+// A piece is hashed while it comes: a worker takes the blocks that are there
+// in a row from the frontier on, and lets go of the piece when the next one is
+// missing. Swap gives it to a worker again when that block comes. So after the
+// last block only a suffix is left to hash.
+
+// hash is a hash worker.
+func (d *Disk) hash() {
+	for p, ok := d.hashes.pop(); ok; p, ok = d.hashes.pop() {
+		p.t.hash(p)
+	}
+}
+
+// stretch is the most blocks that are hashed between two looks at the piece.
+const stretch = 64
+
+func (t *Torrent) hash(p *piece) {
+	var run [stretch]*wire.Buf
+	for {
+		n := t.frontier(p, run[:])
+		if n == 0 {
+			return
+		}
+		for _, b := range run[:n] {
+			p.add(b[:])
+		}
+		if p.next == p.count {
+			t.check(p)
+			return
+		}
+	}
+}
+
+// frontier copies to run the blocks that can be hashed next. If there are
+// none, or the piece has ended, it lets go of the piece.
+func (t *Torrent) frontier(p *piece, run []*wire.Buf) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.state == ended {
+		t.letGo(p)
+		return 0
+	}
+	n := 0
+	for n < len(run) && p.next+n < p.count && p.bufs[p.next+n] != nil {
+		run[n] = p.bufs[p.next+n]
+		n++
+	}
+	if n == 0 {
+		p.busy = false
+	}
+	return n
+}
+
+// add hashes the block at the frontier.
+func (p *piece) add(b []byte) {
+	b = b[:p.length(p.next)]
+	p.sha.Write(b)
+	p.crcs = append(p.crcs, crc32.Checksum(b, castagnoli))
+	p.next++
+}
+
+// length is the length of block i in bytes.
+func (p *piece) length(i int) int { return int(p.t.spec.Block(p.number, i).Length) }
+
+// right reports whether the hash of the whole piece is what it must be.
+func (p *piece) right() bool {
+	var sum wire.Digest
+	p.sha.Sum(sum[:0])
+	return sum == p.t.spec.Hash(p.number)
+}
+
+// check decides over a piece that is whole and in memory.
+func (t *Torrent) check(p *piece) {
+	ok := p.right()
+	t.mu.Lock()
+	failedBefore := t.failed[p.number]
+	t.mu.Unlock()
+	var digests []wire.Digest
+	if !ok || failedBefore {
+		for i, b := range p.bufs {
+			digests = append(digests, sha1.Sum(b[:p.length(i)]))
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.state == ended {
+		t.letGo(p)
+		return
+	}
+	p.busy = false
+	if !ok {
+		t.bad(p, digests)
+		return
+	}
+	d := t.disk
+	p.blocks = make([]*block, p.count)
+	for i, b := range p.bufs {
+		p.blocks[i] = d.memory.header(b)
+		p.blocks[i].share(keyOf(t.id, p.number, i), p.length(i), 1)
+	}
+	d.memory.give(d.now(), p.empty...) // a piece that came whole has none; to be sure
+	p.bufs, p.empty, p.sha = nil, nil, nil
+	p.state = dirty
+	d.mu.Lock()
+	d.ledger.Verified(p.lease)
+	d.mu.Unlock()
+	t.users++
+	t.good(p, digests)
+	d.writer.add(p)
+	d.ring()
+}
+
+// bad ends a piece that failed its hash. The caller holds t.mu.
+func (t *Torrent) bad(p *piece, digests []wire.Digest) {
+	t.wasted.Failed += int64(t.spec.PieceSize(p.number))
+	t.failed[p.number] = true
+	t.tell(News{Kind: Verified, Piece: p.number, Lease: p.lease, Digests: digests})
+	t.end(p)
+}
+
+// good tells everybody that a piece is here. The caller holds t.mu.
+func (t *Torrent) good(p *piece, digests []wire.Digest) {
+	delete(t.failed, p.number)
+	t.have.Set(p.number)
+	t.tell(News{Kind: Verified, Piece: p.number, Lease: p.lease, OK: true, Digests: digests})
+	if a := t.awaited[p.number]; a != nil {
+		a.last = t.disk.now()
+		a.wake()
+	}
+}

@@ -1,0 +1,349 @@
+package diskcache
+
+import (
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"bipfs/wire"
+)
+
+// The journal says which pieces of a torrent are in its data files. All
+// numbers are little endian.
+//
+//	0      header, 4096 bytes
+//	         0  "bipfsjnl"
+//	         8  version, 4 bytes: 1
+//	        12  length of a record, 4
+//	        16  piece length, 8
+//	        24  length of the torrent, 8
+//	        32  fingerprint, 20: SHA-1 over the files and piece hashes
+//	        52  CRC32C of the 52 bytes before, 4
+//	        56  zeros
+//	4096   one record a piece, all of one length
+//	         0  mark: 0 none, 1 written, 2 durable
+//	         1  zeros, 3
+//	         4  boot id of the run of the machine that wrote the data, 16
+//	        20  bitmap of the blocks that are stored, high bit first
+//	         …  CRC32C of each block, 4 each
+//	         …  CRC32C of the record before it, 4
+//
+// A record that is torn, by its CRC, is none. So is one whose bitmap is not
+// full: a piece is stored whole; the bitmap is there for hashes by block.
+// Written means that the data was handed to the system, so that it outlives
+// this process; durable, that it was synced. Neither is believed: every block
+// that is read back has to have its CRC.
+const (
+	journalMagic   = "bipfsjnl"
+	journalVersion = 1
+	journalHeader  = 4096
+	recordHead     = 20
+)
+
+type mark byte
+
+const (
+	none mark = iota
+	written
+	durable
+)
+
+// castagnoli is the polynomial of CRC32C, which processors know.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Errors of a journal that cannot be used.
+var (
+	ErrVersion = errors.New("the journal was written by a newer version of this program")
+	errForeign = errors.New("the journal is not one of this torrent")
+)
+
+type journal struct {
+	fs          FS
+	name        string
+	geo         wire.Geometry
+	fingerprint [20]byte
+	boot        [16]byte
+
+	mu   sync.Mutex // for file, and one write at a time
+	file Handle       // nil until there is one
+}
+
+func recordLength(g wire.Geometry) int {
+	n := g.MostBlocks()
+	return recordHead + (n+7)/8 + 4*n + 4
+}
+
+// fingerprint identifies what the data files are to hold.
+func fingerprint(s Spec) (sum [20]byte) {
+	h := sha1.New()
+	for _, f := range s.Files {
+		var b [9]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(f.Length))
+		if f.Pad {
+			b[8] = 1
+		}
+		h.Write(b[:])
+	}
+	for p := range s.Geometry.Pieces() {
+		d := s.Hash(wire.Piece(p))
+		h.Write(d[:])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+func (j *journal) header() []byte {
+	b := make([]byte, journalHeader)
+	copy(b, journalMagic)
+	binary.LittleEndian.PutUint32(b[8:], journalVersion)
+	binary.LittleEndian.PutUint32(b[12:], uint32(recordLength(j.geo)))
+	binary.LittleEndian.PutUint64(b[16:], uint64(j.geo.PieceLength))
+	binary.LittleEndian.PutUint64(b[24:], uint64(j.geo.Length))
+	copy(b[32:], j.fingerprint[:])
+	binary.LittleEndian.PutUint32(b[52:], crc32.Checksum(b[:52], castagnoli))
+	return b
+}
+
+// checkHeader tells whether b is the header of this journal: nil, ErrVersion,
+// or errForeign, which includes a torn one.
+func (j *journal) checkHeader(b []byte) error {
+	want := j.header()
+	if len(b) < 56 || string(b[:8]) != journalMagic {
+		return errForeign
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v > journalVersion {
+		return fmt.Errorf("%w: version %d, this one knows %d", ErrVersion, v, journalVersion)
+	}
+	if string(b[:56]) != string(want[:56]) {
+		return errForeign
+	}
+	return nil
+}
+
+// load opens the journal, if there is one, and reads which pieces it has. One
+// of something else is set aside, with its data, under a free name.
+func (j *journal) load() (wire.Bitfield, error) {
+	have := wire.NewBitfield(j.geo.Pieces())
+	f, err := j.fs.OpenFile(j.name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return have, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, journalHeader)
+	n, err := readFull(f, b, 0)
+	if err == nil {
+		err = j.checkHeader(b[:n])
+	}
+	if errors.Is(err, errForeign) {
+		f.Close()
+		return have, j.setAside()
+	}
+	if err == nil {
+		err = j.scan(f, have)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", j.name, err)
+	}
+	j.file = f
+	return have, nil
+}
+
+// scan reads all records in one go.
+func (j *journal) scan(f Handle, have wire.Bitfield) error {
+	size := recordLength(j.geo)
+	pieces := j.geo.Pieces()
+	at := max(1, (1<<20)/size) // records of one read
+	buf := make([]byte, at*size)
+	for p := 0; p < pieces; p += at {
+		n, err := readFull(f, buf, journalHeader+int64(p)*int64(size))
+		if err != nil {
+			return err
+		}
+		for i := 0; i < at && p+i < pieces && (i+1)*size <= n; i++ {
+			record := buf[i*size : (i+1)*size]
+			if m, _ := parseRecord(record, j.geo.Blocks(wire.Piece(p+i)), nil); m != none {
+				have.Set(wire.Piece(p + i))
+			}
+		}
+		if n < len(buf) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// parseRecord reads the record of a piece of so many blocks and appends their
+// CRCs to crcs. Anything that is not a whole record of a whole piece has no
+// mark.
+func parseRecord(b []byte, blocks int, crcs []uint32) (mark, []uint32) {
+	if len(b) < recordHead+4 || mark(b[0]) != written && mark(b[0]) != durable {
+		return none, crcs
+	}
+	body := len(b) - 4
+	most := (body - recordHead) * 8 / 33 // each has a bit and four bytes
+	if recordHead+(most+7)/8+4*most > body {
+		most--
+	}
+	if blocks > most || crc32.Checksum(b[:body], castagnoli) != binary.LittleEndian.Uint32(b[body:]) {
+		return none, crcs
+	}
+	bitmap := wire.Bitfield(b[recordHead : recordHead+(most+7)/8])
+	if bitmap.Count() != blocks {
+		return none, crcs
+	}
+	for i := range blocks {
+		if !bitmap.Has(wire.Piece(i)) {
+			return none, crcs
+		}
+		at := recordHead + len(bitmap) + 4*i
+		crcs = append(crcs, binary.LittleEndian.Uint32(b[at:]))
+	}
+	return mark(b[0]), crcs
+}
+
+func (j *journal) record(m mark, crcs []uint32) []byte {
+	b := make([]byte, recordLength(j.geo))
+	if m == none {
+		return b
+	}
+	b[0] = byte(m)
+	copy(b[4:], j.boot[:])
+	bitmap := wire.Bitfield(b[recordHead : recordHead+(j.geo.MostBlocks()+7)/8])
+	for i, c := range crcs {
+		bitmap.Set(wire.Piece(i))
+		binary.LittleEndian.PutUint32(b[recordHead+len(bitmap)+4*i:], c)
+	}
+	binary.LittleEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], castagnoli))
+	return b
+}
+
+// put writes the record of a piece; the first makes the journal. It asks ok
+// first, under the journal's lock: the state may have changed while it waited.
+func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !ok() {
+		return nil
+	}
+	if j.file == nil {
+		if m == none {
+			return nil
+		}
+		if err := j.create(); err != nil {
+			return err
+		}
+	}
+	return writeFull(j.file, j.record(m, crcs), journalHeader+int64(p)*int64(recordLength(j.geo)))
+}
+
+func (j *journal) create() error {
+	if err := j.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
+		return err
+	}
+	f, err := j.fs.OpenFile(j.name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := writeFull(f, j.header(), 0); err != nil {
+		f.Close()
+		return err
+	}
+	j.file = f
+	return nil
+}
+
+// crcs reads the CRCs of a piece back; none if there is no good record.
+func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
+	j.mu.Lock()
+	f := j.file
+	j.mu.Unlock()
+	if f == nil {
+		return nil, nil
+	}
+	b := make([]byte, recordLength(j.geo))
+	n, err := readFull(f, b, journalHeader+int64(p)*int64(len(b)))
+	if err != nil || n < len(b) {
+		return nil, err
+	}
+	_, crcs := parseRecord(b, j.geo.Blocks(p), nil)
+	return crcs, nil
+}
+
+func (j *journal) sync() error {
+	j.mu.Lock()
+	f := j.file
+	j.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f.Sync()
+}
+
+func (j *journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file != nil {
+		j.file.Close()
+		j.file = nil
+	}
+}
+
+// setAside renames the journal and the data of something else. Nothing is
+// deleted: it may be somebody's only copy.
+func (j *journal) setAside() error {
+	data := filepath.Join(filepath.Dir(j.name), "data")
+	for i := range 1000 {
+		suffix := fmt.Sprintf(".aside-%d", i)
+		if f, err := j.fs.OpenFile(j.name+suffix, os.O_RDONLY, 0); err == nil {
+			f.Close()
+			continue
+		}
+		if f, err := j.fs.OpenFile(data+suffix, os.O_RDONLY, 0); err == nil {
+			f.Close()
+			continue
+		}
+		if err := j.fs.Rename(data, data+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return j.fs.Rename(j.name, j.name+suffix)
+	}
+	return fmt.Errorf("%s: too many journals have been set aside", j.name)
+}
+
+// readFull reads until b is full or the file ends.
+func readFull(f Handle, b []byte, off int64) (n int, err error) {
+	for n < len(b) {
+		k, err := f.Preadv([][]byte{b[n:]}, off+int64(n))
+		if err != nil {
+			return n, err
+		}
+		if k == 0 {
+			break
+		}
+		n += k
+	}
+	return n, nil
+}
+
+func writeFull(f Handle, b []byte, off int64) error {
+	for len(b) > 0 {
+		n, err := f.Pwritev([][]byte{b}, off)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrShortWrite
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	return nil
+}

@@ -1,0 +1,307 @@
+package diskcache
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"bipfs/wire"
+)
+
+// Spec is what there is to know of a torrent.
+type Spec struct {
+	// Dir is the torrent's own folder. It gets `journal` and `data/<number>`,
+	// each when something is first written to it.
+	Dir string
+	wire.Geometry
+	Hash  func(wire.Piece) wire.Digest // pure; called from any goroutine
+	Files []File
+}
+
+// NewsKind is what a piece of news says.
+type NewsKind uint8
+
+// The news of a torrent.
+const (
+	Granted  NewsKind = iota // Piece has Lease, with room for N blocks
+	Room                     // Lease has room for N more
+	Revoke                   // Lease is over; what it held is lost
+	Verified                 // Piece was checked: OK or not; Lease is over
+	Evicted                  // Piece is not here any more
+)
+
+// News is something that happened to a piece. A Verified that is OK is true
+// whatever its lease: the piece is here. One of lease 0 answers an Open of a
+// piece that was here already.
+type News struct {
+	Kind    NewsKind
+	Piece   wire.Piece
+	Lease   wire.Lease
+	N       int
+	OK      bool
+	Digests []wire.Digest // of each block, of a bad piece and of the good one after it
+}
+
+// Wasted counts bytes that came and were of no use.
+type Wasted struct {
+	Unwanted int64 // brought for no lease
+	Failed   int64 // of pieces that failed their hash
+	Lost     int64 // under leases that were closed or revoked
+	Dropped  int64 // verified and dropped before they were stored
+}
+
+// Torrent is one torrent's part of a Disk. All methods are safe for concurrent
+// use.
+type Torrent struct {
+	disk    *Disk
+	id      uint32 // its number in the ledger
+	spec    Spec
+	starts  []int64 // where each file begins
+	journal *journal
+	bell    chan struct{}
+	left    chan struct{} // closed when nothing of it is left to do
+
+	mu       sync.Mutex
+	have     wire.Bitfield // verified and here, in memory or stored
+	pieces   map[wire.Piece]*piece
+	expected map[wire.Piece]int
+	failed   map[wire.Piece]bool // failed its hash and has not come right since
+	awaited  map[wire.Piece]*awaited
+	jobs     map[uint64]*job // reads from the store under way, by block
+	unsynced map[wire.Piece]*unsynced
+	news     []News
+	wasted   Wasted
+	closed   bool
+	retired  bool
+	users    int // pieces and reads that are not done with
+	crcs     crcCache
+	space    space
+}
+
+// Add makes a torrent known and reads its journal. While the pieces of an
+// earlier Torrent of the same folder are being written, it waits up to five
+// seconds, then it is ErrBusy. ErrVersion is the journal of a newer program.
+func (d *Disk) Add(s Spec) (*Torrent, error) {
+	t := &Torrent{
+		disk: d, spec: s,
+		bell: make(chan struct{}, 1), left: make(chan struct{}),
+		pieces:   map[wire.Piece]*piece{},
+		expected: map[wire.Piece]int{},
+		failed:   map[wire.Piece]bool{},
+		awaited:  map[wire.Piece]*awaited{},
+		jobs:     map[uint64]*job{},
+		unsynced: map[wire.Piece]*unsynced{},
+	}
+	var length int64
+	for _, f := range s.Files {
+		if f.Length < 0 {
+			return nil, errors.New("a file has a negative length")
+		}
+		t.starts = append(t.starts, length)
+		length += f.Length
+	}
+	if length != s.Length || s.Pieces() > wire.MaxPieces || s.PieceLength > wire.MaxPieceLength {
+		return nil, fmt.Errorf("files of %d bytes are not a torrent of %d", length, s.Length)
+	}
+	t.spec.Dir = filepath.Clean(s.Dir)
+	if err := t.enter(); err != nil {
+		return nil, err
+	}
+	t.journal = &journal{
+		fs: d.fs, name: filepath.Join(t.spec.Dir, "journal"),
+		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
+	}
+	have, err := t.journal.load()
+	if err != nil {
+		t.gone()
+		return nil, err
+	}
+	t.have = have
+	return t, nil
+}
+
+// enter takes the folder, from a former Torrent that is about to leave it, too.
+func (t *Torrent) enter() error {
+	d := t.disk
+	patience := time.NewTimer(5 * time.Second)
+	defer patience.Stop()
+	for {
+		d.mu.Lock()
+		if d.closed {
+			d.mu.Unlock()
+			return ErrClosed
+		}
+		former := d.dirs[t.spec.Dir]
+		if former == nil {
+			n := d.ledger.Join(max(1, t.spec.MostBlocks()))
+			t.id = uint32(n)
+			d.torrents[n], d.dirs[t.spec.Dir] = t, t
+			d.mu.Unlock()
+			return nil
+		}
+		d.mu.Unlock()
+		select {
+		case <-former.left:
+		case <-patience.C:
+			return fmt.Errorf("%s: %w", t.spec.Dir, ErrBusy)
+		}
+	}
+}
+
+// Leave takes the torrent out of use. Who waits gets ErrClosed. What is
+// verified is still being written, in the background; the files stay.
+func (t *Torrent) Leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
+	t.closed = true
+	for _, p := range t.pieces {
+		switch p.state {
+		case waiting, opened:
+			t.end(p)
+		case clean:
+			t.unkeep(p, true)
+		}
+	}
+	clear(t.expected)
+	for _, a := range t.awaited {
+		a.wake()
+	}
+	t.retire()
+}
+
+// retire has the syncer end a closed torrent that nobody uses. The caller
+// holds t.mu.
+func (t *Torrent) retire() {
+	if t.closed && t.users == 0 {
+		t.retired = true
+		t.disk.ringSync()
+	}
+}
+
+// gone takes out what is left of the torrent.
+func (t *Torrent) gone() {
+	d := t.disk
+	if t.journal != nil {
+		t.journal.close()
+	}
+	d.files.leave(t.id)
+	d.mu.Lock()
+	if d.dirs[t.spec.Dir] == t {
+		delete(d.dirs, t.spec.Dir)
+	}
+	if d.torrents[t.number()] == t {
+		delete(d.torrents, t.number())
+		d.ledger.Leave(t.number())
+		close(t.left)
+	}
+	d.mu.Unlock()
+}
+
+// Have is the set of pieces that are here. It is a copy.
+func (t *Torrent) Have() wire.Bitfield {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.have.Clone()
+}
+
+// Local reports whether e is here, so that reading it takes no network.
+func (t *Torrent) Local(e wire.Extent) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.spec.Within(e) && t.have.Has(e.Piece)
+}
+
+// Wasted is what came for nothing so far.
+func (t *Torrent) Wasted() Wasted {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.wasted
+}
+
+// Bell has one ring in it when there is news.
+func (t *Torrent) Bell() <-chan struct{} { return t.bell }
+
+// News appends the news since the last call to buf, in order.
+func (t *Torrent) News(buf []News) []News {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	buf = append(buf, t.news...)
+	clear(t.news)
+	t.news = t.news[:0]
+	return buf
+}
+
+// tell adds to the news. The caller holds t.mu.
+func (t *Torrent) tell(n News) {
+	if t.closed {
+		return
+	}
+	t.news = append(t.news, n)
+	select {
+	case t.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Expect tells that a reader is going to read p: what is here of it stays as
+// long as there is other memory to take. It counts.
+func (t *Torrent) Expect(p wire.Piece) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.spec.Valid(p) && !t.closed {
+		t.expected[p]++
+	}
+}
+
+// Unexpect takes one Expect back.
+func (t *Torrent) Unexpect(n wire.Piece) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch t.expected[n] {
+	case 0: // closed since
+	case 1:
+		delete(t.expected, n)
+		if p := t.pieces[n]; p != nil && p.state == clean {
+			t.unkeep(p, true)
+		}
+	default:
+		t.expected[n]--
+	}
+}
+
+// absent takes a stored piece whose bytes are not what they were out of the
+// books. It is fetched again, never returned.
+func (t *Torrent) absent(n wire.Piece, why error) {
+	t.mu.Lock()
+	had := t.have.Has(n)
+	if had {
+		t.have.Clear(n)
+		delete(t.unsynced, n)
+		t.crcs.forget(n)
+		if p := t.pieces[n]; p != nil && p.state == clean {
+			t.unkeep(p, true)
+		}
+		t.tell(News{Kind: Evicted, Piece: n})
+	}
+	t.mu.Unlock()
+	if !had {
+		return
+	}
+	t.disk.log.Warn("a stored piece is damaged and will be fetched again",
+		"dir", t.spec.Dir, "piece", n, "err", why)
+	still := func() bool { return !t.stored(n) }
+	if err := t.journal.put(n, none, nil, still); err != nil {
+		t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
+	}
+}
+
+func (t *Torrent) stored(n wire.Piece) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.have.Has(n)
+}

@@ -1,0 +1,100 @@
+package diskcache
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// system is the real file system.
+type system struct{}
+
+func (system) MkdirAll(dir string) error    { return os.MkdirAll(dir, 0o700) }
+func (system) Rename(from, to string) error { return os.Rename(from, to) }
+
+// OpenFile is open(2), not os.OpenFile: regular files need no poller.
+func (system) OpenFile(name string, flag int, perm os.FileMode) (Handle, error) {
+	for {
+		fd, err := unix.Open(name, flag|unix.O_CLOEXEC|unix.O_NOFOLLOW, uint32(perm.Perm()))
+		switch err {
+		case nil:
+			return &file{fd, name}, nil
+		case unix.EINTR:
+			continue
+		}
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+}
+
+func (system) Free(dir string) (free, total int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+}
+
+type file struct {
+	fd   int
+	name string
+}
+
+// mostVectors is IOV_MAX.
+const mostVectors = 1024
+
+func (f *file) vector(op string, call func(int, [][]byte, int64) (int, error), bufs [][]byte, off int64) (int, error) {
+	if len(bufs) > mostVectors {
+		bufs = bufs[:mostVectors]
+	}
+	for {
+		n, err := call(f.fd, bufs, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return max(0, n), &os.PathError{Op: op, Path: f.name, Err: err}
+		}
+		return n, nil
+	}
+}
+
+func (f *file) Preadv(bufs [][]byte, off int64) (int, error) {
+	return f.vector("read", unix.Preadv, bufs, off)
+}
+
+func (f *file) Pwritev(bufs [][]byte, off int64) (int, error) {
+	return f.vector("write", unix.Pwritev, bufs, off)
+}
+
+func (f *file) path(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: f.name, Err: err}
+}
+
+func (f *file) Sync() error               { return f.path("sync", unix.Fdatasync(f.fd)) }
+func (f *file) Truncate(size int64) error { return f.path("truncate", unix.Ftruncate(f.fd, size)) }
+func (f *file) Close() error              { return f.path("close", unix.Close(f.fd)) }
+
+func (f *file) Size() (int64, error) {
+	var s unix.Stat_t
+	err := unix.Fstat(f.fd, &s)
+	return s.Size, f.path("stat", err)
+}
+
+// bootID tells one run of the machine from the next. Without /proc it is zero,
+// which no record has: then no mark is taken for one of this run.
+func bootID() (id [16]byte) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	b = bytes.ReplaceAll(bytes.TrimSpace(b), []byte("-"), nil)
+	if len(b) == 2*len(id) {
+		_, _ = hex.Decode(id[:], b) // what is no id leaves zeros or part of one
+	}
+	return id
+}
