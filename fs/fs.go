@@ -36,8 +36,10 @@ type Attr struct {
 	Mtime time.Time // the zero time is shown as 1970
 	Ctime time.Time
 
-	// Fixed tells that name and attributes never change: the kernel may keep
-	// them for a year. Otherwise it asks each time.
+	// Fixed tells that name and attributes never change, or that Kernel is told
+	// of each change: the kernel may keep them for a year. Otherwise it asks
+	// each time, for a directory at every path through it: a Root that is not
+	// Fixed makes ls -l of 20,000 files ten times as long.
 	Fixed bool
 }
 

@@ -77,7 +77,7 @@ const (
 
 func newMemory() *memory {
 	m := &memory{nodes: map[ID]*memNode{}}
-	m.add(&memNode{id: Root, parent: Root, mode: syscall.S_IFDIR | 0o555, moving: true})
+	m.add(&memNode{id: Root, parent: Root, mode: syscall.S_IFDIR | 0o555})
 	dir := func(parent, id ID, name string) { m.addFile(parent, id, name, 0).mode = syscall.S_IFDIR | 0o555 }
 	dir(Root, idFiles, "files")
 	dir(idFiles, 200, "nested")
