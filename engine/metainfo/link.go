@@ -54,7 +54,9 @@ func (i *Info) settleLinks(links []link) {
 // torrent, to the torrent's own directory, or nowhere that has a name.
 func follow(dir []string, target bencode.Raw) (path []string, ok bool) {
 	path = slices.Clone(dir)
+	elements := 0
 	for e := range bencode.List(target) {
+		elements++
 		b, ok := bencode.String(e)
 		name := string(b)
 		switch {
@@ -68,7 +70,7 @@ func follow(dir []string, target bencode.Raw) (path []string, ok bool) {
 			return nil, false
 		}
 	}
-	return path, len(path) > 0 && bencode.IsList(target)
+	return path, len(path) > 0 && elements > 0
 }
 
 // relative is the way from directory dir to target, or "" if that is too long
