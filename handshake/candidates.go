@@ -35,26 +35,28 @@ type candidate struct {
 	place    int       // in waiting; -1: dialled or connected
 }
 
-// offer adds an address, or improves the standing of one that is known. Among
-// as many as may be kept, a new one takes the place of the one that failed
-// most often; where none failed, it is not added.
-func (t *torrent) offer(a netip.AddrPort, s Source, now time.Time, most int) {
-	if c := t.candidates[a]; c != nil {
-		if s < c.source {
-			c.source = s
-			if c.place >= 0 {
-				heap.Fix(&t.waiting, c.place)
-			}
-		}
-		return
-	}
+// offer adds an address that is not known. Among as many as may be kept, it
+// takes the place of the one that failed most often; where none promises less than it does, it is not added. hasRoom
+// is false then: no other from s will find room either.
+func (t *torrent) offer(a netip.AddrPort, s Source, now time.Time, most int) (hasRoom bool) {
 	if len(t.candidates) >= most && !t.displace(s) {
-		return
+		return false
 	}
 	t.offered++
 	c := &candidate{addr: a, source: s, due: now, number: t.offered}
 	t.candidates[a] = c
 	heap.Push(&t.waiting, c)
+	return true
+}
+
+// improve notes that a better source named a candidate as well.
+func (t *torrent) improve(c *candidate, s Source) {
+	if s < c.source {
+		c.source = s
+		if c.place >= 0 {
+			heap.Fix(&t.waiting, c.place)
+		}
+	}
 }
 
 // displace drops the waiting candidate of least promise if it promises less

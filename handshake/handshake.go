@@ -197,11 +197,13 @@ func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.torrent(infohash)
-	now := time.Now()
+	now, hasRoom := time.Now(), true
 	for _, a := range addrs {
 		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		if dialable(a) && !h.selves.has(a) && !h.isBanned(t, a.Addr()) {
-			t.offer(a, s, now, h.limits.Candidates)
+		if c := t.candidates[a]; c != nil {
+			t.improve(c, s)
+		} else if hasRoom && dialable(a) && !h.selves.has(a) && !h.isBanned(t, a.Addr()) {
+			hasRoom = t.offer(a, s, now, h.limits.Candidates)
 		}
 	}
 	h.feed(t)

@@ -187,15 +187,17 @@ func TestSlowIncoming(t *testing.T) {
 		l, stop := w.serve()
 		far := l.connect(addr(1))
 		start := time.Now()
-		for _, b := range Append(nil, Reserved, hash, greater) {
-			if _, err := far.Write([]byte{b}); err != nil {
-				break
+		go func() {
+			for _, b := range Append(nil, Reserved, hash, greater) {
+				far.Write([]byte{b})
+				time.Sleep(time.Second)
 			}
-			time.Sleep(time.Second)
-		}
+		}()
+		io.Copy(io.Discard, far)
 		if at := time.Since(start); at != 10*time.Second || w.met() != 0 {
 			t.Errorf("closed after %v", at)
 		}
+		time.Sleep(time.Minute) // the sender ends
 		stop()
 	})
 }

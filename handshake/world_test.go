@@ -106,6 +106,14 @@ func (w *world) tried() []dialled {
 	return w.dials
 }
 
+// atOnce is the most dials that there were at once, once all is quiet.
+func (w *world) atOnce() int {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
 // end closes the handshaker and checks that nothing stands.
 func (w *world) end() {
 	w.t.Helper()

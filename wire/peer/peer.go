@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"runtime/debug"
 	"sync/atomic"
@@ -137,7 +138,8 @@ type Conn struct {
 	end  context.CancelCauseFunc
 
 	in    source
-	head  *bufio.Reader // over in
+	head  *bufio.Reader    // over in
+	waste io.LimitedReader // over head
 	asked asked
 	out   outbox
 	sink  sink

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -245,6 +246,35 @@ func TestTransfer(t *testing.T) {
 			t.Errorf("%v: %+v, %+v", c, s, l)
 		}
 	}
+}
+
+// TestIdleMemory bounds what a peer costs that says nothing: thousands of them
+// stand on a busy machine.
+func TestIdleMemory(t *testing.T) {
+	const peers = 500
+	used := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	synctest.Test(t, func(t *testing.T) {
+		before := used()
+		var worlds []*world
+		for range peers {
+			worlds = append(worlds, newWorld(t, Config{}).run())
+		}
+		synctest.Wait()
+		if each := int64(used()-before) / peers; each > 20_000 {
+			t.Errorf("%d bytes each", each)
+		} else {
+			t.Logf("%d bytes each", each)
+		}
+		for _, w := range worlds {
+			w.conn.Close(nil)
+			w.end(ErrClosed)
+		}
+	})
 }
 
 // BenchmarkConn is both ends of one connection on loopback.

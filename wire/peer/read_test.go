@@ -236,9 +236,11 @@ func TestPayloadGrows(t *testing.T) {
 type replay struct {
 	net.Conn
 	all, left []byte
+	reads     int
 }
 
 func (r *replay) Read(b []byte) (int, error) {
+	r.reads++
 	if len(r.left) == 0 {
 		r.left = r.all
 	}
@@ -261,33 +263,36 @@ func (s *still) Received(context.Context, wire.Peer, wire.Message, []byte) error
 func (s *still) Stored(context.Context, wire.Peer, wire.Block, wire.Lease) error { return nil }
 func (s *still) Written(context.Context, wire.Peer, Written) error               { return nil }
 
-// TestReadAllocatesNothing counts allocations of what comes by the thousand.
-func TestReadAllocatesNothing(t *testing.T) {
+// TestReadCosts counts the allocations and the system calls of what comes by
+// the thousand.
+func TestReadCosts(t *testing.T) {
 	b := block(0, 0)
-	for name, in := range map[string][]byte{
-		"a block":        pieceBlock(b),
-		"a keep-alive":   make([]byte, 4),
-		"an unasked one": pieceBlock(block(9, 9)),
-		"an unknown id":  {0, 0, 0, 1, 255},
+	for _, c := range []struct {
+		name          string
+		in            []byte
+		allocs, reads int
+	}{
+		{"a block", pieceBlock(b), 0, 2},
+		{"a keep-alive", make([]byte, 4), 0, 1},
+		{"an unasked block", pieceBlock(block(9, 9)), 0, 4}, // 8 KiB at a time
+		{"an unknown id", []byte{0, 0, 0, 1, 255}, 1, 1},    // the allocation is wire.ReadHead's
 	} {
 		s := &still{new(wire.Buf)}
-		c := New(Config{Conn: &replay{all: in}, Disk: s, Torrent: s, Slots: roomy, Fast: true})
-		most := 0.0
-		if name == "an unknown id" {
-			most = 1 // in wire.ReadHead
-		}
-		got := testing.AllocsPerRun(1000, func() {
-			c.asked.ask(b)
-			m, err := c.readHead()
+		socket := &replay{all: c.in}
+		p := New(Config{Conn: socket, Disk: s, Torrent: s, Slots: roomy, Fast: true})
+		const rounds = 1000
+		allocs := testing.AllocsPerRun(rounds, func() {
+			p.asked.ask(b)
+			m, err := p.readHead()
 			if err == nil {
-				err = c.handle(m)
+				err = p.handle(m)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 		})
-		if got > most {
-			t.Errorf("%s costs %v allocations", name, got)
+		if int(allocs) > c.allocs || socket.reads > (rounds+1)*c.reads {
+			t.Errorf("%s costs %v allocations and %d reads", c.name, allocs, socket.reads/rounds)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,3 +196,33 @@ func TestStalled(t *testing.T) {
 
 // send0 is send for a peer whose connection may be gone.
 func (w *world) send0(b []byte) { w.remote.Write(b) }
+
+// TestDeadlineInsideVector lets the socket's deadline pass in the middle of a
+// vector on a real socket: what was written is not written again, and a peer
+// that is not late yet gets the rest.
+func TestDeadlineInsideVector(t *testing.T) {
+	near, far := pair(t)
+	defer near.Close()
+	defer far.Close()
+	var n atomic.Int64
+	s := sink{conn: near, written: &n}
+	var want []byte
+	for i := range uint32(512) {
+		b := block(i, i)
+		s.head(wire.Of(wire.PieceBlock, b))
+		s.payload(content(b))
+		want = append(want, pieceBlock(b)...)
+	}
+	s.armed = time.Now().Add(WriteLimit)
+	near.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	flushed := make(chan error)
+	go func() { flushed <- s.flush() }()
+	time.Sleep(50 * time.Millisecond)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the stream is not what was sent (%v)", err)
+	}
+	if err := <-flushed; err != nil || n.Load() != int64(len(want)) {
+		t.Errorf("%v, %d bytes", err, n.Load())
+	}
+}
