@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"bipfs/engine/metainfo"
+	"bipfs/wire"
+)
+
+// createCommand is `bipfs create`.
+type createCommand struct {
+	Path        string   `arg:"" help:"A file or a folder."`
+	PieceLength Size     `help:"Length of a piece (default: by size)." placeholder:"SIZE"`
+	Tracker     []string `help:"URL of a tracker; repeatable." placeholder:"URL" sep:"none"`
+	Output      string   `short:"o" help:"The file to write (default: NAME.torrent in this folder)." placeholder:"FILE.torrent" type:"path"`
+}
+
+// Run hashes the path, writes the .torrent and prints its magnet link.
+func (c *createCommand) Run(s streams) error {
+	if c.PieceLength < 0 || int64(c.PieceLength) > wire.MaxPieceLength {
+		return usagef("--piece-length %v: at most %v", c.PieceLength, Size(wire.MaxPieceLength))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	t, err := metainfo.Create(ctx, c.Path, metainfo.CreateOptions{
+		PieceLength: int64(c.PieceLength), Trackers: c.Tracker,
+	})
+	if err != nil {
+		return err
+	}
+	output := c.Output
+	if output == "" {
+		output = filepath.Clean(t.Info.Name + ".torrent")
+	}
+	f, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(t.Encode())
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", output, err)
+	}
+	magnet := metainfo.Magnet{Hash: t.Info.Hash, Name: t.Info.Name, Trackers: c.Tracker, Length: t.Info.Length}
+	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
+	return nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"bipfs/engine"
+)
+
+// engineFlags are the flags of every command that runs an engine.
+type engineFlags struct {
+	Memory      Size          `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
+	KeepFree    *Size         `help:"Never store below this much free space (default: the larger of 1GiB and 5%%)." placeholder:"SIZE"`
+	Listen      []string      `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
+	Peer        []string      `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
+	ReadTimeout time.Duration `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
+	NoUpload    bool          `help:"Upload nothing."`
+	logFlags
+}
+
+// config is the engine's, over the data folder dir.
+func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error) {
+	if f.ReadTimeout < 0 {
+		return engine.Config{}, usagef("--read-timeout %v is negative", f.ReadTimeout)
+	}
+	memory := int64(f.Memory)
+	if memory == 0 {
+		memory = max(defaultMemory(), engine.LeastMemory)
+	}
+	if memory < engine.LeastMemory {
+		return engine.Config{}, usagef("--memory %v is too little: at least %v are needed", f.Memory, Size(engine.LeastMemory))
+	}
+	for _, peer := range f.Peer {
+		if err := engine.CheckHostPort(peer); err != nil {
+			return engine.Config{}, usagef("--peer %s: %w", peer, err)
+		}
+	}
+	free, err := f.keepFree(dir)
+	if err != nil {
+		return engine.Config{}, err
+	}
+	limitHeap(memory)
+	return engine.Config{
+		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Version: version, Log: log,
+	}, nil
+}
+
+// keepFree is the flag, or the larger of 1 GiB and 5 % of the filesystem.
+func (f engineFlags) keepFree(dir string) (int64, error) {
+	if f.KeepFree != nil {
+		return int64(*f.KeepFree), nil
+	}
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("the free space of %s cannot be read: %w", dir, err)
+	}
+	return max(1<<30, int64(s.Blocks)*int64(s.Bsize)/20), nil
+}
+
+// limitHeap keeps the Go heap small beside the block memory, which lies
+// outside of it, unless the user has set GOMEMLIMIT.
+func limitHeap(memory int64) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	heap := int64(512 << 20)
+	if limit, ok := groupMemory(); ok {
+		heap = min(heap, max((limit-memory)*3/4, 32<<20))
+	}
+	debug.SetMemoryLimit(heap)
+}
+
+// dataDir is the data folder: the flag, $STATE_DIRECTORY, or bipfs in
+// $XDG_DATA_HOME. It is made where it is missing.
+func dataDir(flag string) (string, error) {
+	dir := flag
+	if dir == "" {
+		// systemd gives a list when a unit has several; the first is ours.
+		dir, _, _ = strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	}
+	if dir == "" {
+		base := os.Getenv("XDG_DATA_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return "", errors.New("there is no home directory for the data: name one with --data DIR")
+			}
+			base = filepath.Join(home, ".local", "share")
+		}
+		dir = filepath.Join(base, "bipfs")
+	}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the data folder %s cannot be made: %w", dir, err)
+	}
+	return dir, nil
+}
+
+// sources reads the SOURCE arguments. One that cannot be used is an error; one
+// from the list on stdin is reported and skipped.
+func sources(args []string, s streams, log *slog.Logger) ([]engine.Source, error) {
+	var all []engine.Source
+	for _, arg := range args {
+		if arg == "-" {
+			listed, err := sourceList(s.in, log)
+			if err != nil {
+				return nil, fmt.Errorf("stdin: %w", err)
+			}
+			all = append(all, listed...)
+			continue
+		}
+		source, err := engine.ParseSource(arg)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, source)
+	}
+	return all, nil
+}
+
+// longestLine is the length in bytes of the longest line of a list.
+const longestLine = 1 << 20
+
+func sourceList(r io.Reader, log *slog.Logger) ([]engine.Source, error) {
+	var all []engine.Source
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, longestLine)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		source, err := engine.ParseSource(line)
+		if err != nil {
+			log.Error("a torrent of the list is skipped", "err", err)
+			continue
+		}
+		all = append(all, source)
+	}
+	return all, lines.Err()
+}
+
+// add gives the client its sources.
+func add(c *engine.Client, all []engine.Source) error {
+	for _, s := range all {
+		if s.URL != "" {
+			c.AddURL(s.URL)
+			continue
+		}
+		if _, err := c.Add(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+// Command bipfs mounts BitTorrent swarms as folders.
+//
+// This package is the command line, the signals, the exit codes, and the small
+// adapter between the tree that the kernel sees and the engine (tree.go).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is the content of the file VERSION, set when the program is linked.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands is the command line.
+type commands struct {
+	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
+	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
+	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount."`
+	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
+	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is an error of what a person typed.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// helpShown ends the parse after --help.
+type helpShown struct{}
+
+// run is the program but for the process around it.
+func run(args []string, s streams) (code int) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(helpShown); !ok {
+				panic(r)
+			}
+			code = 0
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("bipfs"),
+		kong.Description("Mount BitTorrent swarms as folders."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { panic(helpShown{}) }),
+		kong.Bind(s),
+	)
+	if err != nil {
+		panic(err) // the definitions above are wrong
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		err = usageError{err}
+	} else {
+		err = ctx.Run()
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(s.err, "bipfs:", sentence(err))
+	if errors.As(err, &usageError{}) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// sentence is an error as one line.
+func sentence(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// logFlags are the flags of every command that logs.
+type logFlags struct {
+	LogLevel  string `enum:"debug,info,warn,error" default:"warn" help:"Least level that is logged: debug, info, warn or error." placeholder:"LEVEL"`
+	LogFormat string `enum:"text,json" default:"text" help:"Format of the log: text or json." placeholder:"FORMAT"`
+}
+
+// logger logs to w as the flags say.
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		panic(err) // the enum of the flag admits no other
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "bipfs", version)
+	return err
+}

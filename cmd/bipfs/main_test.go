@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bipfs runs the program in this process.
+func bipfs(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(args, streams{strings.NewReader(stdin), &out, &err})
+	return code, out.String(), err.String()
+}
+
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestErrorsAreOneSentence(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	mnt := t.TempDir()
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"no command", nil, 2, "expected"},
+		{"unknown command", []string{"mnt"}, 2, "mnt"},
+		{"unknown flag", []string{"mount", "--nope", mnt}, 2, "--nope"},
+		{"no mount point", []string{"mount"}, 2, "<mountpoint>"},
+		{"unknown option", []string{"mount", "-o", "allow_other,suid", mnt}, 2, "suid"},
+		{"bad mask", []string{"mount", "-o", "umask=999", mnt}, 2, "umask"},
+		{"bad uid", []string{"mount", "-o", "uid=me", mnt}, 2, "uid"},
+		{"contradiction", []string{"mount", "-o", "allow_other,allow_root", mnt}, 2, "exclude"},
+		{"bad size", []string{"mount", "--memory", "much", mnt}, 2, "much"},
+		{"too little memory", []string{"mount", "--memory", "1MiB", mnt}, 2, "--memory"},
+		{"bad level", []string{"mount", "--log-level", "loud", mnt}, 2, "--log-level"},
+		{"bad peer", []string{"mount", "--peer", "example", mnt}, 2, "example"},
+		{"negative time-out", []string{"mount", "--read-timeout=-1s", mnt}, 2, "--read-timeout"},
+		{"data inside", []string{"mount", "--data", filepath.Join(mnt, "d"), mnt}, 2, "inside"},
+		{"temporary data", []string{"mount", "--temporary", "--data", t.TempDir(), mnt}, 2, "--temporary"},
+		{"missing file", []string{"mount", mnt, "/nonexistent.torrent"}, 1, "/nonexistent.torrent"},
+		{"empty file", []string{"mount", mnt, write(t, "a.torrent", "")}, 1, "a.torrent"},
+		{"html", []string{"mount", mnt, write(t, "b.torrent", "<!DOCTYPE html><html>")}, 1, "HTML"},
+		{"gzip", []string{"mount", mnt, write(t, "c.torrent", "\x1f\x8b\x08\x00")}, 1, "gzip"},
+		{"bad magnet", []string{"mount", mnt, "magnet:?dn=x"}, 1, "magnet:?dn=x"},
+		{"no mount point there", []string{"mount", "--data", t.TempDir(), "/nonexistent"}, 1, "/nonexistent"},
+		{"not mounted", []string{"unmount", mnt}, 1, mnt},
+		{"fetch without -o", []string{"fetch", "magnet:?xt=urn:btih:" + strings.Repeat("a", 40)}, 2, "--output"},
+		{"create nothing", []string{"create", "/nonexistent"}, 1, "/nonexistent"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := bipfs(t, "", c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d, not %d: %s", code, c.code, stderr)
+			}
+			if stdout != "" {
+				t.Errorf("stdout has %q", stdout)
+			}
+			if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.says) {
+				t.Errorf("not one sentence about %q: %q", c.says, stderr)
+			}
+		})
+	}
+}
+
+func TestVersionAndHelp(t *testing.T) {
+	if code, out, _ := bipfs(t, "", "version"); code != 0 || out != "bipfs "+version+"\n" {
+		t.Errorf("version: %d %q", code, out)
+	}
+	for _, args := range [][]string{{"--help"}, {"mount", "--help"}, {"fetch", "--help"}} {
+		if code, out, err := bipfs(t, "", args...); code != 0 || !strings.Contains(out, "Usage: bipfs") || err != "" {
+			t.Errorf("%q: %d %q %q", args, code, out, err)
+		}
+	}
+}
+
+func TestCreate(t *testing.T) {
+	path := write(t, "film.bin", strings.Repeat("x", 100_000))
+	output := filepath.Join(t.TempDir(), "film.torrent")
+	code, out, stderr := bipfs(t, "", "create", "--piece-length", "16KiB", "--tracker", "http://t.example/announce", "-o", output, path)
+	if code != 0 || stderr != "" {
+		t.Fatalf("%d %s", code, stderr)
+	}
+	if !strings.Contains(out, "wrote "+output) || !strings.Contains(out, "magnet:?xt=urn:btih:") {
+		t.Errorf("it says %q", out)
+	}
+	if code, _, stderr := bipfs(t, "", "create", "-o", output, path); code != 1 || !strings.Contains(stderr, output) {
+		t.Errorf("an existing file was replaced: %d %q", code, stderr)
+	}
+}
+
+func TestSourceListSkipsWhatIsBad(t *testing.T) {
+	hash := strings.Repeat("0a", 20)
+	list := "# a comment\n\nmagnet:?xt=urn:btih:" + hash + "\n/nonexistent.torrent\n" + hash + "\nhttp://example.org/x.torrent\n"
+	var log bytes.Buffer
+	s := streams{in: strings.NewReader(list), err: &log}
+	all, err := sources([]string{"-"}, s, logFlags{LogLevel: "warn", LogFormat: "text"}.logger(&log))
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%d sources, %v", len(all), err)
+	}
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "/nonexistent.torrent") {
+		t.Errorf("the bad one is reported as %q", log.String())
+	}
+}

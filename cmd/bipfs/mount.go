@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"bipfs/engine"
+	"bipfs/fs"
+)
+
+// mountCommand is `bipfs mount`.
+type mountCommand struct {
+	Mountpoint string   `arg:"" help:"An empty directory."`
+	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
+
+	Data      string   `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
+	Temporary bool     `help:"Keep nothing: data and state go when the mount goes."`
+	Options   []string `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	engineFlags
+}
+
+// How long the parts of a stop may take: a stop is over within 5 s, however
+// many reads wait.
+const (
+	unmountTime = 2 * time.Second
+	closeTime   = 2 * time.Second
+)
+
+// Run mounts, and serves until a signal or an unmount from outside.
+func (m *mountCommand) Run(s streams) error {
+	log := m.logger(s.err)
+	options, err := mountOptions(m.Options)
+	if err != nil {
+		return err
+	}
+	all, err := sources(m.Source, s, log)
+	if err != nil {
+		return err
+	}
+	mountpoint, err := filepath.Abs(m.Mountpoint)
+	if err != nil {
+		return err
+	}
+	dir, remove, err := m.folder()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	if inside(dir, mountpoint) {
+		return usagef("--data %s lies inside the mount point %s: choose another folder", dir, mountpoint)
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	cfg, err := m.config(dir, log)
+	if err != nil {
+		return err
+	}
+	cfg.Mountpoint = mountpoint
+	options.Log = log
+	cfg.WaitingReads = waitingReads(&options)
+	return serve(cfg, options, all, signals, s)
+}
+
+// maxBackground is how many reads the kernel has under way at the daemon.
+const maxBackground = 4096
+
+// waitingReads is how many of them may wait for the swarm: three quarters, so
+// that reads of what is here always find a place.
+func waitingReads(o *fs.Options) int {
+	o.MaxBackground = maxBackground
+	return min(maxBackground, fs.MaxUserBackground()) * 3 / 4
+}
+
+// serve is the life of a mount.
+func serve(cfg engine.Config, options fs.Options, all []engine.Source, signals <-chan os.Signal, s streams) error {
+	if err := fs.Clean(cfg.Mountpoint); err != nil {
+		return err
+	}
+	client, err := engine.Open(cfg)
+	if err != nil {
+		return err
+	}
+	err = add(client, all)
+	if err == nil {
+		err = serveClient(client, cfg, options, signals, s)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return errors.Join(err, client.Close(ctx))
+}
+
+func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
+	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	gone := make(chan struct{})
+	wg.Go(func() {
+		server.Wait()
+		close(gone)
+	})
+	select {
+	case sig := <-signals:
+		cfg.Log.Info("stopping", "signal", sig)
+	case <-gone:
+		cfg.Log.Info("unmounted from outside")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+	defer cancel()
+	return server.Unmount(ctx)
+}
+
+// folder is the data folder, and what removes it at the end.
+func (m *mountCommand) folder() (dir string, remove func(), err error) {
+	if !m.Temporary {
+		dir, err = dataDir(m.Data)
+		return dir, func() {}, err
+	}
+	if m.Data != "" {
+		return "", nil, usagef("--temporary keeps nothing, so it takes no --data")
+	}
+	dir, err = os.MkdirTemp("", "bipfs-")
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() {
+		if err := os.RemoveAll(dir); err != nil {
+			slog.Error("the temporary folder could not be removed", "dir", dir, "err", err)
+		}
+	}, nil
+}
+
+// inside reports whether path is dir or lies below it.
+func inside(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// unmountCommand is `bipfs unmount`.
+type unmountCommand struct {
+	Mountpoint string `arg:"" help:"The mount point."`
+	Lazy       bool   `help:"Detach a busy mount at once; it ends when nobody uses it any more."`
+}
+
+// Run unmounts.
+func (u *unmountCommand) Run() error { return fs.Unmount(u.Mountpoint, u.Lazy) }

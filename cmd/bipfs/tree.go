@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"bipfs/engine"
+	"bipfs/engine/metainfo"
+	"bipfs/fs"
+	"bipfs/wire"
+)
+
+// tree shows the torrents of a client as directories. It holds nothing: every
+// id is computed.
+//
+//	id = slot << 32 | entry
+//
+//	slot 0         the mount's own tree: entry 1 is the root, 2 is .bipfs
+//	slot s, e      node e of the torrent's tree; 0 is its directory
+//	slot s, 2^32-1 the link from its infohash; below it those of earlier names
+//
+// Slots are stored with the torrents and never used again, so an id means the
+// same after every restart.
+type tree struct{ client *engine.Client }
+
+const (
+	rootID    fs.ID = 1
+	controlID fs.ID = 2 // .bipfs: answers lookup, is never listed
+
+	hashLink  = 1<<32 - 1 // entry of the link from the infohash
+	firstLink = hashLink - 1<<16
+)
+
+// controlName is the name of the mount's own directory.
+const controlName = ".bipfs"
+
+// resolveTime is how long opening the directory of a magnet link waits for its
+// metadata, the first time.
+const resolveTime = 5 * time.Second
+
+func id(slot uint32, entry uint32) fs.ID { return fs.ID(slot)<<32 | fs.ID(entry) }
+
+// node finds the torrent and the entry that an id stands for.
+func (t *tree) node(of fs.ID) (*engine.Torrent, uint32, error) {
+	torrent := t.client.BySlot(uint32(of >> 32))
+	if torrent == nil {
+		return nil, 0, syscall.ENOENT
+	}
+	return torrent, uint32(of), nil
+}
+
+// entry finds a node of a torrent whose metadata is here.
+func entry(torrent *engine.Torrent, e uint32) (*metainfo.Info, metainfo.Node, error) {
+	info := torrent.Info()
+	if info == nil {
+		return nil, metainfo.Node{}, syscall.ENODATA
+	}
+	nodes := info.Tree().Nodes
+	if int64(e) >= int64(len(nodes)) {
+		return nil, metainfo.Node{}, syscall.ENOENT
+	}
+	return info, nodes[e], nil
+}
+
+// Lookup finds a name in a directory.
+func (t *tree) Lookup(dir fs.ID, name string) (fs.Attr, error) {
+	switch dir {
+	case rootID:
+		return t.lookupRoot(name)
+	case controlID:
+		return fs.Attr{}, syscall.ENOENT
+	}
+	torrent, e, err := t.node(dir)
+	if err != nil {
+		return fs.Attr{}, err
+	}
+	info := torrent.Info()
+	if info == nil {
+		return fs.Attr{}, syscall.ENODATA // not ENOENT: nobody knows yet
+	}
+	child, ok := info.Tree().Lookup(e, name)
+	if !ok {
+		return fs.Attr{}, syscall.ENOENT
+	}
+	return attr(torrent, child)
+}
+
+func (t *tree) lookupRoot(name string) (fs.Attr, error) {
+	if name == controlName {
+		return t.Attr(controlID)
+	}
+	torrent, listed := t.client.ByName(name)
+	if torrent == nil {
+		return fs.Attr{}, syscall.ENOENT
+	}
+	if listed {
+		return attr(torrent, 0)
+	}
+	for i, earlier := range torrent.Earlier() {
+		if earlier == name {
+			return attr(torrent, uint32(firstLink+i))
+		}
+	}
+	return attr(torrent, hashLink)
+}
+
+// Attr is the attributes of a node.
+func (t *tree) Attr(of fs.ID) (fs.Attr, error) {
+	switch of {
+	case rootID, controlID:
+		return fs.Attr{ID: of, Mode: syscall.S_IFDIR | 0o555, Links: 2, Mtime: started, Ctime: started}, nil
+	}
+	torrent, e, err := t.node(of)
+	if err != nil {
+		return fs.Attr{}, err
+	}
+	return attr(torrent, e)
+}
+
+// started is the time of the mount's own directories.
+var started = time.Now()
+
+// attr is the attributes of entry e of a torrent.
+func attr(torrent *engine.Torrent, e uint32) (fs.Attr, error) {
+	a := fs.Attr{
+		ID: id(torrent.Slot(), e), Mode: syscall.S_IFDIR | 0o555, Links: 2,
+		Mtime: torrent.Mtime(), Ctime: torrent.Added(),
+	}
+	if e >= firstLink {
+		a.Mode, a.Links, a.Size = syscall.S_IFLNK|0o777, 1, uint64(len(torrent.Name()))
+		return a, nil
+	}
+	info, n, err := entry(torrent, e)
+	if err != nil {
+		if e == 0 && errors.Is(err, syscall.ENODATA) {
+			return a, nil // the directory of a magnet link
+		}
+		return fs.Attr{}, err
+	}
+	a.Fixed = true
+	if n.File < 0 {
+		return a, nil
+	}
+	f := info.Files[n.File]
+	a.Links, a.Size = 1, uint64(f.Length)
+	switch {
+	case f.Link != "":
+		a.Mode, a.Size = syscall.S_IFLNK|0o777, uint64(len(f.Link))
+	case f.Executable:
+		a.Mode = syscall.S_IFREG | 0o555
+	default:
+		a.Mode = syscall.S_IFREG | 0o444
+	}
+	return a, nil
+}
+
+// Parent is the directory that a directory lies in.
+func (t *tree) Parent(of fs.ID) (fs.ID, error) {
+	if of == rootID || of == controlID {
+		return rootID, nil
+	}
+	torrent, e, err := t.node(of)
+	if err != nil {
+		return 0, err
+	}
+	if e == 0 || e >= firstLink {
+		return rootID, nil
+	}
+	_, n, err := entry(torrent, e)
+	return id(torrent.Slot(), n.Parent), err
+}
+
+// OpenDir waits, the first time, for the metadata of a magnet link: a listing
+// is never shorter than the truth.
+func (t *tree) OpenDir(ctx context.Context, of fs.ID) error {
+	if of == rootID || of == controlID {
+		return nil
+	}
+	torrent, e, err := t.node(of)
+	if err != nil {
+		return err
+	}
+	if e == 0 && torrent.Info() == nil {
+		return waitResolved(ctx, torrent)
+	}
+	_, _, err = entry(torrent, e)
+	return err
+}
+
+func waitResolved(ctx context.Context, torrent *engine.Torrent) error {
+	wait := time.Duration(0)
+	if torrent.FirstWait() {
+		wait = resolveTime
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-torrent.Resolved():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return syscall.ENODATA
+	}
+}
+
+// List yields the entries of a directory after the place from.
+func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) bool) error {
+	switch dir {
+	case rootID:
+		return t.listRoot(from, yield)
+	case controlID:
+		return nil
+	}
+	torrent, e, err := t.node(dir)
+	if err != nil {
+		return err
+	}
+	info, n, err := entry(torrent, e)
+	if err != nil {
+		return err
+	}
+	for i := from; i < uint64(len(n.Children)); i++ {
+		child := n.Children[i]
+		a, err := attr(torrent, child)
+		if err != nil {
+			return err
+		}
+		if !yield(i+1, fs.Entry{Name: info.Tree().Nodes[child].Name, Attr: a}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// listRoot lists the torrents by slot, which is also the place in the listing:
+// torrents that come while somebody lists change nothing before it.
+func (t *tree) listRoot(from uint64, yield func(next uint64, e fs.Entry) bool) error {
+	for _, torrent := range t.client.Torrents() {
+		if uint64(torrent.Slot()) <= from {
+			continue
+		}
+		a, err := attr(torrent, 0)
+		if err != nil {
+			return err
+		}
+		if !yield(uint64(torrent.Slot()), fs.Entry{Name: torrent.Name(), Attr: a}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Link is the target of a symbolic link.
+func (t *tree) Link(of fs.ID) (string, error) {
+	torrent, e, err := t.node(of)
+	if err != nil {
+		return "", err
+	}
+	if e >= firstLink {
+		return torrent.Name(), nil
+	}
+	info, n, err := entry(torrent, e)
+	if err != nil {
+		return "", err
+	}
+	if n.File < 0 || info.Files[n.File].Link == "" {
+		return "", syscall.EINVAL
+	}
+	return info.Files[n.File].Link, nil
+}
+
+// Open opens a file.
+func (t *tree) Open(of fs.ID) (fs.Handle, error) {
+	torrent, e, err := t.node(of)
+	if err != nil {
+		return nil, err
+	}
+	_, n, err := entry(torrent, e)
+	if err != nil {
+		return nil, err
+	}
+	if n.File < 0 {
+		return nil, syscall.EISDIR
+	}
+	r, err := torrent.OpenFile(int(n.File))
+	if err != nil {
+		return nil, fmt.Errorf("open a file of %s: %w", torrent.Name(), err)
+	}
+	return handle{r}, nil
+}
+
+// Statfs is the size of all torrents, and what storing may still use.
+func (t *tree) Statfs() fs.Statfs {
+	size, files := uint64(0), uint64(0)
+	for _, torrent := range t.client.Torrents() {
+		if info := torrent.Info(); info != nil {
+			size += uint64(info.Length)
+			files += uint64(len(info.Files))
+		}
+	}
+	return fs.Statfs{Size: size, Free: uint64(t.client.FreeToStore()), Files: files}
+}
+
+// handle is an open file.
+type handle struct{ *engine.Reader }
+
+// Read lends the kernel the memory of the disk cache.
+func (h handle) Read(ctx context.Context, off int64, n int, _ fs.Caller) (fs.Reply, error) {
+	loans, err := h.Reader.Read(ctx, off, n)
+	if err != nil {
+		return fs.Reply{}, err
+	}
+	slices := make([][]byte, len(loans))
+	for i, l := range loans {
+		slices[i] = l.Bytes
+	}
+	return fs.Reply{Slices: slices, Done: func() { release(loans) }}, nil
+}
+
+func release(loans []wire.Loan) {
+	for _, l := range loans {
+		l.Of.Release()
+	}
+}
+
+// Backing: the kernel reads no file by itself yet.
+func (handle) Backing() (fd int, ok bool) { return -1, false }
+
+// Close closes the file.
+func (h handle) Close() { h.Reader.Close() }

@@ -1,0 +1,93 @@
+package diskcache
+
+import (
+	"context"
+	"crypto/sha1"
+	"hash/crc32"
+	"time"
+
+	"bipfs/wire"
+)
+
+// Verify hashes what lies in the data files for pieces that the journal does
+// not have, and takes in those that are right: a folder that somebody else
+// filled becomes a torrent's content. It returns how many pieces are here
+// afterwards. Nothing is written but the journal.
+func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
+	buf := make([]byte, wire.BlockSize)
+	for n := wire.Piece(0); t.spec.Valid(n); n++ {
+		if err := ctx.Err(); err != nil {
+			return here, err
+		}
+		if t.stored(n) {
+			here++
+			continue
+		}
+		crcs, ok := t.hashStored(n, buf)
+		if !ok {
+			continue
+		}
+		if err := t.journal.put(n, written, crcs, func() bool { return true }); err != nil {
+			return here, err
+		}
+		t.found(n, crcs)
+		here++
+	}
+	return here, nil
+}
+
+// hashStored hashes a piece as it lies in the data files. A file that is
+// missing or too short is a piece that is not right.
+func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) {
+	h := sha1.New()
+	for i := range t.spec.Blocks(n) {
+		b := t.spec.Block(n, i)
+		if err := t.read(t.spec.Offset(n, b.Begin), [][]byte{buf[:b.Length]}); err != nil {
+			return nil, false
+		}
+		h.Write(buf[:b.Length])
+		crcs = append(crcs, crc32.Checksum(buf[:b.Length], castagnoli))
+	}
+	return crcs, wire.Digest(h.Sum(nil)) == t.spec.Hash(n)
+}
+
+// found takes a piece that lies in the store into the books.
+func (t *Torrent) found(n wire.Piece, crcs []uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.have.Set(n)
+	t.note(&piece{number: n, crcs: crcs})
+	t.tell(News{Kind: Verified, Piece: n, OK: true})
+	if a := t.awaited[n]; a != nil {
+		a.wake()
+	}
+}
+
+// flushPoll is how often Flush looks.
+const flushPoll = 10 * time.Millisecond
+
+// Flush waits until no verified piece waits to be written any more. A piece
+// that could not be stored has been dropped by then: Have tells.
+func (t *Torrent) Flush(ctx context.Context) error {
+	tick := time.NewTicker(flushPoll)
+	defer tick.Stop()
+	for t.isDirty() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (t *Torrent) isDirty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.pieces {
+		if p.state == dirty {
+			return true
+		}
+	}
+	return false
+}

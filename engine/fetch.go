@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"bipfs/diskcache"
+	"bipfs/selection"
+	"bipfs/wire"
+)
+
+// fetchAhead is how many bytes of a torrent that is fetched whole are asked
+// for at a time.
+const fetchAhead = 64 << 20
+
+// Fetch fetches the whole torrent to disk. progress is called with the bytes
+// that are here and the bytes of all; it may be called often. A torrent whose
+// metadata is not here is waited for.
+func (t *Torrent) Fetch(ctx context.Context, progress func(here, all int64)) error {
+	select {
+	case <-t.Resolved():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	store, err := t.open()
+	if err != nil {
+		return err
+	}
+	t.hold(1)
+	defer t.hold(-1)
+	f := fetching{t: t, store: store, geo: t.Info().Geometry}
+	defer f.unwant()
+	return f.run(ctx, progress)
+}
+
+// fetching is one Fetch under way.
+type fetching struct {
+	t     *Torrent
+	store *diskcache.Torrent
+	geo   wire.Geometry
+	loop  *loop
+	wants []wire.Reader // of the pieces from the one that is waited for on
+	next  wire.Piece    // the first piece that is not wanted yet
+}
+
+func (f *fetching) run(ctx context.Context, progress func(here, all int64)) error {
+	window := wire.Piece(max(2, fetchAhead/f.geo.PieceLength))
+	for p := wire.Piece(0); f.geo.Valid(p); p++ {
+		for f.next < p+window && f.geo.Valid(f.next) {
+			if err := f.want(f.next); err != nil {
+				return err
+			}
+			f.next++
+		}
+		err := f.store.Await(ctx, []wire.Extent{f.geo.Whole(p)}, f.t.c.cfg.ReadTimeout)
+		if errors.Is(err, diskcache.ErrNoProgress) {
+			return fmt.Errorf("no peer has sent anything of piece %d for %v", p, f.t.c.cfg.ReadTimeout)
+		}
+		if err != nil {
+			return err
+		}
+		f.loop.want(selection.Unwant{Reader: f.wants[0]})
+		f.wants = f.wants[1:]
+		progress(f.geo.Offset(p, 0)+int64(f.geo.PieceSize(p)), f.geo.Length)
+	}
+	if err := f.store.Flush(ctx); err != nil {
+		return err
+	}
+	if left := f.t.missing(); left > 0 {
+		return fmt.Errorf("%d bytes could not be stored: free some space, then the same command goes on from here", left)
+	}
+	return nil
+}
+
+func (f *fetching) want(p wire.Piece) error {
+	l, err := f.t.activate()
+	if err != nil {
+		return err
+	}
+	f.loop = l
+	id := wire.Reader(f.t.c.readers.Add(1))
+	f.wants = append(f.wants, id)
+	return l.want(selection.Want{
+		Reader: id, Extent: f.geo.Whole(p), Class: selection.Background,
+		Deadline: f.t.c.clock.now() + due(f.geo.Offset(p, 0)),
+	})
+}
+
+func (f *fetching) unwant() {
+	for _, id := range f.wants {
+		f.loop.want(selection.Unwant{Reader: id})
+	}
+}

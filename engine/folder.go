@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"bipfs/wire"
+)
+
+// The data folder (docs/STATE.md):
+//
+//	VERSION                  the format of everything below
+//	lock                     held while a process uses the folder; pid and mount point
+//	client                   port, next free slot
+//	torrents/<infohash>/
+//	    state                slot, names, times
+//	    torrent | magnet     the metadata, or the link while it is unresolved
+//	    journal data/        the disk cache's
+//
+// Every file but the journal and the data is written whole, beside its place,
+// and renamed: a crash leaves the old one or the new one.
+
+// formatVersion is the format that this program writes.
+const formatVersion = 1
+
+// folder is the data folder of one client.
+type folder struct {
+	dir  string
+	lock *os.File
+}
+
+// clientState is the file `client`.
+type clientState struct {
+	Port     int    `json:"port"`      // of the listener; 0 before the first
+	NextSlot uint32 `json:"next_slot"` // slots below it are taken for ever
+}
+
+// torrentState is the file `state` of one torrent.
+type torrentState struct {
+	Slot    uint32   `json:"slot"`
+	Name    string   `json:"name"`              // shown; "" while it is not chosen
+	Earlier []string `json:"earlier,omitempty"` // names shown before
+	Added   int64    `json:"added"`             // Unix nanoseconds
+	Mtime   int64    `json:"mtime,omitempty"`   // Unix seconds; 0 while unresolved
+}
+
+// ErrMounted is that another process holds the data folder.
+type ErrMounted struct {
+	Mountpoint string // "" when it has none
+	PID        int
+}
+
+func (e *ErrMounted) Error() string {
+	if e.Mountpoint == "" {
+		return fmt.Sprintf("the data folder is in use by pid %d", e.PID)
+	}
+	return fmt.Sprintf("already mounted at %s by pid %d", e.Mountpoint, e.PID)
+}
+
+// openFolder makes the folder where it is missing, takes its lock in the name
+// of mountpoint and checks its version.
+func openFolder(dir, mountpoint string) (*folder, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "torrents"), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, holder(lock)
+		}
+		return nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	f := &folder{dir: dir, lock: lock}
+	if err := f.open(mountpoint); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *folder) open(mountpoint string) error {
+	if err := f.checkVersion(); err != nil {
+		return err
+	}
+	if err := f.lock.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.lock.WriteAt(fmt.Appendf(nil, "%d\n%s\n", os.Getpid(), mountpoint), 0)
+	return err
+}
+
+// holder reads who holds the lock.
+func holder(lock *os.File) error {
+	b := make([]byte, 8192)
+	n, _ := lock.ReadAt(b, 0)
+	pid, rest, _ := strings.Cut(string(b[:n]), "\n")
+	held := &ErrMounted{Mountpoint: strings.TrimSuffix(rest, "\n")}
+	held.PID, _ = strconv.Atoi(pid)
+	return held
+}
+
+func (f *folder) checkVersion() error {
+	path := filepath.Join(f.dir, "VERSION")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.write(".", "VERSION", fmt.Appendf(nil, "%d\n", formatVersion))
+	}
+	if err != nil {
+		return err
+	}
+	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || v < 1 {
+		return fmt.Errorf("%s is not a version number: %q; is %s a data folder of bipfs?", path, b, f.dir)
+	}
+	if v > formatVersion {
+		return fmt.Errorf("%s was written by a newer bipfs (format %d, this one knows %d); nothing was touched", f.dir, v, formatVersion)
+	}
+	return nil
+}
+
+// torrentDir is the folder of one torrent.
+func (f *folder) torrentDir(hash wire.Digest) string {
+	return filepath.Join(f.dir, "torrents", hash.String())
+}
+
+// write puts b into the file name of the folder sub, whole or not at all.
+func (f *folder) write(sub, name string, b []byte) error {
+	dir := filepath.Join(f.dir, sub)
+	tmp, err := os.CreateTemp(dir, "."+name+"-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err2 := tmp.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(dir, name))
+	}
+	return err
+}
+
+// writeTorrent is write for a file of one torrent.
+func (f *folder) writeTorrent(hash wire.Digest, name string, b []byte) error {
+	return f.write(filepath.Join("torrents", hash.String()), name, b)
+}
+
+func (f *folder) loadClient() (clientState, error) {
+	s := clientState{NextSlot: 1}
+	b, err := os.ReadFile(filepath.Join(f.dir, "client"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", filepath.Join(f.dir, "client"), err)
+	}
+	return s, nil
+}
+
+func (f *folder) saveClient(s clientState) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return f.write(".", "client", append(b, '\n'))
+}
+
+func (f *folder) saveTorrent(hash wire.Digest, s torrentState) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return f.writeTorrent(hash, "state", append(b, '\n'))
+}
+
+// stored is one torrent as the folder has it.
+type stored struct {
+	hash     wire.Digest
+	state    torrentState
+	metainfo []byte // of the file `torrent`, or nil
+	magnet   string
+}
+
+// torrents are the stored torrents by slot. One that cannot be read is
+// reported and skipped: it takes nothing else with it.
+func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
+	entries, err := os.ReadDir(filepath.Join(f.dir, "torrents"))
+	if err != nil {
+		return nil, err
+	}
+	var all []stored
+	for _, e := range entries {
+		s, err := f.torrent(e.Name())
+		if err != nil {
+			log.Warn("a stored torrent cannot be read and is left alone", "torrent", e.Name(), "err", err)
+			continue
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (f *folder) torrent(name string) (stored, error) {
+	var s stored
+	hash, ok := hexDigest(name)
+	if !ok {
+		return s, errors.New("its name is no infohash")
+	}
+	s.hash = hash
+	dir := f.torrentDir(hash)
+	b, err := os.ReadFile(filepath.Join(dir, "state"))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s.state); err != nil {
+		return s, fmt.Errorf("state: %w", err)
+	}
+	if s.state.Slot == 0 {
+		return s, errors.New("state: it has no slot")
+	}
+	s.metainfo, err = os.ReadFile(filepath.Join(dir, "torrent"))
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	b, err = os.ReadFile(filepath.Join(dir, "magnet"))
+	s.magnet = strings.TrimSpace(string(b))
+	return s, err
+}
+
+func (f *folder) close() { f.lock.Close() }

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"bipfs/wire"
+)
+
+// The bounds of the engine, with what they are for. docs/LIMITS.md adds them
+// up together with those of the other layers.
+const (
+	// maxConnections is the number of connected peers of all torrents together.
+	// Each may hold one spare block of the disk cache's memory.
+	maxConnections = 400
+
+	// torrentConnections is how many peers one torrent dials for.
+	torrentConnections = 60
+
+	// inboxEvents is how many events of peers wait for one loop. A peer that
+	// finds it full stops reading its socket: TCP then holds the peer back.
+	inboxEvents = 256
+
+	// wantEvents is the same for the lane of readers, which goes ahead.
+	wantEvents = 256
+
+	// batchEvents is how many events a loop takes in before it acts.
+	batchEvents = 64
+
+	// messageSlots, extendedSlots and loadSlots are the lanes of one peer's
+	// outbox: messages of selection, of BEP 10, and loaded blocks.
+	messageSlots  = 256
+	extendedSlots = 16
+	loadSlots     = 16
+
+	// requestQueue is how many requests of one peer we queue, as we tell it
+	// (reqq, BEP 10); selection keeps to it.
+	requestQueue = 250
+
+	// longestReadAhead bounds how far a reader that goes on in order is read
+	// ahead for, in bytes.
+	longestReadAhead = 16 << 20
+
+	// dormantAfter is how long a torrent without an open file, and without an
+	// upload, keeps its peers.
+	dormantAfter = 5 * time.Minute
+
+	// judgeEvery is how often at most a loop asks whether a peer is useful.
+	judgeEvery = 50 * time.Millisecond
+
+	// brokenPatience is how long reads of a torrent wait once one has timed
+	// out without a useful peer, until a useful peer comes.
+	brokenPatience = time.Second
+
+	// stoppedAnnounces is how long all `stopped` announces get together.
+	stoppedAnnounces = 200 * time.Millisecond
+
+	// LeastMemory is the least bound on block memory that the client starts
+	// with: the spares, and room for two reads of the largest size.
+	LeastMemory = 16 << 20
+)
+
+// checkLimits says whether the bounds fit the memory that they share.
+func checkLimits(memory int64) error {
+	if memory < LeastMemory {
+		return fmt.Errorf("--memory %d is too little: at least %d bytes are needed", memory, LeastMemory)
+	}
+	return nil
+}
+
+// connections is how many peers may be connected at most: their spares take no
+// more than an eighth of the memory.
+func connections(memory int64) int {
+	return int(min(maxConnections, max(16, memory/8/wire.BlockSize)))
+}

@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"bipfs/diskcache"
+	"bipfs/handshake"
+	"bipfs/selection"
+	"bipfs/wire"
+	"bipfs/wire/extension"
+	"bipfs/wire/peer"
+)
+
+// link is one connected peer as the loop sees it.
+type link struct {
+	id   wire.Peer
+	loop *loop
+	hand *handshake.Conn
+	conn *peer.Conn
+
+	// Of the loop alone:
+	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
+	free       int             // slots of the lane for BEP 10
+	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
+}
+
+// mostUnsent is how many messages of BEP 10 wait for one peer. What a peer
+// asks for beyond it is not answered.
+const mostUnsent = 64
+
+// Why the engine ends a connection.
+var (
+	errDormant = errors.New("nobody reads the torrent any more")
+	errBanned  = errors.New("the peer sent bad data")
+)
+
+// lateDisk is the disk cache of a torrent whose metadata may still be missing.
+// No request goes out before it is here, so no block can come.
+type lateDisk struct {
+	p atomic.Pointer[diskcache.Torrent]
+}
+
+func (d *lateDisk) set(t *diskcache.Torrent) { d.p.Store(t) }
+func (d *lateDisk) get() *diskcache.Torrent  { return d.p.Load() }
+func (d *lateDisk) Spare() *wire.Buf         { return d.get().Spare() }
+func (d *lateDisk) Return(b *wire.Buf)       { d.get().Return(b) }
+func (d *lateDisk) Swap(p wire.Peer, b wire.Block, full *wire.Buf) (*wire.Buf, wire.Lease) {
+	return d.get().Swap(p, b, full)
+}
+
+// host is the life of one connection, in the goroutine that made it.
+func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
+	c := l.t.c
+	k := &link{id: wire.Peer(c.peers.Add(1)), loop: l, hand: h, free: extendedSlots}
+	k.conn = peer.New(peer.Config{
+		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: &l.disk, Torrent: k, Fast: h.Fast(),
+		Slots: peer.Slots{Messages: messageSlots, Extended: extendedSlots, Loaded: loadSlots},
+	})
+	if err := l.put(ctx, joined{k}); err != nil {
+		h.Close()
+		return err
+	}
+	l.t.met(k.id, k.conn)
+	// A loop that ends takes with it the connections that it has not met yet.
+	stop := context.AfterFunc(l.ctx, func() { k.conn.Close(ErrClosed) })
+	err := k.conn.Run(ctx)
+	stop()
+	l.t.parted(k.id)
+	l.put(context.Background(), left{k})
+	if errors.Is(err, errBanned) {
+		return handshake.ErrBanned
+	}
+	return err
+}
+
+// Received hands a message of the peer to the loop.
+func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payload []byte) error {
+	if m.Kind == wire.Extended {
+		return k.loop.put(ctx, extended{p, m.ID, payload})
+	}
+	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
+}
+
+// Stored tells the loop that a block has come.
+func (k *link) Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
+	return k.loop.put(ctx, selection.Stored{Peer: p, Block: b, Lease: lease})
+}
+
+// extendedWritten returns slots of the lane for BEP 10.
+type extendedWritten struct {
+	peer wire.Peer
+	n    int
+}
+
+// Written gives slots back to the loop.
+func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
+	if w.Extended > 0 {
+		if err := k.loop.put(ctx, extendedWritten{p, w.Extended}); err != nil {
+			return err
+		}
+	}
+	if w.Messages == 0 && w.Loaded == 0 {
+		return nil
+	}
+	return k.loop.put(ctx, selection.Written{Peer: p, Messages: w.Messages, Loads: w.Loaded})
+}
+
+// unload tells the loop that a block could not be loaded. It runs on a worker
+// of the disk cache, which must not wait for the loop: a goroutine does.
+func (k *link) unload(b wire.Block) {
+	k.loop.t.c.wg.Go(func() { k.loop.put(context.Background(), unloaded{k.id, b}) })
+}
+
+// join makes a new peer known to the machine.
+func (l *loop) join(k *link) {
+	if l.ending {
+		k.conn.Close(errDormant)
+	}
+	l.links[k.id] = k
+	l.step(selection.PeerConnect{
+		Peer: k.id, Slots: messageSlots, Loads: loadSlots, Fast: k.hand.Fast(),
+		Incoming: k.hand.Incoming, Addr: k.hand.Addr.Addr(),
+	})
+	if k.hand.Extended() {
+		k.extend(0, l.hello(k))
+	}
+}
+
+// leave forgets a peer that has gone.
+func (l *loop) leave(k *link) {
+	if l.links[k.id] == nil {
+		return
+	}
+	delete(l.links, k.id)
+	l.step(selection.PeerDisconnect{Peer: k.id})
+	if l.meta != nil {
+		l.meta.gone(k.id)
+		l.askMetadata()
+	}
+}
+
+// drop ends a connection at the machine's word.
+func (l *loop) drop(c selection.Drop) {
+	k := l.links[c.Peer]
+	if c.Ban {
+		l.log.Warn("a peer is banned", "peer", c.Addr, "reason", c.Reason)
+		l.t.c.hand.Ban(c.Addr)
+	}
+	if k == nil {
+		return
+	}
+	if c.Ban {
+		k.conn.Close(errBanned)
+		return
+	}
+	l.log.Debug("a peer is dropped", "peer", k.hand.Addr, "reason", c.Reason)
+	k.conn.Close(errors.New(c.Reason))
+}
+
+// extend sends a message of BEP 10 when there is a slot for it.
+func (k *link) extend(id uint8, payload []byte) {
+	o := peer.Outgoing{
+		Message: wire.Message{Kind: wire.Extended, ID: id, Payload: uint32(len(payload))},
+		Payload: payload,
+	}
+	switch {
+	case k.free > 0:
+		k.free--
+		k.conn.Extend(o)
+	case len(k.unsent) < mostUnsent:
+		k.unsent = append(k.unsent, o)
+	}
+}
+
+// extendedWrote sends what waited for the slots that came back.
+func (l *loop) extendedWrote(e extendedWritten) {
+	k := l.links[e.peer]
+	if k == nil {
+		return
+	}
+	k.free += e.n
+	for k.free > 0 && len(k.unsent) > 0 {
+		k.free--
+		k.conn.Extend(k.unsent[0])
+		k.unsent = k.unsent[1:]
+	}
+}
+
+// ourMetadata is what we call ut_metadata.
+const ourMetadata = 1
+
+// hello is our extended handshake.
+func (l *loop) hello(k *link) []byte {
+	h := extension.Handshake{
+		M: map[string]uint8{"ut_metadata": ourMetadata},
+		V: "bipfs " + l.t.c.cfg.Version, Reqq: requestQueue,
+		Port: l.t.c.port, YourIP: k.hand.Addr.Addr(),
+	}
+	if info := l.t.Info(); info != nil {
+		h.MetadataSize = int64(len(info.Raw))
+	}
+	return h.Append(nil)
+}
+
+// extension takes a message of BEP 10.
+func (l *loop) extension(e extended) {
+	k := l.links[e.peer]
+	if k == nil {
+		return
+	}
+	switch e.id {
+	case 0:
+		l.greeted(k, e.payload)
+	case ourMetadata:
+		l.metadataMessage(k, e.payload)
+	}
+}
+
+func (l *loop) greeted(k *link, payload []byte) {
+	h, err := extension.ParseHandshake(payload)
+	if err != nil {
+		k.conn.Close(err)
+		return
+	}
+	k.metadataID = h.M["ut_metadata"]
+	if h.Reqq > 0 {
+		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
+	}
+	if l.meta != nil && k.metadataID != 0 {
+		l.meta.offer(k.id, h.MetadataSize)
+		l.askMetadata()
+	}
+}
+
+// wrote notes uploads: a torrent that uploads is not idle.
+func (l *loop) wrote(w selection.Written) {
+	if w.Loads > 0 {
+		l.lastUse = time.Now()
+	}
+}

@@ -1,0 +1,386 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"bipfs/diskcache"
+	"bipfs/engine/discovery"
+	"bipfs/engine/metainfo"
+	"bipfs/handshake"
+	"bipfs/selection"
+	"bipfs/wire"
+	"bipfs/wire/peer"
+)
+
+// A torrent is one loop. It asks the pure machine what to do, and does it:
+//
+//	readers ──wants──▶ ┌────────────┐ ──Send──▶ outboxes of peers
+//	peers ───inbox───▶ │ loop: Step │ ──Load──▶ disk cache ──▶ outboxes
+//	disk ────bell────▶ │   Ready    │ ──Open, Close──▶ disk cache
+//	timer ───Next────▶ └────────────┘ ──Drop──▶ connections
+//
+// Any goroutine may wait for the loop; the loop waits for nobody. Nothing it
+// does can block: the machine counts slots and room.
+type loop struct {
+	t   *Torrent
+	log *slog.Logger
+	m   *selection.Machine
+
+	inbox chan any             // selection.Event of a peer, or one of the events below
+	wants chan selection.Event // Want and Unwant of readers, ahead of the inbox
+	done  chan struct{}        // closed when the loop has ended
+
+	disk     lateDisk
+	bell     <-chan struct{} // of the disk cache; nil while there is none
+	news     []diskcache.News
+	trackers *discovery.Trackers // nil when the torrent has none
+
+	links    map[wire.Peer]*link
+	meta     *assembly // nil once the metadata is here
+	resolved bool      // resolve is under way
+	ending   bool      // going dormant: connections are being closed
+	lastUse  time.Time // when something was last wanted or uploaded
+	complete bool      // every piece is here
+	judged   time.Time // when the peers were last judged useful or not
+	unjudged bool      // something has happened since
+	ctx      context.Context
+	cancel   context.CancelFunc
+}
+
+// Events of the loop itself, beside the machine's.
+type (
+	// joined is a new connected peer.
+	joined struct{ *link }
+	// left is the end of one; its goroutines have ended.
+	left struct{ *link }
+	// extended is a message of BEP 10.
+	extended struct {
+		peer    wire.Peer
+		id      uint8
+		payload []byte
+	}
+	// unloaded is a block that could not be loaded for an upload.
+	unloaded struct {
+		peer  wire.Peer
+		block wire.Block
+	}
+	// metadata is the checked info dictionary, stored.
+	metadata struct {
+		info  *metainfo.Info
+		store *diskcache.Torrent
+		err   error
+	}
+)
+
+func newLoop(t *Torrent) *loop {
+	l := &loop{
+		t: t, log: t.c.log.With("torrent", t.hash.String()),
+		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
+		done: make(chan struct{}), links: map[wire.Peer]*link{},
+		lastUse: time.Now(),
+	}
+	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.key), Upload: !t.c.cfg.NoUpload})
+	l.ctx, l.cancel = context.WithCancel(t.c.ctx)
+	return l
+}
+
+// put hands an event to the loop, waiting while it is busy.
+func (l *loop) put(ctx context.Context, e any) error {
+	select {
+	case l.inbox <- e:
+		return nil
+	case <-l.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// want is put for the lane of readers.
+func (l *loop) want(e selection.Event) error {
+	select {
+	case l.wants <- e:
+		return nil
+	case <-l.done:
+		return ErrClosed
+	}
+}
+
+// run is the loop, from waking up to going dormant or closing.
+func (l *loop) run() {
+	defer close(l.done)
+	defer l.cancel()
+	l.start()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-l.wants:
+			l.step(e)
+		case e := <-l.inbox:
+			l.event(e)
+		case <-l.bell:
+		case <-timer.C:
+			l.step(selection.Wake{})
+		case <-l.ctx.Done():
+			l.shut()
+			return
+		}
+		l.batch()
+		l.hear()
+		l.judge()
+		if l.sleep() {
+			return
+		}
+		l.wind(timer)
+	}
+}
+
+// judge notes whether some peer is useful. It looks at all of them, so not at
+// every event.
+func (l *loop) judge() {
+	now := time.Now()
+	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
+		l.judged = now
+		l.t.setUseful(l.m.Useful())
+	}
+}
+
+// start gives the machine what is known, and sets the search for peers going.
+func (l *loop) start() {
+	t := l.t
+	t.mu.Lock()
+	info, store := t.info, t.store
+	l.startTrackers(t.trackers)
+	t.mu.Unlock()
+	if info != nil {
+		l.begin(info, store)
+	} else {
+		l.meta = newAssembly(t.hash)
+	}
+	t.c.wg.Go(func() {
+		t.c.hand.Offer(t.hash, handshake.User, t.peersGiven()...)
+	})
+	t.c.hand.Want(t.hash, torrentConnections)
+}
+
+// startTrackers starts the announces. The torrent's lock is held.
+func (l *loop) startTrackers(tiers [][]string) {
+	if len(tiers) == 0 {
+		return
+	}
+	t := l.t
+	l.trackers = discovery.NewTrackers(discovery.Config{
+		Tiers: tiers, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
+		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
+		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
+	})
+	t.c.wg.Go(func() { l.trackers.Run(l.ctx) })
+}
+
+// begin gives the machine the geometry: from here on it can fetch and serve.
+func (l *loop) begin(info *metainfo.Info, store *diskcache.Torrent) {
+	l.meta = nil
+	l.disk.set(store)
+	l.bell = store.Bell()
+	have := store.Have()
+	l.complete = have.Count() == info.Pieces()
+	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
+}
+
+// batch takes in what else has come, so that one burst is one round.
+func (l *loop) batch() {
+	for range batchEvents {
+		select {
+		case e := <-l.wants:
+			l.step(e)
+			continue
+		default:
+		}
+		select {
+		case e := <-l.inbox:
+			l.event(e)
+		default:
+			return
+		}
+	}
+}
+
+// event takes one event of the inbox.
+func (l *loop) event(e any) {
+	switch e := e.(type) {
+	case selection.Event:
+		if w, ok := e.(selection.Written); ok {
+			l.wrote(w)
+		}
+		l.step(e)
+	case joined:
+		l.join(e.link)
+	case left:
+		l.leave(e.link)
+	case extended:
+		l.extension(e)
+	case extendedWritten:
+		l.extendedWrote(e)
+	case unloaded:
+		l.step(selection.Written{Peer: e.peer, Loads: 1})
+	case metadata:
+		l.gotMetadata(e)
+	}
+}
+
+// step gives the machine one event and does what it then says.
+func (l *loop) step(e selection.Event) {
+	l.m.Step(l.t.c.clock.now(), e)
+	for _, c := range l.m.Ready() {
+		l.obey(c)
+	}
+}
+
+// obey does one command. None of it waits.
+func (l *loop) obey(c selection.Command) {
+	store := l.disk.get()
+	switch c := c.(type) {
+	case selection.Send:
+		if k := l.links[c.Peer]; k != nil {
+			k.conn.Send(peer.Outgoing{Message: c.Message, Payload: c.Payload})
+		}
+	case selection.Load:
+		l.load(store, c)
+	case selection.Open:
+		l.lastUse = time.Now()
+		store.Open(c.Piece, c.Deadline)
+	case selection.Reprioritise:
+		store.Reprioritise(c.Piece, c.Deadline)
+	case selection.Close:
+		store.Close(c.Piece)
+	case selection.Drop:
+		l.drop(c)
+	}
+}
+
+// load has the disk cache deliver a block to a peer's outbox.
+func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
+	k := l.links[c.Peer]
+	if k == nil {
+		return
+	}
+	l.lastUse = time.Now()
+	store.Load(c.Block, func(loan wire.Loan, err error) {
+		if err == nil {
+			k.conn.Deliver(c.Block, loan)
+			return
+		}
+		// The piece has just gone: its slot comes back as if it were written.
+		k.unload(c.Block)
+	})
+}
+
+// hear takes the news of the disk cache.
+func (l *loop) hear() {
+	store := l.disk.get()
+	if store == nil {
+		return
+	}
+	l.news = store.News(l.news[:0])
+	for _, n := range l.news {
+		switch n.Kind {
+		case diskcache.Granted:
+			l.step(selection.Granted{Piece: n.Piece, Lease: n.Lease, Room: n.N})
+		case diskcache.Room:
+			l.step(selection.Room{Lease: n.Lease, N: n.N})
+		case diskcache.Revoke:
+			l.step(selection.Revoke{Lease: n.Lease})
+		case diskcache.Verified:
+			l.verified(n, store)
+		case diskcache.Evicted:
+			l.complete = false
+			l.step(selection.Evicted{Piece: n.Piece})
+		}
+	}
+}
+
+func (l *loop) verified(n diskcache.News, store *diskcache.Torrent) {
+	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
+	if !n.OK {
+		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
+		return
+	}
+	if !l.complete && l.t.missing() == 0 {
+		l.complete = true
+		if l.trackers != nil {
+			l.trackers.Completed()
+		}
+	}
+}
+
+// wind sets the timer to when the machine or the loop wants to be woken.
+func (l *loop) wind(timer *time.Timer) {
+	wait := time.Until(l.lastUse.Add(dormantAfter))
+	if at, ok := l.m.Next(); ok {
+		wait = min(wait, at-l.t.c.clock.now())
+	}
+	if l.unjudged {
+		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
+	}
+	if l.meta != nil {
+		wait = min(wait, l.meta.next(time.Now()))
+	}
+	timer.Reset(max(wait, 0))
+}
+
+// sleep ends the loop when nobody has needed it for a while. It is two steps:
+// the connections are closed, and when all are gone the loop ends.
+func (l *loop) sleep() bool {
+	if l.meta != nil || l.resolved {
+		return false
+	}
+	if !l.ending {
+		l.t.mu.Lock()
+		idle := l.t.handles == 0 && time.Since(l.lastUse) >= dormantAfter && time.Since(l.t.lastClose) >= dormantAfter
+		if l.t.handles > 0 {
+			l.lastUse = time.Now()
+		}
+		l.t.mu.Unlock()
+		if !idle {
+			return false
+		}
+		l.ending = true
+		l.t.c.hand.Forget(l.t.hash)
+		for _, k := range l.links {
+			k.conn.Close(errDormant)
+		}
+	}
+	if len(l.links) > 0 {
+		return false
+	}
+	if !l.t.asleep() {
+		l.ending, l.lastUse = false, time.Now()
+		l.t.c.hand.Want(l.t.hash, torrentConnections)
+		return false
+	}
+	l.stopTrackersLater()
+	return true
+}
+
+// stopTrackersLater says `stopped` in the background: the loop has ended.
+func (l *loop) stopTrackersLater() {
+	if l.trackers == nil {
+		return
+	}
+	l.t.c.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(l.t.c.ctx, 10*time.Second)
+		defer cancel()
+		l.trackers.Stop(ctx)
+	})
+}
+
+// shut closes every connection; the handshaker joins them.
+func (l *loop) shut() {
+	for _, k := range l.links {
+		k.conn.Close(ErrClosed)
+	}
+}

@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"bipfs/engine/metainfo"
+)
+
+// Source is what a person names a torrent by. Exactly one field is set.
+type Source struct {
+	Torrent *metainfo.Torrent // a .torrent, read and checked
+	Magnet  *metainfo.Magnet  // a magnet link or an infohash
+	URL     string            // where a .torrent is to be fetched
+}
+
+// ParseSource reads one SOURCE of the command line: the path of a .torrent
+// file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
+// 32 base32 digits). A file is read and checked here; a URL is not fetched.
+func ParseSource(s string) (Source, error) {
+	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
+	case "magnet":
+		m, err := metainfo.ParseMagnet(s)
+		if err != nil {
+			return Source{}, fmt.Errorf("%s: %w", shorten(s), err)
+		}
+		return Source{Magnet: m}, nil
+	case "http", "https":
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" {
+			return Source{}, fmt.Errorf("%s: not a URL", shorten(s))
+		}
+		return Source{URL: s}, nil
+	}
+	if hash, ok := digestOf(s); ok {
+		if _, err := os.Lstat(s); err != nil {
+			return Source{Magnet: &metainfo.Magnet{Hash: hash}}, nil
+		}
+	}
+	t, err := readTorrent(s)
+	if err != nil {
+		return Source{}, err
+	}
+	return Source{Torrent: t}, nil
+}
+
+// readTorrent reads and checks a .torrent file.
+func readTorrent(path string) (*metainfo.Torrent, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file, and neither a magnet link, an http(s) URL nor an infohash", shorten(path))
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, metainfo.MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	t, err := metainfo.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// fetchTimeout is how long the fetch of one .torrent may take in all.
+const fetchTimeout = 60 * time.Second
+
+// FetchSource gets and checks the .torrent at the URL of a source. A source
+// without a URL is returned as it is.
+func (c *Client) FetchSource(ctx context.Context, s Source) (Source, error) {
+	if s.URL == "" {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	t, err := c.fetchTorrent(ctx, s.URL)
+	if err != nil {
+		return Source{}, fmt.Errorf("%s: %w", shorten(s.URL), err)
+	}
+	return Source{Torrent: t}, nil
+}
+
+func (c *Client) fetchTorrent(ctx context.Context, source string) (*metainfo.Torrent, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.net.HTTPClient(ForTorrent).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server answered %s", resp.Status)
+	}
+	b, err := ReadBounded(resp.Body, metainfo.MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	return metainfo.Parse(b)
+}
+
+// shorten is s as an error shows it: links are long, and may hold keys.
+func shorten(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// CheckHostPort says what is wrong with a HOST:PORT. Nothing is looked up.
+func CheckHostPort(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("not HOST:PORT")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
+		return errors.New("not HOST:PORT with a port from 1 to 65535")
+	}
+	return nil
+}
