@@ -337,6 +337,9 @@ func (m *Machine) verify(e Verified) {
 	if pc.state == opening && e.OK {
 		m.command(Close{pc.index}) // asked for anew while the verdict was on its way
 	}
+	if e.OK {
+		m.settleAsked(pc)
+	}
 	if pc.state != opening && pc.state != closed || e.OK {
 		m.end(pc, true)
 	}
@@ -348,6 +351,30 @@ func (m *Machine) verify(e Verified) {
 		m.changed(pc)
 	}
 	m.forget(pc)
+}
+
+// settleAsked takes back, without a cancel, the requests for blocks of a good
+// piece that one peer alone was asked for: it has brought them, and only the
+// word of it is still on its way here. The verdict is often the quicker one.
+func (m *Machine) settleAsked(pc *piece) {
+	for i := range pc.shares {
+		s := &pc.shares[i]
+		for j := len(s.peer.asked) - 1; j >= 0 && s.asked > 0; j-- {
+			if r := s.peer.asked[j]; r.piece == pc && pc.blocks[r.block].askedOf() == 1 {
+				m.unask(s.peer, j, false)
+			}
+		}
+	}
+}
+
+// askedOf is how many peers a block is asked of.
+func (b *block) askedOf() (n int) {
+	for _, a := range b.askers {
+		if a.peer != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // passed is verify for a good piece.

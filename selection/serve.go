@@ -43,11 +43,11 @@ func (m *Machine) reject(p *peer, b wire.Block) {
 }
 
 // cancelled takes in a cancel of p. A block that is being loaded already is
-// sent all the same.
+// sent all the same. One that has been sent is no offence: a cancel and its
+// block cross all the time.
 func (m *Machine) cancelled(p *peer, b wire.Block) {
 	i := slices.Index(p.requests, b)
 	if i < 0 {
-		m.noisy(p) // it crossed the block
 		return
 	}
 	p.requests = slices.Delete(p.requests, i, i+1)
