@@ -33,6 +33,8 @@ const (
 	mostOpens  = 64  // Opens that may wait for a grant ahead of another
 	mostAskers = 2   // peers asked for one block at once
 
+	mostEarlyBlocks = 2 * wire.MaxPieceLength / wire.BlockSize // of a piece, before their grant
+
 	// Endgame.
 	lastBlocks  = 32 // a piece with no more blocks on their way may ask for them twice
 	endgameSpan = 4  // pieces looked at

@@ -37,7 +37,9 @@ type piece struct {
 	asked  int
 	stored int
 	shares []share
+	early  []early // blocks of leases that are not known yet
 
+	unsure  bool  // the disk cache may have it open under a lease we do not know
 	suspect bool  // failed before: one peer alone is to deliver it
 	sole    *peer // that peer, while it can
 }
@@ -193,7 +195,43 @@ func (m *Machine) granted(e Granted) {
 	if pc.state == opening || e.Lease > pc.lease {
 		m.adopt(pc, e.Lease)
 	}
+	early := pc.early
+	pc.early = nil
+	for _, b := range early {
+		if b.lease == e.Lease && pc.blocks[b.index].state != blockStored {
+			m.keep(b.peer, pc, b.index)
+		}
+	}
 	m.widen(pc, e.Room)
+	m.complete(pc)
+}
+
+// early is a block that came under a lease that is not known: either its grant
+// is still on its way, or it is over. Only the grant tells, so the block waits
+// for it. Taking the lease at its word would open a piece under a dead one;
+// forgetting the block would have it asked for again, for ever, as the disk
+// cache takes no block twice.
+type early struct {
+	peer  *peer
+	index int
+	lease wire.Lease
+}
+
+// await keeps a block until its lease is known. A lease takes a block once, so
+// what waits is bounded by the leases whose grants are on their way; the
+// bound here is for a disk cache gone wrong.
+func (pc *piece) await(p *peer, i int, l wire.Lease) {
+	if len(pc.early) < mostEarlyBlocks {
+		pc.early = append(pc.early, early{p, i, l})
+	}
+}
+
+// complete notes that the last block is here, and the verdict is awaited.
+func (m *Machine) complete(pc *piece) {
+	if pc.state == open && pc.stored == len(pc.blocks) {
+		pc.state = checking
+		m.place(pc)
+	}
 }
 
 // adopt starts the life of a piece under a lease, with no room yet. Requests
@@ -254,6 +292,7 @@ func (m *Machine) revoke(e Revoke) {
 		return
 	}
 	m.end(pc, true)
+	pc.unsure = true
 	m.place(pc)
 	m.changed(pc)
 	m.forget(pc)
@@ -279,7 +318,7 @@ func (m *Machine) end(pc *piece, cancel bool) {
 	m.dismiss(pc)
 	delete(m.leases, pc.lease)
 	pc.state, pc.lease, pc.room = closed, 0, 0
-	pc.blocks, pc.shares = nil, nil
+	pc.blocks, pc.shares, pc.early = nil, nil, nil
 	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
 }
 
@@ -344,7 +383,7 @@ func (m *Machine) verify(e Verified) {
 		m.end(pc, true)
 	}
 	if !e.OK {
-		pc.suspect = true
+		pc.suspect, pc.unsure = true, true
 	}
 	m.place(pc)
 	if m.needed.Has(pc.index) {

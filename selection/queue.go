@@ -192,7 +192,7 @@ func (m *Machine) store(e Stored) {
 	}
 	p, pc, i := m.index[e.Peer], m.pieces[e.Block.Piece], m.geo.Index(e.Block)
 	if pc != nil && e.Lease > pc.lease && (pc.state == opening || pc.state == open) {
-		m.adopt(pc, e.Lease) // the news of the grant is on its way
+		pc.await(p, i, e.Lease)
 	}
 	j := -1
 	if p != nil {
@@ -209,12 +209,11 @@ func (m *Machine) store(e Stored) {
 		}
 	}
 	switch {
-	case took && pc.stored == len(pc.blocks):
-		pc.state = checking
-		m.place(pc)
+	case took:
+		m.complete(pc)
 	case e.Lease == 0:
 		m.wasted += int64(e.Block.Length)
-	case !took && p != nil:
+	case p != nil:
 		m.late(p, e.Lease)
 		m.lateSender(p, e.Lease, i)
 	}
@@ -225,7 +224,7 @@ func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 	p.quiet = m.now
 	p.received += int64(b.Length)
 	if p.snubbed {
-		p.snubbed, p.mute, p.muted = false, 0, 0
+		m.unsnub(p)
 	}
 	m.touch(p)
 	j = slices.IndexFunc(p.asked, func(r request) bool { return r.piece == pc && int(r.block) == i })
@@ -295,6 +294,23 @@ func (m *Machine) snub(p *peer) {
 	b.slot(p).probe = true
 	if b.state == blockAsked {
 		m.free(r.piece, int(r.block))
+	}
+}
+
+// unsnub takes a peer back that is not silent any more. What it still owes us
+// is expected of it again.
+func (m *Machine) unsnub(p *peer) {
+	p.snubbed, p.mute, p.muted = false, 0, 0
+	for _, r := range p.asked {
+		b := &r.piece.blocks[r.block]
+		b.slot(p).probe = false
+		if b.state == blockFree {
+			b.state = blockAsked
+			r.piece.free--
+			r.piece.asked++
+			r.piece.room--
+			m.place(r.piece)
+		}
 	}
 }
 

@@ -1,0 +1,172 @@
+package replay
+
+import (
+	"slices"
+
+	"bipfs/selection"
+	"bipfs/wire"
+)
+
+// books keeps count, from outside, of what the machine was told and what it
+// did, and complains when the two do not go together.
+type books struct {
+	w     *world
+	have  wire.Bitfield
+	lives map[wire.Piece]*account
+	asked map[wire.Peer][]wire.Block
+	early map[wire.Lease][]wire.Block // stored before the grant was told of
+}
+
+// account is a granted piece as the machine was told of it.
+type account struct {
+	lease  wire.Lease
+	room   int
+	stored map[wire.Block]bool
+}
+
+func (k *books) init(w *world) {
+	k.w = w
+	k.have = wire.NewBitfield(w.geo.Pieces())
+	k.lives = map[wire.Piece]*account{}
+	k.early = map[wire.Lease][]wire.Block{}
+	k.asked = map[wire.Peer][]wire.Block{}
+}
+
+func (k *books) verified(p wire.Piece) bool { return k.have.Has(p) }
+
+// event notes what the machine is about to be told.
+func (k *books) event(e selection.Event) {
+	switch e := e.(type) {
+	case selection.Granted:
+		if a := k.life(e.Piece, e.Lease); a.lease == e.Lease {
+			a.room += e.Room
+		}
+	case selection.Room:
+		for _, a := range k.lives {
+			if a.lease == e.Lease {
+				a.room += e.N
+			}
+		}
+	case selection.Revoke:
+		for p, a := range k.lives {
+			if a.lease == e.Lease {
+				delete(k.lives, p)
+			}
+		}
+	case selection.Stored:
+		k.settle(e.Peer, e.Block)
+		if e.Lease != 0 {
+			if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
+				a.stored[e.Block] = true
+			} else {
+				k.early[e.Lease] = append(k.early[e.Lease], e.Block)
+			}
+		}
+	case selection.Verified:
+		if e.OK {
+			k.have.Set(e.Piece)
+		}
+		if a := k.lives[e.Piece]; a != nil && a.lease == e.Lease {
+			delete(k.lives, e.Piece)
+		}
+	case selection.Evicted:
+		k.have.Clear(e.Piece)
+	case selection.PeerDisconnect:
+		delete(k.asked, e.Peer)
+	case selection.Received:
+		switch c := k.w.conns[e.Peer]; e.Message.Kind {
+		case wire.Reject:
+			k.settle(e.Peer, e.Message.Block())
+		case wire.Choke:
+			if c != nil && !c.h.fast {
+				delete(k.asked, e.Peer)
+			}
+		}
+	}
+}
+
+// life is the account of a piece under a lease; a newer lease ends an older.
+func (k *books) life(p wire.Piece, l wire.Lease) *account {
+	a := k.lives[p]
+	if a == nil || a.lease < l {
+		a = &account{lease: l, stored: map[wire.Block]bool{}}
+		for _, b := range k.early[l] {
+			a.stored[b] = true
+		}
+		k.lives[p] = a
+	}
+	return a
+}
+
+func (k *books) settle(p wire.Peer, b wire.Block) {
+	if i := slices.Index(k.asked[p], b); i >= 0 {
+		k.asked[p] = slices.Delete(k.asked[p], i, i+1)
+	}
+}
+
+// command notes what the machine wants done.
+func (k *books) command(c selection.Command) {
+	switch c := c.(type) {
+	case selection.Close:
+		delete(k.lives, c.Piece)
+	case selection.Send:
+		switch b := c.Message.Block(); c.Message.Kind {
+		case wire.Request:
+			k.request(c.Peer, b)
+		case wire.Cancel:
+			k.settle(c.Peer, b)
+		}
+	}
+}
+
+// request checks that what is outstanding of a piece has room in its lease.
+func (k *books) request(p wire.Peer, b wire.Block) {
+	a := k.lives[b.Piece]
+	switch {
+	case a == nil:
+		k.w.fail("%v is asked of peer %d without a lease", b, p)
+		return
+	case slices.Contains(k.asked[p], b):
+		k.w.fail("%v is asked of peer %d twice", b, p)
+	case k.have.Has(b.Piece):
+		k.w.fail("%v is asked of peer %d, and is here", b, p)
+	}
+	k.asked[p] = append(k.asked[p], b)
+	outstanding := map[wire.Block]bool{}
+	copies := 0
+	for _, blocks := range k.asked {
+		for _, o := range blocks {
+			if o.Piece == b.Piece && !a.stored[o] {
+				outstanding[o] = true
+			}
+			if o == b {
+				copies++
+			}
+		}
+	}
+	if n := len(outstanding) + len(a.stored); n > a.room {
+		k.w.fail("%v: %d blocks asked or stored, with room for %d", b, n, a.room)
+	}
+	if copies > 3 { // two, and one whose cancel waits for a slot
+		k.w.fail("%v is asked of %d peers", b, copies)
+	}
+}
+
+// end counts what is left when all is quiet.
+func (k *books) end() {
+	c := k.w.disk.ledger.Counts()
+	if len(k.w.disk.lives) > 0 || c.Leased > 0 || c.Loading > 0 || c.Dirty > 0 || c.Held != k.w.disk.held {
+		k.w.fail("at the end %d pieces are open, and blocks are %+v", len(k.w.disk.lives), c)
+	}
+	for id, c := range k.w.conns {
+		if c.used != 0 || c.using != 0 {
+			k.w.fail("peer %d: %d slots and %d load slots never came back", id, c.used, c.using)
+		}
+		if n := len(k.asked[id]); n > 0 {
+			k.w.fail("peer %d: %d requests are outstanding and nobody reads", id, n)
+		}
+	}
+	if at, ok := k.w.machine.Next(); ok {
+		k.w.fail("nobody wants anything, and the machine wants to be woken at %v", at)
+	}
+}
