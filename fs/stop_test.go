@@ -228,7 +228,7 @@ func TestKilledServer(t *testing.T) {
 	for _, c := range cats {
 		c.Wait()
 	}
-	if _, err := os.Stat(dir); !errors.Is(err, syscall.ENOTCONN) {
+	if _, err := os.ReadDir(dir); !errors.Is(err, syscall.ENOTCONN) {
 		t.Fatalf("not a dead mount: %v", err)
 	}
 	if err := Clean(dir); err != nil {
