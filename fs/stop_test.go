@@ -209,6 +209,16 @@ func TestUnmountOutside(t *testing.T) {
 	f.Close()
 }
 
+// TestStoppedServer: a mount whose server does not answer holds nobody up for long.
+func TestStoppedServer(t *testing.T) {
+	m := mount(t, t.TempDir(), Options{})
+	m.cmd.Process.Signal(syscall.SIGSTOP)
+	defer m.cmd.Process.Signal(syscall.SIGCONT)
+	if err := Clean(m.dir); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Error(err)
+	}
+}
+
 // TestKilledServer: what kill -9 leaves is cleaned, and nothing else is.
 func TestKilledServer(t *testing.T) {
 	dir := t.TempDir()
