@@ -214,6 +214,10 @@ func TestStoppedServer(t *testing.T) {
 	m := mount(t, t.TempDir(), Options{})
 	m.cmd.Process.Signal(syscall.SIGSTOP)
 	defer m.cmd.Process.Signal(syscall.SIGCONT)
+	eventually(t, "all threads stopped", func() bool {
+		states, _ := exec.Command("ps", "-L", "-o", "state=", "-p", fmt.Sprint(m.cmd.Process.Pid)).Output()
+		return strings.Trim(string(states), "T\n") == ""
+	})
 	if err := Clean(m.dir); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Error(err)
 	}
