@@ -173,7 +173,8 @@ func tryMount(t testing.TB, dir string, o Options, start ...func(*exec.Cmd)) (*m
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), serveEnv+"="+dir, serveEnv+"_OPTIONS="+string(options))
+	cmd.Env = append(os.Environ(), serveEnv+"="+dir, serveEnv+"_OPTIONS="+string(options),
+		"GORACE=atexit_sleep_ms=0") // a second for each child
 	cmd.Stderr = os.Stderr
 	if !testing.Verbose() {
 		cmd.Stderr = &failed{t: t}
@@ -252,16 +253,22 @@ func (m *mounted) end() {
 	if err := m.cmd.Wait(); err != nil {
 		m.t.Errorf("child: %v: %s", err, rest)
 	}
-	if at, still, _ := mountAt(m.dir); still && at.kind == mountType {
-		m.t.Errorf("left over: %+v", at)
-		syscall.Unmount(m.dir, syscall.MNT_DETACH)
-	}
+	m.gone()
 }
 
-// kill ends the child as the OOM killer would.
+// kill ends the child as the OOM killer would. The test cleans the dead mount.
 func (m *mounted) kill() {
 	m.cmd.Process.Kill()
 	m.cmd.Wait()
 	m.in.Close()
 	m.ended = true
+	m.t.Cleanup(m.gone)
+}
+
+// gone fails the test for a mount that is left.
+func (m *mounted) gone() {
+	if at, still, _ := mountAt(m.dir); still && at.kind == mountType {
+		m.t.Errorf("left over: %+v", at)
+		syscall.Unmount(m.dir, syscall.MNT_DETACH)
+	}
 }

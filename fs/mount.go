@@ -17,6 +17,8 @@ const (
 	// leastBackground is the least max_background that is asked for. go-fuse's
 	// own 12 lets twelve reads of dead files stop every other read of the mount.
 	leastBackground = 1024
+	// mostLinks is how many symbolic links in a row are followed, as by the kernel.
+	mostLinks = 40
 )
 
 // Options of a mount. nosuid, nodev and default_permissions are always set.
@@ -100,21 +102,30 @@ func Mount(dir string, t Tree, o Options) (*Server, error) {
 	return s, nil
 }
 
-// resolve is dir as the kernel's table of mounts names it. The last element is
-// not looked into: a dead mount answers nothing but ENOTCONN.
+// resolve is dir as the kernel's table of mounts names it. What is mounted there
+// is not asked: it may be dead, or not answer. (readlink(2) of a directory fails
+// before anybody is asked.)
 func resolve(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		return real, nil
+	for range mostLinks {
+		parent, err := filepath.EvalSymlinks(filepath.Dir(abs))
+		if err != nil {
+			return "", sentence(abs, err)
+		}
+		abs = filepath.Join(parent, filepath.Base(abs))
+		target, err := os.Readlink(abs)
+		if err != nil {
+			return abs, nil
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(parent, target)
+		}
+		abs = target
 	}
-	parent, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	if err != nil {
-		return "", sentence(abs, err)
-	}
-	return filepath.Join(parent, filepath.Base(abs)), nil
+	return "", sentence(dir, syscall.ELOOP)
 }
 
 // mountable says why dir cannot be mounted at.

@@ -128,25 +128,24 @@ func (s *Server) Unmount(ctx context.Context) error {
 	s.nodes.waits.close()
 	err := s.leave(ctx)
 	if s.ended(ctx, endTime) || s.abort(ctx) {
-		return nil
+		return err
 	}
-	return errors.Join(fmt.Errorf("%s is still served", s.dir), ctx.Err(), err)
+	return errors.Join(fmt.Errorf("%s is still served", s.dir), err)
 }
 
-// leave takes the mount from its directory, unless somebody did.
+// leave takes the mount from its directory, unless somebody did. One that is in
+// use for longer than closeTime, or than ctx, leaves lazily.
 func (s *Server) leave(ctx context.Context) error {
 	for began := time.Now(); ; {
 		at, mounted, err := mountAt(s.dir)
 		if err != nil || !mounted || at != s.mount {
 			return err
 		}
-		err = detach(s.dir, time.Since(began) > closeTime)
-		if !errors.Is(err, syscall.EBUSY) {
+		lazy := time.Since(began) > closeTime || ctx.Err() != nil
+		if err = detach(s.dir, lazy); lazy || !errors.Is(err, syscall.EBUSY) {
 			return err
 		}
-		if s.ended(ctx, retry) {
-			return ctx.Err()
-		}
+		s.ended(ctx, retry)
 	}
 }
 
@@ -177,14 +176,16 @@ func (s *Server) abort(ctx context.Context) bool {
 	if err != nil {
 		return s.ended(ctx, answerTime) // it is closed, so the end has come
 	}
-	for began := time.Now(); time.Since(began) < answerTime && ctx.Err() == nil; {
+	for began := time.Now(); ; {
 		conn.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
 		wakeThreads()
-		if s.ended(ctx, retry) {
+		if s.ended(context.Background(), retry) {
 			return true
 		}
+		if time.Since(began) > answerTime || ctx.Err() != nil {
+			return false
+		}
 	}
-	return false
 }
 
 func wakeThreads() {
@@ -224,6 +225,19 @@ func MaxUserBackground() int {
 		return n
 	}
 	return 12
+}
+
+// RequestTimeout is how long the kernel lets a request wait before it ends the
+// whole mount, if an administrator has set that (kernels from 6.14): reads should
+// give up before. 0 is for ever.
+func RequestTimeout() (shortest time.Duration) {
+	for _, name := range []string{"default_request_timeout", "max_request_timeout"} {
+		n, err := readNumber("/proc/sys/fs/fuse/" + name)
+		if d := time.Duration(n) * time.Second; err == nil && d > 0 && (shortest == 0 || d < shortest) {
+			shortest = d
+		}
+	}
+	return shortest
 }
 
 func readNumber(path string) (int, error) {

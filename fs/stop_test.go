@@ -209,6 +209,20 @@ func TestUnmountOutside(t *testing.T) {
 	f.Close()
 }
 
+// TestStoppedServer: a mount whose server does not answer holds nobody up for long.
+func TestStoppedServer(t *testing.T) {
+	m := mount(t, t.TempDir(), Options{})
+	m.cmd.Process.Signal(syscall.SIGSTOP)
+	defer m.cmd.Process.Signal(syscall.SIGCONT)
+	eventually(t, "all threads stopped", func() bool {
+		states, _ := exec.Command("ps", "-L", "-o", "state=", "-p", fmt.Sprint(m.cmd.Process.Pid)).Output()
+		return strings.Trim(string(states), "T\n") == ""
+	})
+	if err := Clean(m.dir); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Error(err)
+	}
+}
+
 // TestKilledServer: what kill -9 leaves is cleaned, and nothing else is.
 func TestKilledServer(t *testing.T) {
 	dir := t.TempDir()
@@ -228,7 +242,7 @@ func TestKilledServer(t *testing.T) {
 	for _, c := range cats {
 		c.Wait()
 	}
-	if _, err := os.Stat(dir); !errors.Is(err, syscall.ENOTCONN) {
+	if _, err := os.ReadDir(dir); !errors.Is(err, syscall.ENOTCONN) {
 		t.Fatalf("not a dead mount: %v", err)
 	}
 	if err := Clean(dir); err != nil {

@@ -36,9 +36,7 @@ func FuzzFindMount(f *testing.F) {
 	f.Add(`1 2 3 4 \04 - x`, `\04`)
 	f.Fuzz(func(t *testing.T, table, dir string) {
 		findMount(table, dir)
-		if strings.ContainsAny(dir, "\n") || dir == "" {
-			return
-		}
+		dir = "/" + dir
 		// What the kernel writes for a directory is read back.
 		var escaped strings.Builder
 		for _, c := range []byte(dir) {

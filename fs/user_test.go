@@ -211,9 +211,11 @@ func TestRefusals(t *testing.T) {
 		t.Error(err)
 	}
 	m.end()
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(dir, link); err != nil {
-		t.Fatal(err)
+	base := t.TempDir()
+	link, loop := filepath.Join(base, "link"), filepath.Join(base, "loop")
+	run(t, `ln -s "$1" "$2/middle"; ln -s middle "$2/link"; ln -s loop "$2/loop"`, dir, base)
+	if err := Clean(loop); err == nil || !strings.Contains(err.Error(), "loop cannot be used: too many") {
+		t.Error(err)
 	}
 	m = mount(t, link, Options{NonEmpty: true})
 	if err := Unmount(link, false); err != nil {
