@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -134,7 +135,10 @@ func (i *Info) readFiles(d *dict) error {
 	if len(i.Files) == 0 {
 		return errors.New("broken torrent: it has no files")
 	}
-	tellApart(i.Files)
+	i.Files = slices.Clone(i.Files) // without the room that append left
+	if err := tellApart(i.Files); err != nil {
+		return err
+	}
 	i.settleLinks(links)
 	return nil
 }

@@ -29,7 +29,7 @@ func folder(files ...any) written {
 }
 
 // file is the dictionary of one file, its path written with slashes.
-func file(path string, length int, more ...any) written {
+func file(path string, length int64, more ...any) written {
 	var elements []any
 	for e := range strings.SplitSeq(path, "/") {
 		elements = append(elements, e)
@@ -39,7 +39,7 @@ func file(path string, length int, more ...any) written {
 
 func TestParseInfo(t *testing.T) {
 	many := func(n int, s string) written { return written(strings.Repeat(s, n)) }
-	pieces := func(length, pieceLength, bytes int) written {
+	pieces := func(length, pieceLength int64, bytes int) written {
 		return dictionary("length", length, "name", "n", "piece length", pieceLength, "pieces", string(make([]byte, bytes)))
 	}
 	v2 := func(version int, tree written) written {
@@ -187,6 +187,7 @@ func checkInfo(t *testing.T, i *Info) {
 		t.Errorf("files of %d bytes in a torrent of %d", length, i.Length)
 	}
 	checkTree(t, i)
+	checkFollow(t, i)
 }
 
 // checkLink checks that a link stays inside the torrent, as a kernel follows it.
@@ -283,8 +284,8 @@ func TestFilesAndLength(t *testing.T) {
 // Claims are checked before anything is allocated for them.
 func TestClaimsAllocateNothing(t *testing.T) {
 	for _, info := range []written{
-		dictionary("length", 1<<48, "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
-		dictionary("length", 1<<40, "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
+		dictionary("length", int64(1<<48), "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
+		dictionary("length", int64(1<<40), "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
 		"d4:name2147483647:ne",
 		"d" + written(strings.Repeat("l", 100_000)),
 	} {

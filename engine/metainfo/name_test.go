@@ -145,7 +145,7 @@ func FuzzSafeName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		safe := SafeName(name)
 		checkName(t, name, safe)
-		checkName(t, name, seriesOf(safe).name(maxItems/6))
+		checkName(t, name, seriesOf(safe).name(MaxEntries))
 	})
 }
 

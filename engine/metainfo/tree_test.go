@@ -27,7 +27,7 @@ func shownAs(i *Info) []string {
 }
 
 func TestPaths(t *testing.T) {
-	attr := func(path, attr string, length int) written { return file(path, length, "attr", attr) }
+	attr := func(path, attr string, length int64) written { return file(path, length, "attr", attr) }
 	link := func(path, target string) written {
 		var to []any
 		for e := range strings.SplitSeq(target, "/") {
@@ -221,6 +221,32 @@ func checkTree(t *testing.T, i *Info) {
 	}
 }
 
+func TestMostEntries(t *testing.T) {
+	deep := func(files int) written { // 99 directories and one file each
+		var b strings.Builder
+		for k := range files {
+			b.WriteString("d6:lengthi0e4:pathl")
+			for e := range MaxDepth {
+				fmt.Fprintf(&b, "7:%03d%04d", e, k)
+			}
+			b.WriteString("ee")
+		}
+		return "l" + written(b.String()) + "e"
+	}
+	for _, c := range []struct {
+		files int
+		ok    bool
+	}{{MaxEntries / 100, true}, {MaxEntries/100 + 1, false}} {
+		i, err := ParseInfo([]byte(dictionary("files", deep(c.files), "name", "r", "piece length", 16384, "pieces", "")))
+		if c.ok && (err != nil || len(i.Tree().Nodes) != 1+MaxEntries) {
+			t.Errorf("%d files: %v", c.files, err)
+		}
+		if !c.ok && (err == nil || !strings.Contains(err.Error(), "too many files and directories")) {
+			t.Errorf("%d files: %v", c.files, err)
+		}
+	}
+}
+
 // A quadratic rule would take minutes.
 func TestManyEqualNames(t *testing.T) {
 	const n = 100_000
@@ -240,7 +266,7 @@ func TestManyEqualNames(t *testing.T) {
 // The worst that names can do to the numbers: every number of the series is
 // somebody's name, and so is every name that a cut could make.
 func TestNamesAgainstNumbers(t *testing.T) {
-	const n = 20_000
+	const n = 10_000
 	var files []any
 	long := strings.Repeat("x", 240)
 	for k := range n {
@@ -258,5 +284,66 @@ func TestNamesAgainstNumbers(t *testing.T) {
 			t.Fatalf("%q", f.Path[0])
 		}
 		seen[f.Path[0]] = true
+	}
+}
+
+// FuzzPaths writes folders instead of waiting for the mutations to balance
+// their brackets: each line is attributes, a path and a link's target.
+func FuzzPaths(f *testing.F) {
+	f.Add("|a|\n|a|\n|a/b|\nx|a (2)|\np|a|\nl|b|a/b\nl|c/d|../b")
+	f.Add("|README|\n|readme|\n|..|\n|\x00/\xff|\nl|c|c\nl|d|../../x")
+	f.Fuzz(func(t *testing.T, text string) {
+		var files []any
+		for line := range strings.Lines(text) {
+			part := append(strings.SplitN(strings.TrimSuffix(line, "\n"), "|", 3), "", "")
+			var target []any
+			for e := range strings.SplitSeq(part[2], "/") {
+				target = append(target, e)
+			}
+			files = append(files, file(part[1], 0, "attr", part[0], "symlink path", list(target...)))
+		}
+		i, err := ParseInfo([]byte(dictionary("files", list(files...), "name", "r", "piece length", 16384, "pieces", "")))
+		if err != nil {
+			if len(files) > 0 && !strings.Contains(err.Error(), "elements") {
+				t.Error(err)
+			}
+			return
+		}
+		checkInfo(t, i)
+	})
+}
+
+// checkFollow follows all links as a kernel would, and never leaves the torrent.
+func checkFollow(t *testing.T, i *Info) {
+	t.Helper()
+	tree := i.Tree()
+	for k, f := range i.Files {
+		if f.Link == "" {
+			continue
+		}
+		at := tree.Nodes[1+k].Parent
+		todo := strings.Split(f.Link, "/")
+		for links := 0; len(todo) > 0 && links < 40; {
+			name := todo[0]
+			todo = todo[1:]
+			if name == ".." {
+				if at == 0 {
+					t.Fatalf("%q leaves the torrent by %q", f.Path, f.Link)
+				}
+				at = tree.Nodes[at].Parent
+				continue
+			}
+			next, ok := tree.Lookup(at, name)
+			if !ok {
+				break
+			}
+			switch n := tree.Nodes[next]; {
+			case n.File < 0:
+				at = next
+			case i.Files[n.File].Link != "":
+				todo = append(strings.Split(i.Files[n.File].Link, "/"), todo...)
+				links++
+			}
+		}
 	}
 }
