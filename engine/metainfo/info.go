@@ -49,7 +49,10 @@ func parseInfo(raw []byte) (*Info, error) {
 	if err := i.readFiles(d); err != nil {
 		return nil, err
 	}
-	return i, i.readPieces(d)
+	if err := i.readPieces(d); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // dict is the values of an info dictionary that are looked at, nil if absent.
