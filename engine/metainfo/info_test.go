@@ -74,7 +74,10 @@ func bencodeCases() []infoCase {
 		{"1,000,000 lists that are open", "d1:x" + many(1_000_000, "l"), "nested too deep"},
 		{"a string longer than the rest", "d4:name5:ne", "cut short"},
 		{"a string of 2^63 bytes", "d4:name9223372036854775808:ne", "broken torrent"},
-		{"3,000,001 items", single(1, "x", "l"+many(3_000_000, "0:")+"e"), "too many items"},
+		{"as deep as can be", single(1, "x", many(maxNesting-1, "l")+many(maxNesting-1, "e")), ""},
+		{"one deeper", single(1, "x", many(maxNesting, "l")+many(maxNesting, "e")), "nested too deep"},
+		{"as many items as can be", single(1, "x", "l"+many(maxItems-11, "0:")+"e"), ""},
+		{"one more", single(1, "x", "l"+many(maxItems-10, "0:")+"e"), "too many items"},
 		{"integer of 100,000 digits", single(1, "x", "i"+many(100_000, "1")+"e"), "integer"},
 		{"integer -0", single(1, "x", written("i-0e")), "integer"},
 		{"integer 03", single(1, "x", written("i03e")), "integer"},
@@ -324,7 +327,11 @@ func TestClaimsAllocateNothing(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	b := make([]byte, MaxFile+1)
+	b := append([]byte(dictionary("info", single(1))), make([]byte, MaxFile)...)
+	if _, err := Parse(b[:MaxFile]); err != nil {
+		t.Error(err)
+	}
+	b = b[:MaxFile+1]
 	if _, err := ParseInfo(b); err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
 		t.Error(err)
 	}

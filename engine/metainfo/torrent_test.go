@@ -84,7 +84,8 @@ func TestTrackers(t *testing.T) {
 		{"no host", []any{"announce-list", list(list("http:///announce", "http:", "udp://:80"), list(a))}, [][]string{{a}}},
 		{"a line feed inside", []any{"announce", "http://a/\r\nHost: b"}, nil},
 		{"a space inside", []any{"announce", "http://a/b c"}, nil},
-		{"too long", []any{"announce", "http://a/" + strings.Repeat("x", maxURL)}, nil},
+		{"as long as can be", []any{"announce", "http://a/" + strings.Repeat("x", maxURL-9)}, [][]string{{"http://a/" + strings.Repeat("x", maxURL-9)}}},
+		{"too long", []any{"announce", "http://a/" + strings.Repeat("x", maxURL-8)}, nil},
 		{"a number", []any{"announce", 1}, nil},
 	} {
 		m, err := Parse([]byte(dictionary(append(x.file, "info", single(1))...)))
