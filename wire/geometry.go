@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // Geometry is the arithmetic of one torrent: which bytes lie in which piece,
 // and which in which block. A zero Geometry has no pieces.
 type Geometry struct {
@@ -7,12 +9,13 @@ type Geometry struct {
 	PieceLength int64 // bytes of every piece but the last; 1..MaxPieceLength
 }
 
-// Pieces is the number of pieces.
+// Pieces is the number of pieces, or 2^31−1 if there are more: it holds for
+// the numbers of a torrent that nobody has checked yet, too.
 func (g Geometry) Pieces() int {
-	if g.PieceLength <= 0 {
+	if g.PieceLength <= 0 || g.Length <= 0 {
 		return 0
 	}
-	return int((g.Length + g.PieceLength - 1) / g.PieceLength)
+	return int(min((g.Length-1)/g.PieceLength+1, math.MaxInt32))
 }
 
 // Valid reports whether p is a piece of the torrent.
@@ -86,7 +89,8 @@ func (g Geometry) Extents(es []Extent, off, n int64) []Extent {
 // Whole is the extent of all of piece p; p must be Valid.
 func (g Geometry) Whole(p Piece) Extent { return Extent{p, 0, g.PieceSize(p)} }
 
-// Span is the range [first, last] of the blocks that e touches.
+// Span is the range [first, last] of the blocks that e, which must not be
+// empty, touches.
 func (e Extent) Span() (first, last int) {
 	return int(e.Begin / BlockSize), int((uint64(e.Begin) + uint64(e.Length) - 1) / BlockSize)
 }

@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Kind is what a message is. Kinds from 0 to 255 are the ids of the wire;
@@ -65,99 +67,149 @@ var (
 	ErrLength  = errors.New("message has the wrong length for its kind")
 )
 
-// fixed is the number of bytes between the id and the payload, by kind.
-func fixed(k Kind) (head uint32, payload, known bool) {
+// shape is the number of bytes of numbers between the id and the payload of a
+// kind, and whether there is a payload.
+func shape(k Kind) (numbers uint32, payload bool) {
 	switch k {
 	case Choke, Unchoke, Interested, NotInterested, HaveAll, HaveNone:
-		return 0, false, true
+		return 0, false
 	case Have, Suggest, AllowedFast:
-		return 4, false, true
+		return 4, false
 	case HaveBitfield:
-		return 0, true, true
+		return 0, true
 	case Request, Cancel, Reject:
-		return 12, false, true
+		return 12, false
 	case PieceBlock:
-		return 8, true, true
+		return 8, true
 	case Port:
-		return 2, false, true
+		return 2, false
 	case Extended:
-		return 1, true, true
+		return 1, true
 	}
-	return 0, true, false
+	return 0, true
 }
 
-// ReadHead reads the next head from r. A message of more than longest bytes
-// (its length prefix, so without the prefix itself) is ErrTooLong, before
-// anything of it is read. An unknown id is no error: its payload is to be
-// discarded.
-//
-// HeadSize is the most bytes that it reads: a buffered reader of that size
-// takes in no payload.
-func ReadHead(r io.Reader, longest uint32) (Message, error) {
-	var b [HeadSize]byte
-	if _, err := io.ReadFull(r, b[:4]); err != nil {
-		return Message{}, err
+// head parses the head that b begins with. n is its length as far as b tells:
+// if n is more than len(b), m is not there yet, and whoever has n bytes asks
+// again. n never asks for a byte that is not of the head.
+func head(b []byte, longest uint32) (m Message, n int, err error) {
+	if len(b) < 4 {
+		return m, 4, nil
 	}
-	length := binary.BigEndian.Uint32(b[:])
+	length := binary.BigEndian.Uint32(b)
 	if length == 0 {
-		return Message{Kind: KeepAlive}, nil
+		return Message{Kind: KeepAlive}, 4, nil
 	}
 	if length > longest {
-		return Message{}, ErrTooLong
+		return m, 4, ErrTooLong
 	}
-	if err := readFull(r, b[:1]); err != nil {
-		return Message{}, err
+	if len(b) < 5 {
+		return m, 5, nil
 	}
-	m := Message{Kind: Kind(b[0])}
-	head, payload, _ := fixed(m.Kind)
-	if length < 1+head || length > 1+head && !payload {
-		return Message{}, ErrLength
+	m.Kind = Kind(b[4])
+	numbers, payload := shape(m.Kind)
+	if length < 1+numbers || length > 1+numbers && !payload {
+		return Message{}, 5, ErrLength
 	}
-	if err := readFull(r, b[:head]); err != nil {
-		return Message{}, err
+	if n = 5 + int(numbers); len(b) < n {
+		return m, n, nil
 	}
-	m.Payload = length - 1 - head
+	b = b[5:]
+	m.Payload = length - 1 - numbers
 	switch m.Kind {
 	case Have, Suggest, AllowedFast:
-		m.Piece = Piece(binary.BigEndian.Uint32(b[:]))
+		m.Piece = Piece(binary.BigEndian.Uint32(b))
 	case Request, Cancel, Reject:
-		m.Piece = Piece(binary.BigEndian.Uint32(b[:]))
+		m.Piece = Piece(binary.BigEndian.Uint32(b))
 		m.Begin = binary.BigEndian.Uint32(b[4:])
 		m.Length = binary.BigEndian.Uint32(b[8:])
 	case PieceBlock:
-		m.Piece = Piece(binary.BigEndian.Uint32(b[:]))
+		m.Piece = Piece(binary.BigEndian.Uint32(b))
 		m.Begin = binary.BigEndian.Uint32(b[4:])
 		m.Length = m.Payload
 	case Port:
-		m.Port = binary.BigEndian.Uint16(b[:])
+		m.Port = binary.BigEndian.Uint16(b)
 	case Extended:
 		m.ID = b[0]
 	}
-	return m, nil
+	return m, n, nil
 }
 
-// HeadSize is the length in bytes of the longest head: prefix, id and three
-// numbers.
-const HeadSize = 4 + 1 + 12
+// ReadHead reads the next head from r, and nothing behind it. A message of
+// more than longest bytes (its length prefix, so without the prefix itself) is
+// ErrTooLong, one that is too short or too long for its kind ErrLength; the
+// end of the stream is io.EOF between two messages and io.ErrUnexpectedEOF
+// inside a head. An unknown id is no error: its payload is to be discarded.
+//
+// From a *bufio.Reader of HeadSize or more it allocates nothing, and an error
+// of the stream takes nothing out of it: after a deadline in the middle of a
+// head the call can be repeated.
+func ReadHead(r io.Reader, longest uint32) (Message, error) {
+	if buffered, ok := r.(*bufio.Reader); ok && buffered.Size() >= HeadSize {
+		return peekHead(buffered, longest)
+	}
+	var b [HeadSize]byte // escapes into r
+	for have := 0; ; {
+		m, n, err := head(b[:have], longest)
+		if err != nil {
+			return Message{}, err
+		}
+		if n == have {
+			return m, nil
+		}
+		if _, err := io.ReadFull(r, b[have:n]); err != nil {
+			return Message{}, inside(have, err)
+		}
+		have = n
+	}
+}
 
-// readFull is io.ReadFull for bytes that must be there: the end of the stream
-// inside a message is an unexpected one.
-func readFull(r io.Reader, b []byte) error {
-	_, err := io.ReadFull(r, b)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+// peekHead is ReadHead for a reader that holds a whole head.
+func peekHead(r *bufio.Reader, longest uint32) (Message, error) {
+	for need := 4; ; {
+		b, err := r.Peek(need)
+		if err != nil {
+			return Message{}, inside(len(b), err)
+		}
+		m, n, err := head(b, longest)
+		if err != nil {
+			return Message{}, err
+		}
+		if n == need {
+			_, err = r.Discard(n)
+			return m, err
+		}
+		need = n
+	}
+}
+
+// inside is err as it is after some bytes of a head: the end of the stream is
+// no end there.
+func inside(have int, err error) error {
+	if err == io.EOF && have > 0 {
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
+// HeadSize is the length in bytes of the longest head: prefix, id and three
+// numbers. It is the right size for the buffered reader of a connection: of a
+// block, whose head has 13 bytes, at most 4 go through the buffer, and the rest
+// from the socket into the block.
+const HeadSize = 4 + 1 + 12
+
 // Append appends the head of m to b. Its length prefix counts m.Payload bytes,
-// which the caller sends next.
+// which the caller sends next. A kind without an id on the wire, and a payload
+// where the kind has none, are bugs of the caller and panic.
 func Append(b []byte, m Message) []byte {
 	if m.Kind == KeepAlive {
 		return append(b, 0, 0, 0, 0)
 	}
-	head, _, _ := fixed(m.Kind)
-	b = binary.BigEndian.AppendUint32(b, 1+head+m.Payload)
+	numbers, payload := shape(m.Kind)
+	if m.Kind < 0 || m.Kind > math.MaxUint8 || m.Payload > 0 && !payload {
+		panic(fmt.Sprintf("wire: no such message: %d with %d bytes of payload", int16(m.Kind), m.Payload))
+	}
+	b = binary.BigEndian.AppendUint32(b, 1+numbers+m.Payload)
 	b = append(b, byte(m.Kind))
 	switch m.Kind {
 	case Have, Suggest, AllowedFast:
@@ -177,17 +229,21 @@ func Append(b []byte, m Message) []byte {
 	return b
 }
 
-var kinds = map[Kind]string{
-	KeepAlive: "keep-alive", Choke: "choke", Unchoke: "unchoke", Interested: "interested",
-	NotInterested: "not-interested", Have: "have", HaveBitfield: "bitfield", Request: "request",
-	PieceBlock: "piece", Cancel: "cancel", Port: "port", Suggest: "suggest", HaveAll: "have-all",
+// names are the kinds' names in the BEPs, by id.
+var names = [...]string{
+	Choke: "choke", Unchoke: "unchoke", Interested: "interested", NotInterested: "not-interested",
+	Have: "have", HaveBitfield: "bitfield", Request: "request", PieceBlock: "piece",
+	Cancel: "cancel", Port: "port", Suggest: "suggest", HaveAll: "have-all",
 	HaveNone: "have-none", Reject: "reject", AllowedFast: "allowed-fast", Extended: "extended",
 }
 
 // String is the kind's name in the BEPs.
 func (k Kind) String() string {
-	if s, ok := kinds[k]; ok {
-		return s
+	switch {
+	case k == KeepAlive:
+		return "keep-alive"
+	case k >= 0 && int(k) < len(names) && names[k] != "":
+		return names[k]
 	}
 	return fmt.Sprintf("unknown-%d", int16(k))
 }

@@ -30,7 +30,8 @@ type Raw = bencode.RawMessage
 // Decode validates b as Validate does, and decodes its first value into the
 // struct that v points to. Errors are *Error, or ErrShape when the value is
 // valid but of another shape than the struct; then *v may be half filled. Keys
-// that the struct does not have are left out.
+// that the struct does not have are left out, but each item under one costs
+// some 50 bytes while Decode runs: l.Items bounds that.
 //
 // The struct is made of int64, bool, string, []byte, Raw and of structs,
 // pointers, slices and maps by string of these, and each of its exported

@@ -61,10 +61,8 @@ func Validate(b []byte, l Limits) (n int, err error) {
 	if len(b) > MaxLength {
 		return 0, wrong(MaxLength, ErrTooLong)
 	}
-	// Room enough for what peers and trackers send, off the heap.
-	var frames [16]frame
-	var keys [64]span
-	v := validator{b: b, limits: l, frames: frames[:0], keys: keys[:0]}
+	// Room enough for what peers and trackers send.
+	v := validator{b: b, limits: l, frames: make([]frame, 0, 16), keys: make([]span, 0, 64)}
 	for n == 0 || len(v.frames) > 0 {
 		t, err := scan(b, n)
 		if err == nil {

@@ -2,7 +2,10 @@ package bencode
 
 import (
 	"errors"
+	"math"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -105,5 +108,45 @@ func TestValidate(t *testing.T) {
 				t.Errorf("wrong at byte %d, want %d", e.Offset, v.at)
 			}
 		})
+	}
+}
+
+// TestMaxLength maps memory that nobody may read: an input that is too long is
+// refused for its length alone.
+func TestMaxLength(t *testing.T) {
+	length := int64(MaxLength + 1)
+	if length > math.MaxInt {
+		t.Skip("no slice is that long here")
+	}
+	b, err := syscall.Mmap(-1, 0, int(length), syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer syscall.Munmap(b)
+	if n, err := Validate(b, roomy); n != 0 || !errors.Is(err, ErrTooLong) {
+		t.Errorf("n=%d err=%v", n, err)
+	}
+}
+
+// TestMemory: all that a pass allocates, growing included, is a few times the
+// input at worst, whatever the input says.
+func TestMemory(t *testing.T) {
+	allocated := func(input []byte, l Limits) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		Validate(input, l)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	for _, s := range shapes {
+		input := []byte(s.input(1 << 20))
+		if n := allocated(input, lots); n > 5*uint64(len(input)) {
+			t.Errorf("%s: %d bytes for %d", s.name, n, len(input))
+		}
+	}
+	for _, v := range verdicts {
+		if n := allocated([]byte(v.input), roomy); n > 8<<10 {
+			t.Errorf("%s: %d bytes", v.name, n)
+		}
 	}
 }

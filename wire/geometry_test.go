@@ -1,0 +1,171 @@
+package wire
+
+import (
+	"math"
+	"testing"
+)
+
+// small is every torrent of up to 5 pieces whose piece length and tail lie
+// around the places where the arithmetic could be one off: a byte, a block,
+// two blocks.
+func small(yield func(Geometry) bool) {
+	lengths := []int64{1, 2, 3, BlockSize - 1, BlockSize, BlockSize + 1, 2*BlockSize - 1, 2 * BlockSize, 2*BlockSize + 1}
+	for _, piece := range lengths {
+		for pieces := int64(0); pieces <= 5; pieces++ {
+			for _, tail := range append([]int64{0}, lengths...) {
+				if tail < piece && !yield(Geometry{pieces*piece + tail, piece}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// TestGeometryCounts counts pieces and blocks up one after another, which is
+// the definition, and compares.
+func TestGeometryCounts(t *testing.T) {
+	for g := range small {
+		var off int64
+		var p Piece
+		most := 0
+		for ; off < g.Length; p++ {
+			size := min(g.PieceLength, g.Length-off)
+			if !g.Valid(p) || int64(g.PieceSize(p)) != size || g.Whole(p) != (Extent{p, 0, uint32(size)}) {
+				t.Fatalf("%+v: piece %d: valid=%v size=%d, want %d", g, p, g.Valid(p), g.PieceSize(p), size)
+			}
+			if g.Offset(p, 0) != off {
+				t.Fatalf("%+v: piece %d begins at %d, want %d", g, p, g.Offset(p, 0), off)
+			}
+			blocks := 0
+			for begin := int64(0); begin < size; begin += BlockSize {
+				want := Block{p, uint32(begin), uint32(min(BlockSize, size-begin))}
+				if b := g.Block(p, blocks); b != want || g.Index(b) != blocks || !g.Aligned(b) {
+					t.Fatalf("%+v: block %d is %v, want %v", g, blocks, b, want)
+				}
+				blocks++
+			}
+			if g.Blocks(p) != blocks {
+				t.Fatalf("%+v: piece %d has %d blocks, want %d", g, p, g.Blocks(p), blocks)
+			}
+			most = max(most, blocks)
+			off += size
+		}
+		if g.Pieces() != int(p) || g.Valid(p) || g.Valid(math.MaxUint32) || g.MostBlocks() != most {
+			t.Fatalf("%+v: %d pieces of up to %d blocks, want %d of %d", g, g.Pieces(), g.MostBlocks(), p, most)
+		}
+	}
+}
+
+// edges are the numbers that a peer could put into a message about g.
+func edges(g Geometry) []uint32 {
+	size := uint32(g.PieceLength)
+	return []uint32{0, 1, BlockSize - 1, BlockSize, BlockSize + 1, 2 * BlockSize, 3 * BlockSize,
+		size - 1, size, size + 1, size % BlockSize, uint32(g.Length % g.PieceLength),
+		1 << 31, math.MaxUint32 - BlockSize, math.MaxUint32 - BlockSize + 1, math.MaxUint32}
+}
+
+// TestGeometryGates holds Aligned against the list of all blocks, and Within
+// against counting in 64 bits.
+func TestGeometryGates(t *testing.T) {
+	for g := range small {
+		blocks := map[Block]bool{}
+		for p := range Piece(g.Pieces()) {
+			for i := range g.Blocks(p) {
+				blocks[g.Block(p, i)] = true
+			}
+		}
+		n := uint32(g.Pieces())
+		for _, piece := range []Piece{0, 1, Piece(n - 1), Piece(n), Piece(n + 1), math.MaxUint32} {
+			for _, begin := range edges(g) {
+				for _, length := range edges(g) {
+					b := Block{piece, begin, length}
+					if g.Aligned(b) != blocks[b] {
+						t.Fatalf("%+v: Aligned(%v) is %v", g, b, !blocks[b])
+					}
+					first := int64(piece)*g.PieceLength + int64(begin)
+					end := min(int64(piece+1)*g.PieceLength, g.Length)
+					in := int64(piece) < int64(n) && length > 0 && first+int64(length) <= end
+					if g.Within(Extent(b)) != in {
+						t.Fatalf("%+v: Within(%v) is %v", g, b, !in)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestExtents: the extents of every range near every boundary are the bytes of
+// the range, in order, none twice, each inside its piece.
+func TestExtents(t *testing.T) {
+	var es []Extent
+	for g := range small {
+		var offsets []int64
+		for p := int64(0); p <= int64(g.Pieces()); p++ {
+			for d := int64(-1); d <= 1; d++ {
+				offsets = append(offsets, p*g.PieceLength+d)
+			}
+		}
+		offsets = append(offsets, g.Length-1, g.Length, g.Length+1, math.MinInt64, math.MaxInt64)
+		for _, off := range offsets {
+			for _, n := range append(offsets, 1) {
+				es = g.Extents(es[:0], off, n)
+				at, end := off, off
+				if off >= 0 && off < g.Length && n > 0 {
+					end = off + min(n, g.Length-off)
+				}
+				for _, e := range es {
+					if !g.Within(e) || g.Offset(e.Piece, e.Begin) != at {
+						t.Fatalf("%+v: Extents(%d, %d) = %v", g, off, n, es)
+					}
+					first, last := e.Span()
+					if first != int(e.Begin)/BlockSize || last != int(e.Begin+e.Length-1)/BlockSize {
+						t.Fatalf("%v spans [%d, %d]", e, first, last)
+					}
+					at += int64(e.Length)
+				}
+				if at != end {
+					t.Fatalf("%+v: Extents(%d, %d) = %v ends at %d, want %d", g, off, n, es, at, end)
+				}
+			}
+		}
+	}
+}
+
+// TestGeometryLimits: the largest torrent that is accepted, and numbers of one
+// that is not.
+func TestGeometryLimits(t *testing.T) {
+	g := Geometry{MaxPieces * MaxPieceLength, MaxPieceLength}
+	last := Piece(MaxPieces - 1)
+	if g.Pieces() != MaxPieces || g.PieceSize(last) != MaxPieceLength || g.MostBlocks() != MaxPieceLength/BlockSize {
+		t.Errorf("%d pieces, the last of %d bytes", g.Pieces(), g.PieceSize(last))
+	}
+	b := g.Block(last, g.Blocks(last)-1)
+	if !g.Aligned(b) || g.Offset(last, b.Begin)+BlockSize != g.Length {
+		t.Errorf("the last block is %v", b)
+	}
+	es := g.Extents(nil, g.Length-1, math.MaxInt64)
+	if len(es) != 1 || es[0] != (Extent{last, MaxPieceLength - 1, 1}) {
+		t.Errorf("the last byte is in %v", es)
+	}
+	if first, last := g.Whole(last).Span(); first != 0 || last != MaxPieceLength/BlockSize-1 {
+		t.Errorf("a whole piece spans [%d, %d]", first, last)
+	}
+	for _, c := range []struct {
+		Geometry
+		pieces int
+	}{
+		{Geometry{}, 0},
+		{Geometry{0, 1}, 0},
+		{Geometry{1, 0}, 0},
+		{Geometry{1, -1}, 0},
+		{Geometry{-1, 1}, 0},
+		{Geometry{math.MinInt64, BlockSize}, 0},
+		{Geometry{math.MaxInt64, 1}, math.MaxInt32},
+		{Geometry{math.MaxInt64, math.MaxInt64}, 1},
+		{Geometry{MaxPieces*BlockSize + 1, BlockSize}, MaxPieces + 1},
+	} {
+		if n := c.Pieces(); n != c.pieces {
+			t.Errorf("%+v has %d pieces, want %d", c.Geometry, n, c.pieces)
+		}
+	}
+}
