@@ -6,7 +6,7 @@ import (
 )
 
 // Hostile input is written by hand: dict and list put values together that no
-// encoder would. A string is a bencoded string, an int an integer, a written
+// encoder would. A string is a bencoded string, an int or int64 an integer, a written
 // stands as it is.
 type written string
 
@@ -34,7 +34,7 @@ func value(v any) written {
 		return v
 	case string:
 		return written(fmt.Sprintf("%d:%s", len(v), v))
-	case int:
+	case int, int64:
 		return written(fmt.Sprintf("i%de", v))
 	}
 	panic(fmt.Sprintf("no bencode for %T", v))

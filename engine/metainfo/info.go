@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -48,7 +49,10 @@ func parseInfo(raw []byte) (*Info, error) {
 	if err := i.readFiles(d); err != nil {
 		return nil, err
 	}
-	return i, i.readPieces(d)
+	if err := i.readPieces(d); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // dict is the values of an info dictionary that are looked at, nil if absent.
@@ -134,7 +138,10 @@ func (i *Info) readFiles(d *dict) error {
 	if len(i.Files) == 0 {
 		return errors.New("broken torrent: it has no files")
 	}
-	tellApart(i.Files)
+	i.Files = slices.Clone(i.Files) // without the room that append left
+	if err := tellApart(i.Files); err != nil {
+		return err
+	}
 	i.settleLinks(links)
 	return nil
 }

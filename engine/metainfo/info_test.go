@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func folder(files ...any) written {
 }
 
 // file is the dictionary of one file, its path written with slashes.
-func file(path string, length int, more ...any) written {
+func file(path string, length int64, more ...any) written {
 	var elements []any
 	for e := range strings.SplitSeq(path, "/") {
 		elements = append(elements, e)
@@ -37,20 +38,26 @@ func file(path string, length int, more ...any) written {
 	return dictionary(append([]any{"length", length, "path", list(elements...)}, more...)...)
 }
 
-func TestParseInfo(t *testing.T) {
-	many := func(n int, s string) written { return written(strings.Repeat(s, n)) }
-	pieces := func(length, pieceLength, bytes int) written {
-		return dictionary("length", length, "name", "n", "piece length", pieceLength, "pieces", string(make([]byte, bytes)))
-	}
-	v2 := func(version int, tree written) written {
-		return dictionary("file tree", tree, "meta version", version, "name", "n", "piece length", 16384)
-	}
-	deep := many(5000, "d1:a") + "de" + many(5000, "e")
-	for _, c := range []struct {
-		what string
-		info written
-		want string // what the error says; "" = none
-	}{
+// pieces is the info dictionary of one file, with so many bytes of hashes.
+func pieces(length, pieceLength int64, bytes int) written {
+	return dictionary("length", length, "name", "n", "piece length", pieceLength, "pieces", string(make([]byte, bytes)))
+}
+
+// v2 is an info dictionary of BEP 52.
+func v2(version int, tree written) written {
+	return dictionary("file tree", tree, "meta version", version, "name", "n", "piece length", 16384)
+}
+
+func many(n int, s string) written { return written(strings.Repeat(s, n)) }
+
+type infoCase struct {
+	what string
+	info written
+	want string // what the error says; "" = none
+}
+
+func bencodeCases() []infoCase {
+	return []infoCase{
 		{"one file", single(16385), ""},
 		{"a folder", folder(file("a/b", 1), file("c", 16383)), ""},
 		{"keys that nobody knows", single(1, "source", "x", "zz", list(dictionary())), ""},
@@ -67,13 +74,20 @@ func TestParseInfo(t *testing.T) {
 		{"1,000,000 lists that are open", "d1:x" + many(1_000_000, "l"), "nested too deep"},
 		{"a string longer than the rest", "d4:name5:ne", "cut short"},
 		{"a string of 2^63 bytes", "d4:name9223372036854775808:ne", "broken torrent"},
-		{"3,000,001 items", single(1, "x", "l"+many(3_000_000, "0:")+"e"), "too many items"},
+		{"as deep as can be", single(1, "x", many(maxNesting-1, "l")+many(maxNesting-1, "e")), ""},
+		{"one deeper", single(1, "x", many(maxNesting, "l")+many(maxNesting, "e")), "nested too deep"},
+		{"as many items as can be", single(1, "x", "l"+many(maxItems-11, "0:")+"e"), ""},
+		{"one more", single(1, "x", "l"+many(maxItems-10, "0:")+"e"), "too many items"},
 		{"integer of 100,000 digits", single(1, "x", "i"+many(100_000, "1")+"e"), "integer"},
 		{"integer -0", single(1, "x", written("i-0e")), "integer"},
 		{"integer 03", single(1, "x", written("i03e")), "integer"},
 		{"integer +1", single(1, "x", written("i+1e")), "integer"},
 		{"integer 2^63", single(1, "x", written("i9223372036854775808e")), "integer"},
+	}
+}
 
+func pieceCases() []infoCase {
+	return []infoCase{
 		{"no name", dictionary("length", 1, "piece length", 16384, "pieces", hashes(1)), "has no name"},
 		{"a name that is a number", dictionary("length", 1, "name", 1, "piece length", 16384, "pieces", hashes(1)), "has no name"},
 
@@ -97,7 +111,11 @@ func TestParseInfo(t *testing.T) {
 		{"17 billion pieces of one hash", pieces(1<<48, 16384, 20), "too many pieces"},
 		{"as many pieces as can be", pieces(wire.MaxPieces, 1, 20*wire.MaxPieces), ""},
 		{"one piece more", pieces(wire.MaxPieces+1, 1, 20*(wire.MaxPieces+1)), "too many pieces"},
+	}
+}
 
+func fileCases() []infoCase {
+	return []infoCase{
 		{"length 0", single(0), ""},
 		{"length -1", pieces(-1, 16384, 0), "length of file 1"},
 		{"length 2^63-1", pieces(1<<63-1, 16384, 20), "too many pieces"},
@@ -117,28 +135,36 @@ func TestParseInfo(t *testing.T) {
 		{"a path of 100 elements", folder(file("a"+strings.Repeat("/a", 99), 1)), ""},
 		{"a path of 101 elements", folder(file("a"+strings.Repeat("/a", 100), 1)), "more than 100 elements"},
 		{"a path of 5,000 elements", folder(file("a"+strings.Repeat("/a", 4999), 1)), "more than 100 elements"},
+	}
+}
 
+func v2Cases() []infoCase {
+	return []infoCase{
 		{"v2", v2(2, dictionary("n", dictionary("", dictionary("length", 1, "pieces root", hashes(2)[:32])))), ErrV2Only.Error()},
 		{"v2, a root of 31 bytes", v2(2, dictionary("n", dictionary("", dictionary("length", 1, "pieces root", hashes(2)[:31])))), ErrV2Only.Error()},
 		{"v2, no root", v2(2, dictionary("n", dictionary("", dictionary("length", 1)))), ErrV2Only.Error()},
 		{"v2, names that climb", v2(2, dictionary("..", dictionary("", dictionary()), "/", dictionary())), ErrV2Only.Error()},
 		{"v2, no tree", dictionary("meta version", 2, "name", "n", "piece length", 16384), ErrV2Only.Error()},
 		{"v2, no meta version", dictionary("file tree", dictionary(), "name", "n", "piece length", 16384), ErrV2Only.Error()},
-		{"v2, 5,000 deep", v2(2, deep), "nested too deep"},
+		{"v2, 5,000 deep", v2(2, many(5000, "d1:a")+"de"+many(5000, "e")), "nested too deep"},
 		{"meta version 3", v2(3, dictionary()), "meta version 3 are not supported"},
 		{"meta version 3 beside v1", single(1, "meta version", 3), "meta version 3 are not supported"},
 		{"meta version a string", single(1, "meta version", "2"), "meta version is not a number"},
 		{"hybrid", single(1, "meta version", 2, "file tree", dictionary("n", dictionary("", dictionary("length", 1)))), ""},
 		{"hybrid, the tree says something else", single(1, "meta version", 2, "file tree", dictionary("m", dictionary("", dictionary("length", 9)))), ""},
-	} {
+	}
+}
+
+func TestParseInfo(t *testing.T) {
+	for _, c := range slices.Concat(bencodeCases(), pieceCases(), fileCases(), v2Cases()) {
 		i, err := ParseInfo([]byte(c.info))
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.what, err)
 		case c.want == "":
 			checkInfo(t, i)
-		case err == nil:
-			t.Errorf("%s is accepted", c.what)
+		case err == nil || i != nil:
+			t.Errorf("%s is accepted: %v, %v", c.what, i, err)
 		case !strings.Contains(err.Error(), c.want):
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
 		case strings.ContainsAny(err.Error(), "\n\x00") || len(err.Error()) > 200:
@@ -187,6 +213,7 @@ func checkInfo(t *testing.T, i *Info) {
 		t.Errorf("files of %d bytes in a torrent of %d", length, i.Length)
 	}
 	checkTree(t, i)
+	checkFollow(t, i)
 }
 
 // checkLink checks that a link stays inside the torrent, as a kernel follows it.
@@ -283,8 +310,8 @@ func TestFilesAndLength(t *testing.T) {
 // Claims are checked before anything is allocated for them.
 func TestClaimsAllocateNothing(t *testing.T) {
 	for _, info := range []written{
-		dictionary("length", 1<<48, "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
-		dictionary("length", 1<<40, "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
+		dictionary("length", int64(1<<48), "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
+		dictionary("length", int64(1<<40), "name", "n", "piece length", wire.MaxPieceLength, "pieces", hashes(1)),
 		"d4:name2147483647:ne",
 		"d" + written(strings.Repeat("l", 100_000)),
 	} {
@@ -300,7 +327,11 @@ func TestClaimsAllocateNothing(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	b := make([]byte, MaxFile+1)
+	b := append([]byte(dictionary("info", single(1))), make([]byte, MaxFile)...)
+	if _, err := Parse(b[:MaxFile]); err != nil {
+		t.Error(err)
+	}
+	b = b[:MaxFile+1]
 	if _, err := ParseInfo(b); err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
 		t.Error(err)
 	}

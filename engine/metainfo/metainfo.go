@@ -48,8 +48,12 @@ const (
 	// tree of a hybrid torrent has one for each path element.
 	maxNesting = MaxDepth + 8
 
+	// MaxEntries is the largest number of files and directories together, the
+	// torrent's own directory not counted.
+	MaxEntries = 500_000
+
 	// maxItems bounds the integers, strings, lists and dictionaries of a
-	// torrent. A file takes six and more, so there are fewer than 500,000.
+	// torrent: six for a file, and one more for each directory in its path.
 	maxItems = 3_000_000
 )
 

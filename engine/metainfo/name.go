@@ -14,7 +14,7 @@ const MaxName = 255
 
 const (
 	maxExtension = 16               // longest file extension that a shortened name keeps, bytes, with its dot
-	maxNumber    = len(" (500000)") // longest number that unlike makes of a name; see maxItems
+	maxNumber    = len(" (500000)") // longest number in a series: there are MaxEntries names
 	joiners      = "\u200c\u200d"
 	hexDigits    = "0123456789ABCDEF"
 )

@@ -54,6 +54,7 @@ func TestSafeName(t *testing.T) {
 		{"1,024 bytes", long("a", 1024), long("a", 246) + "~8eca5546"},
 		{"260 bytes of two each", long("é", 128) + ".mkv", long("é", 121) + "~bcfa63ea.mkv"},
 		{"an extension that is none", long("a", 250) + ".a b c", long("a", 246) + "~951af7b4"},
+		{"an extension as long as can be", long("a", 250) + "." + long("b", 15), long("a", 230) + "~ad4e5e0a." + long("b", 15)},
 		{"an extension that is too long", long("a", 250) + "." + long("b", 16), long("a", 246) + "~0a773f8a"},
 		{"long by its escapes", long("\x01", 100) + ".mkv", long("%01", 80) + "~ee526bc0.mkv"},
 		{"cut after a joiner", long("م\u200c", 70), ""},
@@ -145,7 +146,7 @@ func FuzzSafeName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		safe := SafeName(name)
 		checkName(t, name, safe)
-		checkName(t, name, seriesOf(safe).name(maxItems/6))
+		checkName(t, name, seriesOf(safe).name(MaxEntries))
 	})
 }
 

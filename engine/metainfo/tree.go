@@ -2,6 +2,7 @@ package metainfo
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -155,12 +156,15 @@ func (d *directories) number(id uint32, files int) uint32 {
 // So a file and a directory of one name come out the same whichever is listed
 // first. Time is linear: a number of a series that is taken is passed over
 // once, and names are in one series at most.
-func tellApart(files []File) {
+func tellApart(files []File) error {
 	var dirs directories
-	in := make([]uint32, len(files))
+	in := make([]uint32, len(files)) // the directory each is in
 	for k, f := range files {
 		if !f.Pad {
 			in[k] = dirs.of(f.Path)
+		}
+		if len(files)+len(dirs.list) > MaxEntries {
+			return fmt.Errorf("torrent of too many files and directories: at most %d are supported", MaxEntries)
 		}
 	}
 	taken := make(map[entry]struct{}, len(files)+len(dirs.list))
@@ -193,4 +197,5 @@ func tellApart(files []File) {
 		}
 		given[s] = n
 	}
+	return nil
 }
