@@ -147,7 +147,7 @@ func (h *Handshaker) reach(t *torrent, c *candidate) (*Conn, error) {
 		return nil, err
 	}
 	conn := &Conn{Conn: socket, Reader: newReader(socket), Addr: c.addr, Source: c.source, ours: h.config.Reserved}
-	err = h.within(ctx, socket, func() error {
+	err = within(ctx, socket, func() error {
 		hello := Append(nil, h.config.Reserved, t.infohash, h.config.PeerID)
 		if _, err := socket.Write(hello); err != nil {
 			return err
@@ -163,12 +163,10 @@ func (h *Handshaker) reach(t *torrent, c *candidate) (*Conn, error) {
 	return conn, err
 }
 
-// within runs greet on a socket: it ends with ctx, and at its deadline at the
-// latest however slowly the other side goes on. The socket's deadline is
+// within runs greet on a socket, which is closed when ctx ends: at its deadline
+// at the latest, however slowly the other side goes on. The deadline is
 // absolute; no byte that comes moves it.
-func (h *Handshaker) within(ctx context.Context, socket net.Conn, greet func() error) error {
-	deadline, _ := ctx.Deadline()
-	socket.SetDeadline(deadline)
+func within(ctx context.Context, socket net.Conn, greet func() error) error {
 	closed := make(chan struct{})
 	detach := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -177,11 +175,8 @@ func (h *Handshaker) within(ctx context.Context, socket net.Conn, greet func() e
 	err := greet()
 	if !detach() {
 		<-closed
-		if err == nil {
-			err = context.Cause(ctx)
-		}
+		err = context.Cause(ctx)
 	}
-	socket.SetDeadline(time.Time{})
 	return err
 }
 

@@ -94,6 +94,32 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
+// TestTurns gives a single place to one torrent after the other.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{HalfOpen: 1})
+		w.remote = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			time.Sleep(time.Second)
+			return nil, io.EOF
+		}
+		for i := range 3 {
+			w.h.Want([20]byte{byte(i)}, 10)
+			for j := range 10 {
+				w.h.Offer([20]byte{byte(i)}, Tracker, addr(250*i+j))
+			}
+		}
+		time.Sleep(9 * time.Second)
+		var got []byte
+		for _, d := range w.tried() {
+			got = append(got, '0'+d.addr.Addr().As4()[2])
+		}
+		if string(got[1:7]) != "120120" && string(got[1:7]) != "012012" {
+			t.Errorf("turns: %s", got)
+		}
+		w.end()
+	})
+}
+
 // TestBackOff looks at when a dead peer is dialled.
 func TestBackOff(t *testing.T) {
 	for _, c := range []struct {

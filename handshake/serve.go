@@ -138,7 +138,7 @@ func (h *Handshaker) greet(socket net.Conn) (*Conn, error) {
 		Conn: socket, Reader: newReader(socket), Addr: addrOf(socket),
 		Incoming: true, Source: Incoming, ours: h.config.Reserved,
 	}
-	return c, h.within(ctx, socket, func() error {
+	return c, within(ctx, socket, func() error {
 		if err := c.readTorrent(); err != nil {
 			return err
 		}

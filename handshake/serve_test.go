@@ -220,8 +220,9 @@ func TestFlood(t *testing.T) {
 		if open != 8 {
 			t.Errorf("%d sockets of one address are open", open)
 		}
+		var strangers []net.Conn
 		for i := range 300 { // many addresses, and among them an honest one
-			l.connect(addr(10 + i))
+			strangers = append(strangers, l.connect(addr(10+i)))
 			if i%50 == 0 {
 				far := l.connect(addr(1000 + i))
 				go io.Copy(io.Discard, far)
@@ -235,6 +236,11 @@ func TestFlood(t *testing.T) {
 		}
 		if n := w.met(); n != 6 {
 			t.Errorf("%d honest peers got in", n)
+		}
+		for i, far := range strangers {
+			if oldest := i < 300-64; isClosed(far) != oldest {
+				t.Fatalf("stranger %d: closed %v", i, !oldest)
+			}
 		}
 		stop()
 	})
@@ -325,6 +331,33 @@ func TestIncomingLimits(t *testing.T) {
 	})
 }
 
+// TestIncomingLeaves dials in the place of a peer that had come by itself.
+func TestIncomingLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		w.become = func(ctx context.Context, c *Conn) error {
+			_, err := c.Reader.ReadByte()
+			return err
+		}
+		l, stop := w.serve()
+		far := l.connect(addr(1))
+		go io.Copy(io.Discard, far)
+		far.Write(Append(nil, Reserved, hash, greater))
+		w.met()
+		w.h.Want(hash, 1)
+		w.h.Offer(hash, Tracker, addr(2))
+		time.Sleep(time.Hour)
+		if n := len(w.tried()); n != 0 {
+			t.Errorf("%d dials beside the peer that is there", n)
+		}
+		far.Close()
+		if n := len(w.tried()); n != 1 {
+			t.Errorf("%d dials after it left", n)
+		}
+		stop()
+	})
+}
+
 // TestTwice decides between two connections to one peer.
 func TestTwice(t *testing.T) {
 	for _, c := range []struct {
@@ -366,6 +399,12 @@ func TestTwice(t *testing.T) {
 				if w.met() != 1+c.keeps {
 					t.Errorf("%d peers were there", w.met())
 				}
+				far := l.connect(addr(9)) // the survivor is still known as one
+				go far.Write(Append(nil, Reserved, hash, c.id))
+				if c.incoming[c.keeps] && !isClosed(far) {
+					t.Error("a third connection was let in")
+				}
+				far.Close()
 				if c.keeps == 1 && (len(w.ended) != 1 || w.ended[0] != ErrDuplicate) {
 					t.Errorf("ended: %v", w.ended)
 				}
