@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -12,6 +13,62 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+// TestTwice decides between two connections to one peer.
+func TestTwice(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		id       [20]byte
+		incoming [2]bool // of the first and of the second
+		later    time.Duration
+		keeps    int
+	}{
+		{"dialled twice", greater, [2]bool{false, false}, 0, 0},
+		{"came twice", greater, [2]bool{true, true}, 0, 0},
+		{"ours, then that of the greater", greater, [2]bool{false, true}, 0, 1},
+		{"that of the greater, then ours", greater, [2]bool{true, false}, 0, 0},
+		{"ours, then that of the lesser", lesser, [2]bool{false, true}, 0, 0},
+		{"that of the lesser, then ours", lesser, [2]bool{true, false}, 0, 1},
+		{"ours, and long after it that of the greater", greater, [2]bool{false, true}, 10 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Limits{})
+				w.remote = answering(func(netip.AddrPort) [20]byte { return c.id })
+				l, stop := w.serve()
+				for i, incoming := range c.incoming {
+					if incoming {
+						far := l.connect(addr(i))
+						go io.Copy(io.Discard, far)
+						far.Write(Append(nil, Reserved, hash, c.id))
+					} else {
+						w.h.Offer(hash, Tracker, addr(i))
+						w.h.Want(hash, 3)
+					}
+					synctest.Wait()
+					w.h.Want(hash, 0)
+					time.Sleep(c.later)
+				}
+				if s := w.h.Stats(hash); s.Standing != 1 {
+					t.Errorf("%+v", s)
+				}
+				if w.met() != 1+c.keeps {
+					t.Errorf("%d peers were there", w.met())
+				}
+				far := l.connect(addr(9)) // the survivor is still known as one
+				go far.Write(Append(nil, Reserved, hash, c.id))
+				if c.incoming[c.keeps] && !isClosed(far) {
+					t.Error("a third connection was let in")
+				}
+				far.Close()
+				if c.keeps == 1 && (len(w.ended) != 1 || w.ended[0] != ErrDuplicate) {
+					t.Errorf("ended: %v", w.ended)
+				}
+				stop()
+			})
+		})
+	}
+}
 
 // TestCrossing has two clients dial each other at about the same time, and
 // looks at them later: both must have kept the same connection, and kept it.

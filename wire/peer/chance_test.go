@@ -93,10 +93,10 @@ func anyLife(t *testing.T, r *rand.Rand) {
 	defer cancel()
 	acts := r.IntN(60)
 	end := r.IntN(3)
+	buf := make([]byte, 1+r.IntN(40_000))
 	done := make(chan struct{})
 	go func() { // the peer reads, with pauses
 		defer close(done)
-		buf := make([]byte, 1+r.IntN(40_000))
 		for {
 			if _, err := w.remote.Read(buf); err != nil {
 				return
