@@ -146,13 +146,13 @@ func (h *Handshaker) reach(t *torrent, c *candidate) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{Conn: socket, Reader: newReader(socket), Addr: c.addr, Source: c.source, ours: h.config.Reserved}
+	conn := &Conn{Conn: socket, Reader: newReader(socket), Addr: c.addr, Source: c.source}
 	err = within(ctx, socket, func() error {
 		hello := Append(nil, h.config.Reserved, t.infohash, h.config.PeerID)
 		if _, err := socket.Write(hello); err != nil {
 			return err
 		}
-		if err := conn.readTorrent(); err != nil {
+		if err := conn.readTorrent(h.config.Reserved); err != nil {
 			return err
 		}
 		if conn.Infohash != t.infohash {

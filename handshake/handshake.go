@@ -58,18 +58,17 @@ type Conn struct {
 	Reader   *bufio.Reader // over Conn; holds what came behind the handshake
 	Infohash [20]byte
 	PeerID   [20]byte
-	Reserved [8]byte // the extension bits of the peer
+	Reserved [8]byte // the extension bits that both sides set
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
-	ours     [8]byte
 }
 
 // Fast reports whether both sides speak BEP 6.
-func (c *Conn) Fast() bool { return c.Reserved[7]&c.ours[7]&0x04 != 0 }
+func (c *Conn) Fast() bool { return c.Reserved[7]&Reserved[7] != 0 }
 
 // Extended reports whether both sides speak BEP 10.
-func (c *Conn) Extended() bool { return c.Reserved[5]&c.ours[5]&0x10 != 0 }
+func (c *Conn) Extended() bool { return c.Reserved[5]&Reserved[5] != 0 }
 
 // Reserved is the extension bits of a client that speaks BEP 6 and BEP 10.
 var Reserved = [8]byte{5: 0x10, 7: 0x04}

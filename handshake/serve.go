@@ -136,10 +136,10 @@ func (h *Handshaker) greet(socket net.Conn) (*Conn, error) {
 	defer cancel()
 	c := &Conn{
 		Conn: socket, Reader: newReader(socket), Addr: addrOf(socket),
-		Incoming: true, Source: Incoming, ours: h.config.Reserved,
+		Incoming: true, Source: Incoming,
 	}
 	return c, within(ctx, socket, func() error {
-		if err := c.readTorrent(); err != nil {
+		if err := c.readTorrent(h.config.Reserved); err != nil {
 			return err
 		}
 		if !h.config.Known(c.Infohash) {

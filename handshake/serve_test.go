@@ -139,6 +139,34 @@ func TestAnswersBeforeThePeerID(t *testing.T) {
 	})
 }
 
+// TestReserved keeps the extension bits that both sides set, and lets a peer
+// set whatever others it likes.
+func TestReserved(t *testing.T) {
+	all := [8]byte{255, 255, 255, 255, 255, 255, 255, 255}
+	for _, c := range []struct {
+		theirs         [8]byte
+		fast, extended bool
+	}{
+		{[8]byte{}, false, false},
+		{[8]byte{7: 0x04}, true, false},
+		{[8]byte{5: 0x10}, false, true},
+		{[8]byte{7: 0x01, 0: 0x80}, false, false},
+		{all, true, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Limits{})
+			l, stop := w.serve()
+			far := l.connect(addr(1))
+			go io.Copy(io.Discard, far)
+			far.Write(Append(nil, c.theirs, hash, greater))
+			if w.met() != 1 || w.peers[0].Fast() != c.fast || w.peers[0].Extended() != c.extended {
+				t.Errorf("%x: %+v", c.theirs, w.peers)
+			}
+			stop()
+		})
+	}
+}
+
 // TestIncomingBad closes what is not a peer of ours, and when.
 func TestIncomingBad(t *testing.T) {
 	type test struct {
