@@ -323,19 +323,24 @@ func TestForget(t *testing.T) {
 	})
 }
 
-// TestPanic in a peer ends that peer.
+// TestPanic in a peer, or in a dial, ends that peer.
 func TestPanic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{})
-		w.remote = answering(byAddr)
-		w.become = func(ctx context.Context, c *Conn) error { panic("a bug") }
-		w.h.Offer(hash, Tracker, addr(1))
-		w.h.Want(hash, 1)
-		if w.met() != 1 || w.h.Stats(hash).Standing != 0 {
-			t.Errorf("%+v", w.h.Stats(hash))
-		}
-		w.end()
-	})
+	for _, dial := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Limits{})
+			w.remote = answering(byAddr)
+			if dial {
+				w.remote = func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a bug") }
+			}
+			w.become = func(ctx context.Context, c *Conn) error { panic("a bug") }
+			w.h.Offer(hash, Tracker, addr(1))
+			w.h.Want(hash, 1)
+			if (w.met() == 0) != dial || w.h.Stats(hash).Standing+w.h.Stats(hash).HalfOpen != 0 {
+				t.Errorf("%+v", w.h.Stats(hash))
+			}
+			w.end()
+		})
+	}
 }
 
 // TestCloseAnywhere closes the handshaker while it dials, greets and lives.

@@ -79,7 +79,7 @@ type Limits struct {
 	HalfOpen   int           // dials under way, of all torrents
 	PerTorrent int           // dials under way of one torrent
 	Accepting  int           // handshakes of accepted sockets under way; one more closes the oldest
-	PerIP      int           // of these from one address; one more is closed
+	PerIP      int           // of these from one IPv4 address or /64 of IPv6; one more is closed
 	Peers      int           // connections that stand, of one torrent, in and out
 	AllPeers   int           // connections that stand, of all torrents
 	Candidates int           // addresses kept for one torrent
@@ -91,7 +91,7 @@ type Limits struct {
 
 // Defaults are the limits that hold where Config says nothing.
 var Defaults = Limits{
-	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 8,
+	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 16,
 	Peers: 200, AllPeers: 500, Candidates: 2000, Bans: 4096,
 	First: time.Second, Longest: 30 * time.Minute, UserMost: time.Minute,
 }
