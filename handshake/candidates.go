@@ -97,10 +97,8 @@ func (t *torrent) next(now time.Time) (*candidate, time.Time) {
 
 // wait puts a candidate back, to be dialled when it is due.
 func (t *torrent) wait(c *candidate, due time.Time) {
-	if t.candidates[c.addr] == c {
-		c.due = due
-		heap.Push(&t.waiting, c)
-	}
+	c.due = due
+	heap.Push(&t.waiting, c)
 }
 
 // waiting is a heap: what is due first comes first; then by source, then in

@@ -113,7 +113,8 @@ func (h *Handshaker) feed(t *torrent) {
 // dial is a goroutine's life: connect, greet, be the peer, and note how it
 // ended.
 func (h *Handshaker) dial(t *torrent, c *candidate) {
-	conn, err := h.reach(t, c)
+	conn := &Conn{Addr: c.addr, Source: c.source}
+	err := h.guard(conn, func() error { return h.reach(t, conn) })
 	h.mu.Lock()
 	h.halfOpen--
 	t.halfOpen--
@@ -127,8 +128,9 @@ func (h *Handshaker) dial(t *torrent, c *candidate) {
 	if err == nil {
 		err = h.become(l, conn)
 		lasted = time.Since(l.since)
-	} else if conn != nil {
-		conn.Close()
+	}
+	if conn.Conn != nil {
+		conn.Close() // whatever Become did
 	}
 	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "lasted", lasted, "reason", err)
 	h.mu.Lock()
@@ -138,37 +140,34 @@ func (h *Handshaker) dial(t *torrent, c *candidate) {
 	h.feed(t)
 }
 
-// reach connects to c and shakes hands, all within one deadline.
-func (h *Handshaker) reach(t *torrent, c *candidate) (*Conn, error) {
+// reach connects to the address of c and shakes hands, all within one deadline.
+func (h *Handshaker) reach(t *torrent, c *Conn) error {
 	ctx, cancel := context.WithTimeout(t.life, h.limits.Handshake)
 	defer cancel()
-	socket, err := h.config.Dial(ctx, c.addr)
+	socket, err := h.config.Dial(ctx, c.Addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	conn := &Conn{Conn: socket, Reader: newReader(socket), Addr: c.addr, Source: c.source, ours: h.config.Reserved}
-	err = h.within(ctx, socket, func() error {
+	c.Conn, c.Reader = socket, newReader(socket)
+	return within(ctx, socket, func() error {
 		hello := Append(nil, h.config.Reserved, t.infohash, h.config.PeerID)
 		if _, err := socket.Write(hello); err != nil {
 			return err
 		}
-		if err := conn.readTorrent(); err != nil {
+		if err := c.readTorrent(h.config.Reserved); err != nil {
 			return err
 		}
-		if conn.Infohash != t.infohash {
+		if c.Infohash != t.infohash {
 			return ErrInfohash
 		}
-		return conn.readPeerID()
+		return c.readPeerID()
 	})
-	return conn, err
 }
 
-// within runs greet on a socket: it ends with ctx, and at its deadline at the
-// latest however slowly the other side goes on. The socket's deadline is
+// within runs greet on a socket, which is closed when ctx ends: at its deadline
+// at the latest, however slowly the other side goes on. The deadline is
 // absolute; no byte that comes moves it.
-func (h *Handshaker) within(ctx context.Context, socket net.Conn, greet func() error) error {
-	deadline, _ := ctx.Deadline()
-	socket.SetDeadline(deadline)
+func within(ctx context.Context, socket net.Conn, greet func() error) error {
 	closed := make(chan struct{})
 	detach := context.AfterFunc(ctx, func() {
 		defer close(closed)
@@ -177,26 +176,27 @@ func (h *Handshaker) within(ctx context.Context, socket net.Conn, greet func() e
 	err := greet()
 	if !detach() {
 		<-closed
-		if err == nil {
-			err = context.Cause(ctx)
-		}
+		err = context.Cause(ctx)
 	}
-	socket.SetDeadline(time.Time{})
 	return err
 }
 
-// become is the peer's life. The socket is closed when it ends, whatever
-// Become did.
-func (h *Handshaker) become(l *link, c *Conn) (err error) {
+// become is the peer's life.
+func (h *Handshaker) become(l *link, c *Conn) error {
 	defer l.end(nil)
-	defer c.Close()
+	return h.guard(c, func() error { return h.config.Become(l.life, c) })
+}
+
+// guard turns a panic in a part of a peer's life into its error: a bug that
+// one peer finds must not take all others with it.
+func (h *Handshaker) guard(c *Conn, f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil { // ends this peer, not the process
+		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
 			h.log.Error("peer ended by a bug", "peer", c.Addr, "error", err)
 		}
 	}()
-	return h.config.Become(l.life, c)
+	return f()
 }
 
 // retire decides what becomes of a candidate whose dial or connection ended

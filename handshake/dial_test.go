@@ -94,6 +94,32 @@ func TestHalfOpen(t *testing.T) {
 	})
 }
 
+// TestTurns gives a single place to one torrent after the other.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{HalfOpen: 1})
+		w.remote = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			time.Sleep(time.Second)
+			return nil, io.EOF
+		}
+		for i := range 3 {
+			w.h.Want([20]byte{byte(i)}, 10)
+			for j := range 10 {
+				w.h.Offer([20]byte{byte(i)}, Tracker, addr(250*i+j))
+			}
+		}
+		time.Sleep(9 * time.Second)
+		var got []byte
+		for _, d := range w.tried() {
+			got = append(got, '0'+d.addr.Addr().As4()[2])
+		}
+		if string(got[1:7]) != "120120" && string(got[1:7]) != "012012" {
+			t.Errorf("turns: %s", got)
+		}
+		w.end()
+	})
+}
+
 // TestBackOff looks at when a dead peer is dialled.
 func TestBackOff(t *testing.T) {
 	for _, c := range []struct {
@@ -297,19 +323,24 @@ func TestForget(t *testing.T) {
 	})
 }
 
-// TestPanic in a peer ends that peer.
+// TestPanic in a peer, or in a dial, ends that peer.
 func TestPanic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{})
-		w.remote = answering(byAddr)
-		w.become = func(ctx context.Context, c *Conn) error { panic("a bug") }
-		w.h.Offer(hash, Tracker, addr(1))
-		w.h.Want(hash, 1)
-		if w.met() != 1 || w.h.Stats(hash).Standing != 0 {
-			t.Errorf("%+v", w.h.Stats(hash))
-		}
-		w.end()
-	})
+	for _, dial := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Limits{})
+			w.remote = answering(byAddr)
+			if dial {
+				w.remote = func(context.Context, netip.AddrPort) (net.Conn, error) { panic("a bug") }
+			}
+			w.become = func(ctx context.Context, c *Conn) error { panic("a bug") }
+			w.h.Offer(hash, Tracker, addr(1))
+			w.h.Want(hash, 1)
+			if (w.met() == 0) != dial || w.h.Stats(hash).Standing+w.h.Stats(hash).HalfOpen != 0 {
+				t.Errorf("%+v", w.h.Stats(hash))
+			}
+			w.end()
+		})
+	}
 }
 
 // TestCloseAnywhere closes the handshaker while it dials, greets and lives.

@@ -42,14 +42,18 @@ func readProtocol(r *bufio.Reader) error {
 	return nil
 }
 
-// readTorrent reads a handshake as far as the infohash. The peer ID may come
-// only after our own handshake went out.
-func (c *Conn) readTorrent() error {
+// readTorrent reads a handshake as far as the infohash; of the extension bits
+// it keeps those that are ours as well. The peer ID may come only after our
+// own handshake went out.
+func (c *Conn) readTorrent(ours [8]byte) error {
 	if err := readProtocol(c.Reader); err != nil {
 		return err
 	}
 	if _, err := io.ReadFull(c.Reader, c.Reserved[:]); err != nil {
 		return err
+	}
+	for i := range ours {
+		c.Reserved[i] &= ours[i]
 	}
 	_, err := io.ReadFull(c.Reader, c.Infohash[:])
 	return err

@@ -58,18 +58,17 @@ type Conn struct {
 	Reader   *bufio.Reader // over Conn; holds what came behind the handshake
 	Infohash [20]byte
 	PeerID   [20]byte
-	Reserved [8]byte // the extension bits of the peer
+	Reserved [8]byte // the extension bits that both sides set
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
-	ours     [8]byte
 }
 
 // Fast reports whether both sides speak BEP 6.
-func (c *Conn) Fast() bool { return c.Reserved[7]&c.ours[7]&0x04 != 0 }
+func (c *Conn) Fast() bool { return c.Reserved[7]&Reserved[7] != 0 }
 
 // Extended reports whether both sides speak BEP 10.
-func (c *Conn) Extended() bool { return c.Reserved[5]&c.ours[5]&0x10 != 0 }
+func (c *Conn) Extended() bool { return c.Reserved[5]&Reserved[5] != 0 }
 
 // Reserved is the extension bits of a client that speaks BEP 6 and BEP 10.
 var Reserved = [8]byte{5: 0x10, 7: 0x04}
@@ -80,7 +79,7 @@ type Limits struct {
 	HalfOpen   int           // dials under way, of all torrents
 	PerTorrent int           // dials under way of one torrent
 	Accepting  int           // handshakes of accepted sockets under way; one more closes the oldest
-	PerIP      int           // of these from one address; one more is closed
+	PerIP      int           // of these from one IPv4 address or /64 of IPv6; one more is closed
 	Peers      int           // connections that stand, of one torrent, in and out
 	AllPeers   int           // connections that stand, of all torrents
 	Candidates int           // addresses kept for one torrent
@@ -92,7 +91,7 @@ type Limits struct {
 
 // Defaults are the limits that hold where Config says nothing.
 var Defaults = Limits{
-	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 8,
+	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 16,
 	Peers: 200, AllPeers: 500, Candidates: 2000, Bans: 4096,
 	First: time.Second, Longest: 30 * time.Minute, UserMost: time.Minute,
 }

@@ -103,7 +103,11 @@ func (h *Handshaker) accept(socket net.Conn) {
 
 // greeted is a goroutine's life: greet, be the peer.
 func (h *Handshaker) greeted(a *accepted) {
-	conn, err := h.greet(a.socket)
+	conn := &Conn{
+		Conn: a.socket, Reader: newReader(a.socket), Addr: addrOf(a.socket),
+		Incoming: true, Source: Incoming,
+	}
+	err := h.guard(conn, func() error { return h.greet(conn) })
 	h.mu.Lock()
 	h.accepted = slices.DeleteFunc(h.accepted, func(o *accepted) bool { return o == a })
 	var t *torrent
@@ -116,7 +120,7 @@ func (h *Handshaker) greeted(a *accepted) {
 	if err == nil {
 		err = h.become(l, conn)
 	}
-	a.socket.Close()
+	a.socket.Close() // whatever Become did
 	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "reason", err)
 	if l == nil {
 		return
@@ -130,23 +134,19 @@ func (h *Handshaker) greeted(a *accepted) {
 	h.feed(t)
 }
 
-// greet shakes hands on an accepted socket.
-func (h *Handshaker) greet(socket net.Conn) (*Conn, error) {
+// greet shakes hands on an accepted socket, within one deadline.
+func (h *Handshaker) greet(c *Conn) error {
 	ctx, cancel := context.WithTimeout(h.life, h.limits.Handshake)
 	defer cancel()
-	c := &Conn{
-		Conn: socket, Reader: newReader(socket), Addr: addrOf(socket),
-		Incoming: true, Source: Incoming, ours: h.config.Reserved,
-	}
-	return c, h.within(ctx, socket, func() error {
-		if err := c.readTorrent(); err != nil {
+	return within(ctx, c.Conn, func() error {
+		if err := c.readTorrent(h.config.Reserved); err != nil {
 			return err
 		}
 		if !h.config.Known(c.Infohash) {
 			return ErrUnknown
 		}
 		hello := Append(nil, h.config.Reserved, c.Infohash, h.config.PeerID)
-		if _, err := socket.Write(hello); err != nil {
+		if _, err := c.Write(hello); err != nil {
 			return err
 		}
 		return c.readPeerID()

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +137,34 @@ func TestAnswersBeforeThePeerID(t *testing.T) {
 	})
 }
 
+// TestReserved keeps the extension bits that both sides set, and lets a peer
+// set whatever others it likes.
+func TestReserved(t *testing.T) {
+	all := [8]byte{255, 255, 255, 255, 255, 255, 255, 255}
+	for _, c := range []struct {
+		theirs         [8]byte
+		fast, extended bool
+	}{
+		{[8]byte{}, false, false},
+		{[8]byte{7: 0x04}, true, false},
+		{[8]byte{5: 0x10}, false, true},
+		{[8]byte{7: 0x01, 0: 0x80}, false, false},
+		{all, true, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Limits{})
+			l, stop := w.serve()
+			far := l.connect(addr(1))
+			go io.Copy(io.Discard, far)
+			far.Write(Append(nil, c.theirs, hash, greater))
+			if w.met() != 1 || w.peers[0].Fast() != c.fast || w.peers[0].Extended() != c.extended {
+				t.Errorf("%x: %+v", c.theirs, w.peers)
+			}
+			stop()
+		})
+	}
+}
+
 // TestIncomingBad closes what is not a peer of ours, and when.
 func TestIncomingBad(t *testing.T) {
 	type test struct {
@@ -202,84 +228,6 @@ func TestSlowIncoming(t *testing.T) {
 	})
 }
 
-// TestFlood lets honest peers in while others only connect.
-func TestFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{})
-		l, stop := w.serve()
-		var same []net.Conn
-		for i := range 100 { // one address, many ports
-			same = append(same, l.connect(netip.AddrPortFrom(addr(1).Addr(), uint16(1000+i))))
-		}
-		open := 0
-		for _, far := range same {
-			if !isClosed(far) {
-				open++
-			}
-		}
-		if open != 8 {
-			t.Errorf("%d sockets of one address are open", open)
-		}
-		for i := range 300 { // many addresses, and among them an honest one
-			l.connect(addr(10 + i))
-			if i%50 == 0 {
-				far := l.connect(addr(1000 + i))
-				go io.Copy(io.Discard, far)
-				far.Write(Append(nil, Reserved, hash, byAddr(addr(i))))
-			}
-			w.h.mu.Lock()
-			if n := len(w.h.accepted); n > 64 {
-				t.Errorf("%d handshakes of accepted sockets", n)
-			}
-			w.h.mu.Unlock()
-		}
-		if n := w.met(); n != 6 {
-			t.Errorf("%d honest peers got in", n)
-		}
-		stop()
-	})
-}
-
-// TestHome counts a network of IPv6 as one subscriber.
-func TestHome(t *testing.T) {
-	ip := netip.MustParseAddr
-	if home(ip("2001:db8::1")) != home(ip("2001:db8::ffff:1")) || home(ip("2001:db8::1")) == home(ip("2001:db8:0:1::1")) {
-		t.Error("IPv6")
-	}
-	if home(ip("10.0.0.1")) == home(ip("10.0.0.2")) || home(ip("10.0.0.1")) != home(ip("10.0.0.1")) {
-		t.Error("IPv4")
-	}
-}
-
-// TestAcceptFails waits when the machine has no descriptor, longer each time,
-// and accepts again.
-func TestAcceptFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{})
-		l, stop := w.serve()
-		emfile := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
-		n := 0
-		for end := time.After(10 * time.Second); end != nil; {
-			select {
-			case l.errs <- emfile:
-				n++
-			case <-end:
-				end = nil
-			}
-		}
-		if n > 20 || n < 10 {
-			t.Errorf("%d attempts in 10 s", n)
-		}
-		far := l.connect(addr(1))
-		go io.Copy(io.Discard, far)
-		far.Write(Append(nil, Reserved, hash, greater))
-		if w.met() != 1 {
-			t.Error("no peer")
-		}
-		stop()
-	})
-}
-
 // TestListenerClosed ends Serve.
 func TestListenerClosed(t *testing.T) {
 	w := newWorld(t, Limits{})
@@ -291,88 +239,31 @@ func TestListenerClosed(t *testing.T) {
 	w.end()
 }
 
-// TestIncomingLimits lets no more in than may stand, and no banned ones.
-func TestIncomingLimits(t *testing.T) {
+// TestIncomingLeaves dials in the place of a peer that had come by itself.
+func TestIncomingLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{Peers: 2})
+		w := newWorld(t, Limits{})
 		w.become = func(ctx context.Context, c *Conn) error {
-			if c.Addr == addr(9) {
-				return ErrBanned
-			}
-			<-ctx.Done()
-			return nil
+			_, err := c.Reader.ReadByte()
+			return err
 		}
 		l, stop := w.serve()
-		in := func(i int) net.Conn {
-			far := l.connect(addr(i))
-			far.SetWriteDeadline(time.Now().Add(time.Second))
-			go far.Write(Append(nil, Reserved, hash, byAddr(addr(i))))
-			return far
+		far := l.connect(addr(1))
+		go io.Copy(io.Discard, far)
+		far.Write(Append(nil, Reserved, hash, greater))
+		w.met()
+		w.h.Want(hash, 1)
+		w.h.Offer(hash, Tracker, addr(2))
+		time.Sleep(time.Hour)
+		if n := len(w.tried()); n != 0 {
+			t.Errorf("%d dials beside the peer that is there", n)
 		}
-		w.h.Ban(addr(5).Addr())
-		for _, c := range []struct {
-			i      int
-			closed bool
-		}{{9, true}, {9, true}, {5, true}, {1, false}, {2, false}, {3, true}} {
-			if got := isClosed(in(c.i)); got != c.closed {
-				t.Errorf("peer %d: closed %v", c.i, got)
-			}
-		}
-		if n := w.met(); n != 3 { // 9 once, 1, 2
-			t.Errorf("%d peers", n)
+		far.Close()
+		if n := len(w.tried()); n != 1 {
+			t.Errorf("%d dials after it left", n)
 		}
 		stop()
 	})
-}
-
-// TestTwice decides between two connections to one peer.
-func TestTwice(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		id       [20]byte
-		incoming [2]bool // of the first and of the second
-		later    time.Duration
-		keeps    int
-	}{
-		{"dialled twice", greater, [2]bool{false, false}, 0, 0},
-		{"came twice", greater, [2]bool{true, true}, 0, 0},
-		{"ours, then that of the greater", greater, [2]bool{false, true}, 0, 1},
-		{"that of the greater, then ours", greater, [2]bool{true, false}, 0, 0},
-		{"ours, then that of the lesser", lesser, [2]bool{false, true}, 0, 0},
-		{"that of the lesser, then ours", lesser, [2]bool{true, false}, 0, 1},
-		{"ours, and long after it that of the greater", greater, [2]bool{false, true}, 10 * time.Second, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, Limits{})
-				w.remote = answering(func(netip.AddrPort) [20]byte { return c.id })
-				l, stop := w.serve()
-				for i, incoming := range c.incoming {
-					if incoming {
-						far := l.connect(addr(i))
-						go io.Copy(io.Discard, far)
-						far.Write(Append(nil, Reserved, hash, c.id))
-					} else {
-						w.h.Offer(hash, Tracker, addr(i))
-						w.h.Want(hash, 3)
-					}
-					synctest.Wait()
-					w.h.Want(hash, 0)
-					time.Sleep(c.later)
-				}
-				if s := w.h.Stats(hash); s.Standing != 1 {
-					t.Errorf("%+v", s)
-				}
-				if w.met() != 1+c.keeps {
-					t.Errorf("%d peers were there", w.met())
-				}
-				if c.keeps == 1 && (len(w.ended) != 1 || w.ended[0] != ErrDuplicate) {
-					t.Errorf("ended: %v", w.ended)
-				}
-				stop()
-			})
-		})
-	}
 }
 
 // FuzzIncoming shakes hands with arbitrary bytes.

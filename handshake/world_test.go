@@ -145,7 +145,7 @@ func answering(id func(netip.AddrPort) [20]byte) func(context.Context, netip.Add
 			defer far.Close()
 			hello := make([]byte, HandshakeSize)
 			if _, err := io.ReadFull(far, hello); err == nil {
-				far.Write(Append(nil, Reserved, hash, id(a)))
+				far.Write(Append(nil, Reserved, [20]byte(hello[28:]), id(a)))
 				io.Copy(io.Discard, far)
 			}
 		}()

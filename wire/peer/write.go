@@ -139,9 +139,8 @@ func (s *sink) keepAlive() error {
 // flush writes all that was gathered.
 func (s *sink) flush() error {
 	s.close()
-	s.vector = s.parts
+	s.vector = s.parts // which WriteTo empties as it goes: no part outlives its block
 	err := s.send()
-	clear(s.parts) // holds no block after it
 	s.parts, s.scratch, s.run = s.parts[:0], s.scratch[:0], 0
 	return err
 }

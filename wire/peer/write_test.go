@@ -153,17 +153,28 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
+// blocksEach is a peer that takes in a block in time, again and again.
+var blocksEach = func() (n [maxVector]int) {
+	for i := range n {
+		n[i] = wire.BlockSize
+	}
+	return n
+}()
+
 // TestStalled closes a peer that takes in less than a block in WriteLimit, and
 // goes on with one that is merely slow.
 func TestStalled(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		bytes int // that the peer takes in every 25 s
+		takes [maxVector]int // bytes, every 25 s
 		end   error
+		at    time.Duration
 	}{
-		{"nothing", 0, ErrStalled},
-		{"a byte at a time", 1, ErrStalled},
-		{"a block at a time", wire.BlockSize, ErrClosed},
+		{"nothing", [maxVector]int{}, ErrStalled, WriteLimit},
+		{"a byte at a time", [maxVector]int{1, 1, 1, 1, 1, 1, 1, 1}, ErrStalled, WriteLimit},
+		{"all but a block", [maxVector]int{wire.BlockSize - 1}, ErrStalled, WriteLimit},
+		{"a block, then nothing", [maxVector]int{wire.BlockSize}, ErrStalled, 2 * WriteLimit},
+		{"a block at a time", blocksEach, ErrClosed, maxVector * 25 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,15 +188,15 @@ func TestStalled(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					for range maxVector {
+					for _, n := range c.takes {
 						time.Sleep(25 * time.Second)
 						w.send0(message(wire.Message{Kind: wire.KeepAlive}))
-						io.ReadFull(w.remote, make([]byte, c.bytes))
+						io.ReadFull(w.remote, make([]byte, n))
 					}
 					w.conn.Close(nil)
 				}()
 				w.end(c.end)
-				if at := time.Since(start); c.end == ErrStalled && at != WriteLimit {
+				if at := time.Since(start); at != c.at {
 					t.Errorf("ended after %v", at)
 				}
 				<-done
