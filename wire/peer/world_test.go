@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -228,10 +229,13 @@ func block(piece, index uint32) wire.Block {
 	return wire.Block{Piece: wire.Piece(piece), Begin: index * wire.BlockSize, Length: wire.BlockSize}
 }
 
-// message is a message as bytes.
+// message is a message as bytes, one with a payload that its kind must not have
+// as well.
 func message(m wire.Message, payload ...byte) []byte {
-	m.Payload = uint32(len(payload))
-	return append(wire.Append(nil, m), payload...)
+	m.Payload = 0
+	b := append(wire.Append(nil, m), payload...)
+	binary.BigEndian.PutUint32(b, binary.BigEndian.Uint32(b)+uint32(len(payload)))
+	return b
 }
 
 func pieceBlock(b wire.Block) []byte { return message(wire.Of(wire.PieceBlock, b), content(b)...) }
