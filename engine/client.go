@@ -15,7 +15,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"bipfs/diskcache"
@@ -63,6 +62,10 @@ type Client struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine that the client starts
+
+	// adding is held while the set of torrents, or one's metadata, changes: it
+	// may wait for the disk. It is taken before mu, under which nothing waits.
+	adding sync.Mutex
 
 	mu       sync.Mutex
 	closed   bool
@@ -195,14 +198,21 @@ func (c *Client) Port() int { return c.port }
 // resolvePeers looks up the names of Config.Peers.
 func (c *Client) resolvePeers() {
 	defer close(c.givenSet)
-	for _, hostport := range c.cfg.Peers {
+	c.given = c.resolveAll(c.cfg.Peers)
+}
+
+// resolveAll looks up the names of peers. One that cannot be found is logged.
+func (c *Client) resolveAll(peers []string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, hostport := range peers {
 		addrs, err := c.net.Resolve(c.ctx, hostport)
 		if err != nil {
-			c.log.Warn("a peer of --peer cannot be looked up", "peer", hostport, "err", err)
+			c.log.Warn("a peer cannot be looked up", "peer", hostport, "err", err)
 			continue
 		}
-		c.given = append(c.given, addrs...)
+		out = append(out, addrs...)
 	}
+	return out
 }
 
 // load opens the stored torrents. One that cannot be used is reported and
@@ -230,141 +240,25 @@ func (c *Client) restore(s stored) error {
 		if m.Info.Hash != s.hash {
 			return errors.New("its metadata has another infohash")
 		}
-		t.known(m.Info, m.Trackers)
+		t.known(m.Info)
+		t.trackers = m.Trackers
 	} else {
 		m, err := metainfo.ParseMagnet(s.magnet)
 		if err != nil {
 			return err
 		}
 		t.magnet = m
-		t.trackers = tiers(m.Trackers)
+		t.trackers = Source{Magnet: m}.trackers()
 	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
-	c.insert(t)
+	c.insert(t, s.state.Name)
 	c.mu.Unlock()
-	if t.info == nil {
-		t.activate()
-	}
-	return nil
-}
-
-// insert makes t known under its names. The lock is held.
-func (c *Client) insert(t *Torrent) {
-	c.torrents[t.hash] = t
-	c.order = append(c.order, t)
-	for i := len(c.order) - 1; i > 0 && c.order[i-1].slot > t.slot; i-- {
-		c.order[i], c.order[i-1] = c.order[i-1], c.order[i]
-	}
-	if t.state.Name == "" || c.names[t.state.Name] != nil {
-		t.state.Name = chooseName(t.wantedName(), t.hash, func(n string) bool { return c.names[n] != nil })
-	}
-	c.names[t.state.Name] = t
-	for _, n := range t.state.Earlier {
-		c.earlier[n] = t
-	}
-}
-
-// Add adds a torrent. One that is there already is returned as it is; the
-// trackers and metadata that the source has beyond it are taken over.
-func (c *Client) Add(s Source) (*Torrent, error) {
-	hash := s.hash()
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, ErrClosed
-	}
-	if t := c.torrents[hash]; t != nil {
-		c.mu.Unlock()
-		t.merge(s)
-		return t, nil
-	}
-	t := newTorrent(c, hash, torrentState{Slot: c.state.NextSlot, Added: time.Now().UnixNano()})
-	c.state.NextSlot++
-	err := c.folder.saveClient(c.state)
-	if err == nil {
-		t.take(s)
-		c.insert(t)
-		err = t.save()
-	}
-	if err != nil {
-		c.drop(t)
-	}
-	c.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
 	if t.Info() == nil {
-		t.activate()
-	}
-	return t, nil
-}
-
-// drop undoes insert. The lock is held.
-func (c *Client) drop(t *Torrent) {
-	delete(c.torrents, t.hash)
-	if c.names[t.state.Name] == t {
-		delete(c.names, t.state.Name)
-	}
-	for i, o := range c.order {
-		if o == t {
-			c.order = append(c.order[:i:i], c.order[i+1:]...)
-			break
-		}
-	}
-}
-
-// AddURL fetches the .torrent at a URL in the background and adds it. What
-// goes wrong is logged.
-func (c *Client) AddURL(url string) {
-	c.wg.Go(func() {
-		s, err := c.FetchSource(c.ctx, Source{URL: url})
-		if err == nil {
-			_, err = c.Add(s)
-		}
-		if err != nil && c.ctx.Err() == nil {
-			c.log.Error("a torrent is skipped", "err", err)
-		}
-	})
-}
-
-// Torrents are all torrents by slot.
-func (c *Client) Torrents() []*Torrent {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return append([]*Torrent(nil), c.order...)
-}
-
-// BySlot is the torrent with a slot, or nil.
-func (c *Client) BySlot(slot uint32) *Torrent {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	lo, hi := 0, len(c.order)
-	for lo < hi {
-		if mid := (lo + hi) / 2; c.order[mid].slot < slot {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo < len(c.order) && c.order[lo].slot == slot {
-		return c.order[lo]
+		_, err := t.activate()
+		return err
 	}
 	return nil
-}
-
-// ByName finds a torrent by its shown name (listed is true), or by an earlier
-// name or its infohash.
-func (c *Client) ByName(name string) (t *Torrent, listed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if t := c.names[name]; t != nil {
-		return t, true
-	}
-	if d, ok := digestOf(name); ok {
-		return c.torrents[d], false
-	}
-	return c.earlier[name], false
 }
 
 // known reports whether a peer may ask for an infohash.
@@ -404,6 +298,10 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	c.stopTrackers(order)
 	c.cancel()
+	if c.disk != nil {
+		s := c.disk.Stats()
+		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty)
+	}
 	if c.hand != nil {
 		c.hand.Close()
 	}
@@ -422,18 +320,9 @@ func (c *Client) stopTrackers(torrents []*Torrent) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, t := range torrents {
-		if l := t.running(); l != nil && l.trackers != nil {
-			wg.Go(func() { l.trackers.Stop(ctx) })
+		for _, trackers := range t.announcing() {
+			wg.Go(func() { trackers.Stop(ctx) })
 		}
 	}
 	wg.Wait()
-}
-
-// FreeToStore is how many bytes storing may still use.
-func (c *Client) FreeToStore() int64 {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(c.cfg.Dir, &s); err != nil {
-		return 0
-	}
-	return max(0, int64(s.Bavail)*int64(s.Bsize)-c.cfg.KeepFree)
 }

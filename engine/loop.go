@@ -36,16 +36,17 @@ type loop struct {
 	disk     lateDisk
 	bell     <-chan struct{} // of the disk cache; nil while there is none
 	news     []diskcache.News
-	trackers *discovery.Trackers // nil when the torrent has none
+	trackers []*discovery.Trackers
 
 	links    map[wire.Peer]*link
-	meta     *assembly // nil once the metadata is here
-	resolved bool      // resolve is under way
-	ending   bool      // going dormant: connections are being closed
-	lastUse  time.Time // when something was last wanted or uploaded
-	complete bool      // every piece is here
-	judged   time.Time // when the peers were last judged useful or not
-	unjudged bool      // something has happened since
+	meta     *assembly         // nil once the metadata is here
+	early    []selection.Event // wants that came before the geometry
+	resolved bool              // resolve is under way
+	ending   bool              // going dormant: connections are being closed
+	lastUse  time.Time         // when something was last wanted or uploaded
+	complete bool              // every piece is here
+	judged   time.Time         // when the peers were last judged useful or not
+	unjudged bool              // something has happened since
 	ctx      context.Context
 	cancel   context.CancelFunc
 }
@@ -69,15 +70,16 @@ type (
 	}
 	// metadata is the checked info dictionary, stored.
 	metadata struct {
-		info  *metainfo.Info
-		store *diskcache.Torrent
-		err   error
+		info *metainfo.Info
+		err  error
 	}
+	// newTrackers are tiers that a torrent was added again with.
+	newTrackers struct{ tiers [][]string }
 )
 
 func newLoop(t *Torrent) *loop {
 	l := &loop{
-		t: t, log: t.c.log.With("torrent", t.hash.String()),
+		t: t, log: t.c.log.With("torrent", t.hash),
 		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
 		done: make(chan struct{}), links: map[wire.Peer]*link{},
 		lastUse: time.Now(),
@@ -119,7 +121,7 @@ func (l *loop) run() {
 	for {
 		select {
 		case e := <-l.wants:
-			l.step(e)
+			l.wanted(e)
 		case e := <-l.inbox:
 			l.event(e)
 		case <-l.bell:
@@ -153,11 +155,11 @@ func (l *loop) judge() {
 func (l *loop) start() {
 	t := l.t
 	t.mu.Lock()
-	info, store := t.info, t.store
-	l.startTrackers(t.trackers)
+	tiers := t.trackers
 	t.mu.Unlock()
-	if info != nil {
-		l.begin(info, store)
+	l.announceTo(tiers)
+	if info := t.Info(); info != nil {
+		l.begin(info)
 	} else {
 		l.meta = newAssembly(t.hash)
 	}
@@ -167,28 +169,47 @@ func (l *loop) start() {
 	t.c.hand.Want(t.hash, torrentConnections)
 }
 
-// startTrackers starts the announces. The torrent's lock is held.
-func (l *loop) startTrackers(tiers [][]string) {
+// announceTo starts announcing to trackers.
+func (l *loop) announceTo(tiers [][]string) {
 	if len(tiers) == 0 {
 		return
 	}
 	t := l.t
-	l.trackers = discovery.NewTrackers(discovery.Config{
+	trackers := discovery.NewTrackers(discovery.Config{
 		Tiers: tiers, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
 		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
 		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
 	})
-	t.c.wg.Go(func() { l.trackers.Run(l.ctx) })
+	t.mu.Lock()
+	l.trackers = append(l.trackers, trackers)
+	t.mu.Unlock()
+	t.c.wg.Go(func() { trackers.Run(l.ctx) })
 }
 
 // begin gives the machine the geometry: from here on it can fetch and serve.
-func (l *loop) begin(info *metainfo.Info, store *diskcache.Torrent) {
+// The torrent has been opened.
+func (l *loop) begin(info *metainfo.Info) {
+	store := l.t.store.Load()
 	l.meta = nil
 	l.disk.set(store)
 	l.bell = store.Bell()
 	have := store.Have()
 	l.complete = have.Count() == info.Pieces()
 	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
+	for _, e := range l.early {
+		l.step(e)
+	}
+	l.early = nil
+}
+
+// wanted takes a want. A reader may be quicker than the loop's own word that
+// the metadata is here: until then wants are kept.
+func (l *loop) wanted(e selection.Event) {
+	if l.meta != nil {
+		l.early = append(l.early, e)
+		return
+	}
+	l.step(e)
 }
 
 // batch takes in what else has come, so that one burst is one round.
@@ -196,7 +217,7 @@ func (l *loop) batch() {
 	for range batchEvents {
 		select {
 		case e := <-l.wants:
-			l.step(e)
+			l.wanted(e)
 			continue
 		default:
 		}
@@ -229,6 +250,8 @@ func (l *loop) event(e any) {
 		l.step(selection.Written{Peer: e.peer, Loads: 1})
 	case metadata:
 		l.gotMetadata(e)
+	case newTrackers:
+		l.announceTo(e.tiers)
 	}
 }
 
@@ -311,8 +334,8 @@ func (l *loop) verified(n diskcache.News, store *diskcache.Torrent) {
 	}
 	if !l.complete && l.t.missing() == 0 {
 		l.complete = true
-		if l.trackers != nil {
-			l.trackers.Completed()
+		for _, t := range l.trackers {
+			t.Completed()
 		}
 	}
 }
@@ -330,57 +353,4 @@ func (l *loop) wind(timer *time.Timer) {
 		wait = min(wait, l.meta.next(time.Now()))
 	}
 	timer.Reset(max(wait, 0))
-}
-
-// sleep ends the loop when nobody has needed it for a while. It is two steps:
-// the connections are closed, and when all are gone the loop ends.
-func (l *loop) sleep() bool {
-	if l.meta != nil || l.resolved {
-		return false
-	}
-	if !l.ending {
-		l.t.mu.Lock()
-		idle := l.t.handles == 0 && time.Since(l.lastUse) >= dormantAfter && time.Since(l.t.lastClose) >= dormantAfter
-		if l.t.handles > 0 {
-			l.lastUse = time.Now()
-		}
-		l.t.mu.Unlock()
-		if !idle {
-			return false
-		}
-		l.ending = true
-		l.t.c.hand.Forget(l.t.hash)
-		for _, k := range l.links {
-			k.conn.Close(errDormant)
-		}
-	}
-	if len(l.links) > 0 {
-		return false
-	}
-	if !l.t.asleep() {
-		l.ending, l.lastUse = false, time.Now()
-		l.t.c.hand.Want(l.t.hash, torrentConnections)
-		return false
-	}
-	l.stopTrackersLater()
-	return true
-}
-
-// stopTrackersLater says `stopped` in the background: the loop has ended.
-func (l *loop) stopTrackersLater() {
-	if l.trackers == nil {
-		return
-	}
-	l.t.c.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(l.t.c.ctx, 10*time.Second)
-		defer cancel()
-		l.trackers.Stop(ctx)
-	})
-}
-
-// shut closes every connection; the handshaker joins them.
-func (l *loop) shut() {
-	for _, k := range l.links {
-		k.conn.Close(ErrClosed)
-	}
 }

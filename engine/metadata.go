@@ -2,10 +2,8 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
-	"bipfs/diskcache"
 	"bipfs/engine/metainfo"
 	"bipfs/wire/extension"
 )
@@ -92,8 +90,8 @@ func (l *loop) serveMetadata(k *link, piece int) {
 // resolve stores checked metadata and tells the loop. It runs beside the loop:
 // it waits for the disk.
 func (l *loop) resolve(info *metainfo.Info) {
-	store, err := l.t.resolve(info)
-	l.put(l.ctx, metadata{info, store, err})
+	err := l.t.resolve(info)
+	l.put(l.ctx, metadata{info, err})
 }
 
 // gotMetadata goes on with the same connections, now with a geometry.
@@ -107,58 +105,11 @@ func (l *loop) gotMetadata(e metadata) {
 		l.log.Error("the torrent's metadata cannot be used", "err", e.err)
 		return
 	}
-	l.begin(e.info, e.store)
+	l.begin(e.info)
 	l.resolved = false
 	for _, k := range l.links {
 		if k.hand.Extended() {
 			k.extend(0, l.hello(k)) // now with the metadata's size
 		}
 	}
-}
-
-// resolve gives t its metadata: it is named, stored and opened.
-func (t *Torrent) resolve(info *metainfo.Info) (store *diskcache.Torrent, err error) {
-	if info.Hash != t.hash {
-		return nil, errors.New("its metadata has another infohash")
-	}
-	c := t.c
-	c.mu.Lock()
-	t.mu.Lock()
-	if t.info != nil {
-		store, err = t.openLocked()
-		t.mu.Unlock()
-		c.mu.Unlock()
-		return store, err
-	}
-	t.info = info
-	c.rename(t)
-	err = t.save()
-	if err == nil {
-		store, err = t.openLocked()
-	}
-	if err != nil {
-		t.info = nil
-	}
-	t.mu.Unlock()
-	c.mu.Unlock()
-	if err != nil {
-		return nil, fmt.Errorf("store the metadata: %w", err)
-	}
-	c.log.Info("a magnet link is resolved", "torrent", t.hash.String(), "name", t.Name())
-	close(t.resolved)
-	return store, nil
-}
-
-// rename gives t the name of its metadata; the name shown until now goes on
-// working. Both locks are held.
-func (c *Client) rename(t *Torrent) {
-	old := t.state.Name
-	delete(c.names, old)
-	t.state.Name = chooseName(t.info.Name, t.hash, func(n string) bool { return c.names[n] != nil })
-	c.names[t.state.Name] = t
-	if old != t.state.Name && old != t.hash.String() {
-		t.state.Earlier = append(t.state.Earlier, old)
-		c.earlier[old] = t
-	}
-	t.state.Mtime = t.added.Unix()
 }

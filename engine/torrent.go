@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -37,17 +36,19 @@ type Torrent struct {
 
 	downloaded, uploaded atomic.Int64 // payload bytes of connections that have ended
 
-	// The names in state belong to the client's lock; the rest to mu, which is
-	// taken inside it.
-	state torrentState
+	state torrentState // guarded by Client.mu
 
+	// info and store are set once, store first, under Client.adding and opening.
+	info    atomic.Pointer[metainfo.Info]     // nil while it is not resolved
+	store   atomic.Pointer[diskcache.Torrent] // nil until the first use
+	opening sync.Mutex
+
+	// What is guarded by mu, under which nothing waits.
 	mu        sync.Mutex
 	magnet    *metainfo.Magnet // nil when it came as a .torrent
-	info      *metainfo.Info   // nil while it is not resolved
 	trackers  [][]string
-	store     *diskcache.Torrent // nil until the first use
-	loop      *loop              // nil while dormant
-	handles   int                // open files, and fetches of the whole
+	loop      *loop // nil while dormant
+	handles   int   // open files, and fetches of the whole
 	live      map[wire.Peer]*peer.Conn
 	lastClose time.Time
 	waited    bool // opening the unresolved directory has waited once
@@ -59,94 +60,6 @@ func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
 		added: time.Unix(0, s.Added), resolved: make(chan struct{}),
 		live: map[wire.Peer]*peer.Conn{},
 	}
-}
-
-// hash is the infohash that a source names; a URL names none.
-func (s Source) hash() wire.Digest {
-	if s.Torrent != nil {
-		return s.Torrent.Info.Hash
-	}
-	return s.Magnet.Hash
-}
-
-// tiers puts each tracker of a magnet link into a tier of its own (BEP 9 says
-// nothing of tiers; all are asked in turn).
-func tiers(trackers []string) [][]string {
-	var out [][]string
-	for _, t := range trackers {
-		out = append(out, []string{t})
-	}
-	return out
-}
-
-// take fills a new torrent from its source.
-func (t *Torrent) take(s Source) {
-	if s.Torrent != nil {
-		t.known(s.Torrent.Info, s.Torrent.Trackers)
-		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
-		return
-	}
-	t.magnet = s.Magnet
-	t.trackers = tiers(s.Magnet.Trackers)
-}
-
-// known sets the metadata of a torrent that nobody else sees yet.
-func (t *Torrent) known(info *metainfo.Info, trackers [][]string) {
-	t.info, t.trackers = info, trackers
-	close(t.resolved)
-}
-
-// merge takes over what a source has that t has not.
-func (t *Torrent) merge(s Source) {
-	if s.Torrent != nil && t.Info() == nil {
-		if l, err := t.activate(); err == nil {
-			t.c.wg.Go(func() { l.resolve(s.Torrent.Info) })
-		}
-	}
-}
-
-// clampTime is when a torrent was created, as far as that can be true: from
-// 2001, when the protocol was, to when it was added; else the time added.
-func clampTime(created, added time.Time) time.Time {
-	if created.Before(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)) || created.After(added) {
-		return added
-	}
-	return created
-}
-
-// wantedName is the name that t would have if it were alone.
-func (t *Torrent) wantedName() string {
-	switch {
-	case t.info != nil:
-		return t.info.Name
-	case t.magnet != nil && t.magnet.Name != "":
-		return metainfo.SafeName(t.magnet.Name)
-	}
-	return t.hash.String()
-}
-
-// save writes t to the data folder. The client's lock is held.
-func (t *Torrent) save() error {
-	f := t.c.folder
-	if err := os.MkdirAll(f.torrentDir(t.hash), 0o700); err != nil {
-		return err
-	}
-	if err := t.saveMetadata(); err != nil {
-		return err
-	}
-	state := t.state
-	if t.info == nil {
-		state.Name = "" // chosen when the metadata is here
-	}
-	return f.saveTorrent(t.hash, state)
-}
-
-func (t *Torrent) saveMetadata() error {
-	if t.info == nil {
-		return t.c.folder.writeTorrent(t.hash, "magnet", []byte(t.magnet.String()+"\n"))
-	}
-	m := metainfo.Torrent{Info: t.info, Trackers: t.trackers, Created: time.Unix(t.state.Mtime, 0)}
-	return t.c.folder.writeTorrent(t.hash, "torrent", m.Encode())
 }
 
 // Slot is t's number in the data folder: never 0, never used again.
@@ -184,11 +97,7 @@ func (t *Torrent) Mtime() time.Time {
 }
 
 // Info is t's metadata, or nil while it is not resolved.
-func (t *Torrent) Info() *metainfo.Info {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.info
-}
+func (t *Torrent) Info() *metainfo.Info { return t.info.Load() }
 
 // Resolved is closed when the metadata is here.
 func (t *Torrent) Resolved() <-chan struct{} { return t.resolved }
@@ -213,35 +122,45 @@ func (t *Torrent) running() *loop {
 // open is t's part of the disk cache; it reads the journal on first use. The
 // metadata must be here.
 func (t *Torrent) open() (*diskcache.Torrent, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.openLocked()
-}
-
-func (t *Torrent) openLocked() (*diskcache.Torrent, error) {
-	if t.store != nil {
-		return t.store, nil
-	}
-	if t.info == nil {
+	info := t.Info()
+	if info == nil {
 		return nil, errors.New("its metadata is not here yet")
 	}
-	files := make([]diskcache.File, len(t.info.Files))
-	for i, f := range t.info.Files {
+	return t.openAs(info)
+}
+
+// openAs is open with metadata that t is only about to have.
+func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if s := t.store.Load(); s != nil {
+		return s, nil
+	}
+	files := make([]diskcache.File, len(info.Files))
+	for i, f := range info.Files {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
 	}
 	s, err := t.c.disk.Add(diskcache.Spec{
-		Dir: t.c.folder.torrentDir(t.hash), Geometry: t.info.Geometry,
-		Hash: t.info.PieceHash, Files: files,
+		Dir: t.c.folder.torrentDir(t.hash), Geometry: info.Geometry,
+		Hash: info.PieceHash, Files: files,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", t.hash, err)
 	}
-	t.store = s
+	t.store.Store(s)
 	return s, nil
 }
 
 // activate wakes t: it is t's loop, running.
 func (t *Torrent) activate() (*loop, error) {
+	if l := t.running(); l != nil {
+		return l, nil
+	}
+	if t.Info() != nil {
+		if _, err := t.open(); err != nil {
+			return nil, err
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.loop != nil {
@@ -250,14 +169,19 @@ func (t *Torrent) activate() (*loop, error) {
 	if t.c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	if t.info != nil {
-		if _, err := t.openLocked(); err != nil {
-			return nil, err
-		}
-	}
 	t.loop = newLoop(t)
 	t.c.wg.Go(t.loop.run)
 	return t.loop, nil
+}
+
+// announcing are the trackers that t's loop tells of itself.
+func (t *Torrent) announcing() []*discovery.Trackers {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loop == nil {
+		return nil
+	}
+	return t.loop.trackers
 }
 
 // asleep ends t's loop, unless somebody needs it; it is the loop's own
@@ -280,15 +204,11 @@ func (t *Torrent) peersGiven() []netip.AddrPort {
 		return nil
 	}
 	out := append([]netip.AddrPort(nil), t.c.given...)
-	if t.magnet != nil {
-		for _, hostport := range t.magnet.Peers {
-			addrs, err := t.c.net.Resolve(t.c.ctx, hostport)
-			if err != nil {
-				t.c.log.Debug("a peer of a magnet link cannot be looked up", "peer", hostport, "err", err)
-				continue
-			}
-			out = append(out, addrs...)
-		}
+	t.mu.Lock()
+	magnet := t.magnet
+	t.mu.Unlock()
+	if magnet != nil {
+		out = append(out, t.c.resolveAll(magnet.Peers)...)
 	}
 	return out
 }
@@ -307,8 +227,8 @@ func (t *Torrent) announce() discovery.Announce {
 		a.Downloaded += n.DownloadedPayload
 		a.Uploaded += n.UploadedPayload
 	}
-	if t.info != nil {
-		a.Left = t.missingLocked()
+	if t.Info() != nil {
+		a.Left = t.missing()
 	}
 	return a
 }
@@ -337,23 +257,18 @@ func (t *Torrent) parted(p wire.Peer) {
 	delete(t.live, p)
 }
 
-// missing is how many bytes of t are not here.
+// missing is how many bytes of t are not here. The metadata must be.
 func (t *Torrent) missing() int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.missingLocked()
-}
-
-func (t *Torrent) missingLocked() int64 {
-	if t.store == nil {
-		return t.info.Length
+	info, store := t.Info(), t.store.Load()
+	if store == nil {
+		return info.Length
 	}
-	have, last := t.store.Have(), wire.Piece(t.info.Pieces()-1)
-	here := int64(have.Count()) * t.info.PieceLength
-	if t.info.Pieces() > 0 && have.Has(last) {
-		here -= t.info.PieceLength - int64(t.info.PieceSize(last))
+	have, last := store.Have(), wire.Piece(info.Pieces()-1)
+	here := int64(have.Count()) * info.PieceLength
+	if have.Has(last) {
+		here -= info.PieceLength - int64(info.PieceSize(last))
 	}
-	return t.info.Length - here
+	return info.Length - here
 }
 
 // Start wakes t without a reader: it announces itself and serves what it has.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -157,7 +156,8 @@ func (d *demo) swarm(ctx context.Context) (*metainfo.Torrent, error) {
 
 // tracker starts an HTTP tracker; it returns its announce URL.
 func (d *demo) tracker() (string, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	network := engine.NewNetwork(engine.NetworkConfig{UserAgent: "bipfs/" + version})
+	ln, err := network.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

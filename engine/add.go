@@ -1,0 +1,258 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"bipfs/engine/metainfo"
+	"bipfs/handshake"
+	"bipfs/wire"
+)
+
+// How a torrent comes to be, and comes by its metadata. Both are written to the
+// data folder first and shown then; Client.adding keeps them one at a time.
+
+// Add adds a torrent. One that is there already is returned as it is; the
+// metadata, trackers and peers that the source has beyond it are taken over.
+func (c *Client) Add(s Source) (*Torrent, error) {
+	t, added, err := c.add(s)
+	if err != nil {
+		return nil, err
+	}
+	if !added {
+		return t, t.merge(s)
+	}
+	if t.Info() == nil {
+		_, err = t.activate()
+	}
+	return t, err
+}
+
+func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	hash := s.hash()
+	c.mu.Lock()
+	t, closed, state := c.torrents[hash], c.closed, c.state
+	if t == nil {
+		c.state.NextSlot++
+	}
+	c.mu.Unlock()
+	if closed {
+		return nil, false, ErrClosed
+	}
+	if t != nil {
+		return t, false, nil
+	}
+	t = newTorrent(c, hash, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
+	t.take(s)
+	state.NextSlot++
+	if err := c.folder.saveClient(state); err != nil {
+		return nil, false, err
+	}
+	c.mu.Lock()
+	t.state.Name = c.freeName(t.wantedName(t.Info()), t)
+	c.mu.Unlock()
+	if err := t.save(t.Info(), t.state); err != nil {
+		return nil, false, fmt.Errorf("store the torrent %v: %w", hash, err)
+	}
+	c.mu.Lock()
+	c.insert(t, t.state.Name)
+	c.mu.Unlock()
+	return t, true, nil
+}
+
+// AddURL fetches the .torrent at a URL in the background and adds it. What
+// goes wrong is logged.
+func (c *Client) AddURL(url string) {
+	c.wg.Go(func() {
+		s, err := c.FetchSource(c.ctx, Source{URL: url})
+		if err == nil {
+			_, err = c.Add(s)
+		}
+		if err != nil && c.ctx.Err() == nil {
+			c.log.Error("a torrent is skipped", "err", err)
+		}
+	})
+}
+
+// hash is the infohash that a source names; a URL names none.
+func (s Source) hash() wire.Digest {
+	if s.Torrent != nil {
+		return s.Torrent.Info.Hash
+	}
+	return s.Magnet.Hash
+}
+
+// trackers are the tiers that a source names. A magnet link has no tiers: each
+// tracker is one of its own.
+func (s Source) trackers() [][]string {
+	if s.Torrent != nil {
+		return s.Torrent.Trackers
+	}
+	var tiers [][]string
+	for _, t := range s.Magnet.Trackers {
+		tiers = append(tiers, []string{t})
+	}
+	return tiers
+}
+
+// take fills a torrent that nobody else sees yet from its source.
+func (t *Torrent) take(s Source) {
+	t.trackers = s.trackers()
+	t.magnet = s.Magnet
+	if s.Torrent != nil {
+		t.known(s.Torrent.Info)
+		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
+	}
+}
+
+// known sets the metadata of a torrent that nobody else sees yet.
+func (t *Torrent) known(info *metainfo.Info) {
+	t.info.Store(info)
+	close(t.resolved)
+}
+
+// merge takes over what a source has that t has not.
+func (t *Torrent) merge(s Source) error {
+	if s.Magnet != nil && len(s.Magnet.Peers) > 0 {
+		t.c.wg.Go(func() {
+			t.c.hand.Offer(t.hash, handshake.User, t.c.resolveAll(s.Magnet.Peers)...)
+		})
+	}
+	if err := t.addTrackers(s.trackers()); err != nil {
+		return err
+	}
+	if s.Torrent == nil || t.Info() != nil {
+		return nil
+	}
+	l, err := t.activate()
+	if err == nil {
+		t.c.wg.Go(func() { l.resolve(s.Torrent.Info) })
+	}
+	return err
+}
+
+// addTrackers gives t the trackers that it has not yet, each as a tier.
+func (t *Torrent) addTrackers(tiers [][]string) error {
+	t.c.adding.Lock()
+	defer t.c.adding.Unlock()
+	t.mu.Lock()
+	known := slices.Concat(t.trackers...)
+	var more [][]string
+	for _, url := range slices.Concat(tiers...) {
+		if !slices.Contains(known, url) && len(known) < metainfo.MaxTrackers {
+			known = append(known, url)
+			more = append(more, []string{url})
+		}
+	}
+	t.trackers = append(slices.Clone(t.trackers), more...)
+	l := t.loop
+	t.mu.Unlock()
+	if len(more) == 0 {
+		return nil
+	}
+	if l != nil {
+		l.put(t.c.ctx, newTrackers{more})
+	}
+	return t.saveMetadata(t.Info(), t.Mtime())
+}
+
+// clampTime is when a torrent was created, as far as that can be true: from
+// 2001, when the protocol was, to when it was added; else the time added.
+func clampTime(created, added time.Time) time.Time {
+	if created.Before(time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)) || created.After(added) {
+		return added
+	}
+	return created
+}
+
+// wantedName is the name that t would have if it were alone, with metadata
+// info, which may be nil.
+func (t *Torrent) wantedName(info *metainfo.Info) string {
+	switch {
+	case info != nil:
+		return info.Name
+	case t.magnet != nil && t.magnet.Name != "":
+		return metainfo.SafeName(t.magnet.Name)
+	}
+	return t.hash.String()
+}
+
+// resolve gives t its metadata: it is stored, opened, named and shown.
+func (t *Torrent) resolve(info *metainfo.Info) error {
+	if info.Hash != t.hash {
+		return errors.New("its metadata has another infohash")
+	}
+	c := t.c
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	if t.Info() != nil {
+		return nil
+	}
+	c.mu.Lock()
+	state := t.state
+	c.mu.Unlock()
+	if old := state.Name; old != t.hash.String() {
+		state.Earlier = append(slices.Clone(state.Earlier), old)
+	}
+	c.mu.Lock()
+	state.Name = c.freeName(info.Name, t)
+	c.mu.Unlock()
+	state.Earlier = slices.DeleteFunc(state.Earlier, func(n string) bool { return n == state.Name })
+	state.Mtime = t.added.Unix()
+	if err := t.save(info, state); err != nil {
+		return fmt.Errorf("store the metadata: %w", err)
+	}
+	if _, err := t.openAs(info); err != nil {
+		return err
+	}
+	c.show(t, state)
+	t.info.Store(info)
+	close(t.resolved)
+	c.log.Info("a magnet link is resolved", "torrent", t.hash, "name", state.Name)
+	return nil
+}
+
+// show gives t the name of its new state; the earlier ones go on working.
+func (c *Client) show(t *Torrent, state torrentState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.names, t.state.Name)
+	t.state = state
+	c.names[state.Name] = t
+	for _, n := range state.Earlier {
+		c.earlier[n] = t
+	}
+}
+
+// save writes t to the data folder. Client.adding is held.
+func (t *Torrent) save(info *metainfo.Info, state torrentState) error {
+	f := t.c.folder
+	if err := os.MkdirAll(f.torrentDir(t.hash), 0o700); err != nil {
+		return err
+	}
+	if err := t.saveMetadata(info, time.Unix(state.Mtime, 0)); err != nil {
+		return err
+	}
+	if info == nil {
+		state.Name = "" // chosen when the metadata is here
+	}
+	return f.saveTorrent(t.hash, state)
+}
+
+func (t *Torrent) saveMetadata(info *metainfo.Info, created time.Time) error {
+	t.mu.Lock()
+	trackers, magnet := t.trackers, t.magnet
+	t.mu.Unlock()
+	if info == nil {
+		m := *magnet
+		m.Trackers = slices.Concat(trackers...)
+		return t.c.folder.writeTorrent(t.hash, "magnet", []byte(m.String()+"\n"))
+	}
+	m := metainfo.Torrent{Info: info, Trackers: trackers, Created: created}
+	return t.c.folder.writeTorrent(t.hash, "torrent", m.Encode())
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"syscall"
+)
+
+// What the root of a mount shows: the set of torrents, by slot and by name.
+// Nothing here waits for anything but a lock under which nobody waits.
+
+// Torrents are all torrents by slot.
+func (c *Client) Torrents() []*Torrent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.order)
+}
+
+func bySlot(t *Torrent, slot uint32) int { return cmp.Compare(t.slot, slot) }
+
+// BySlot is the torrent with a slot, or nil.
+func (c *Client) BySlot(slot uint32) *Torrent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i, ok := slices.BinarySearchFunc(c.order, slot, bySlot); ok {
+		return c.order[i]
+	}
+	return nil
+}
+
+// ByName finds a torrent by its shown name (listed is true), or by an earlier
+// name or its infohash.
+func (c *Client) ByName(name string) (t *Torrent, listed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.names[name]; t != nil {
+		return t, true
+	}
+	if d, ok := digestOf(name); ok {
+		return c.torrents[d], false
+	}
+	return c.earlier[name], false
+}
+
+// insert makes t known and shows it under name, or, if that is empty or
+// another's by now, under one that is free. The lock is held.
+func (c *Client) insert(t *Torrent, name string) {
+	c.torrents[t.hash] = t
+	i, _ := slices.BinarySearchFunc(c.order, t.slot, bySlot)
+	c.order = slices.Insert(c.order, i, t)
+	if name == "" || c.names[name] != nil {
+		name = c.freeName(t.wantedName(t.Info()), t)
+	}
+	t.state.Name = name
+	c.names[name] = t
+	for _, n := range t.state.Earlier {
+		c.earlier[n] = t
+	}
+}
+
+// freeName is the name that t would be shown under. The lock is held.
+func (c *Client) freeName(want string, t *Torrent) string {
+	return chooseName(want, t.hash, func(n string) bool { return c.names[n] != nil && c.names[n] != t })
+}
+
+// FreeToStore is how many bytes storing may still use.
+func (c *Client) FreeToStore() int64 {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(c.cfg.Dir, &s); err != nil {
+		return 0
+	}
+	return max(0, int64(s.Bavail)*int64(s.Bsize)-c.cfg.KeepFree)
+}
