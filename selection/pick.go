@@ -168,15 +168,21 @@ func (m *Machine) feed(p *peer) {
 	if p.hunger == 0 {
 		return
 	}
-	broke := false // no more pieces can be opened now
-	for i := 0; i < m.ready.len() && p.hunger > 0; {
+	broke := p.exposed >= p.exposure() // no more pieces can be opened for it
+	open := m.readyOpen
+	for i := 0; i < m.ready.len() && p.hunger > 0 && !(broke && open == 0); {
 		if i == horizon {
-			m.feedFar(p)
+			if !broke {
+				m.feedFar(p)
+			}
 			break
 		}
 		pc := m.ready.at(i)
 		if pc.suspect && pc.sole == nil {
 			m.appoint(pc)
+		}
+		if pc.state != closed {
+			open--
 		}
 		switch {
 		case !m.takes(p, pc) || pc.state == closed && broke:
