@@ -94,12 +94,16 @@ func (p *peer) due() time.Duration {
 	for _, r := range p.refused {
 		at = min(at, r.until)
 	}
+	if len(p.ghosts) > 0 {
+		at = min(at, p.ghosts[0].until)
+	}
 	return at
 }
 
 // alarmed does what p was due for.
 func (m *Machine) alarmed(p *peer) {
 	p.refused = slices.DeleteFunc(p.refused, func(r refusal) bool { return r.until <= m.now })
+	p.ghosts = slices.DeleteFunc(p.ghosts, func(g ghost) bool { return g.until <= m.now })
 	switch {
 	case p.snubbed && p.muted > 0 && p.muted <= m.now:
 		m.unmute(p)

@@ -14,7 +14,7 @@ func (m *Machine) repeat(p *peer) {
 	}
 	for i := 0; i < min(m.busy.len(), endgameSpan); i++ {
 		pc := m.busy.at(i)
-		if pc.class == Background || pc.suspect || pc.free > 0 || pc.asked > lastBlocks || !m.takes(p, pc) {
+		if pc.class == Background || pc.suspect || pc.free > 0 || pc.room < 0 || pc.asked > lastBlocks || !m.takes(p, pc) {
 			continue
 		}
 		for b := range pc.blocks {

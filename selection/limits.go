@@ -23,7 +23,8 @@ const (
 	mostMute     = time.Minute            // doubling up to so long
 	refusalTime  = 10 * time.Second       // a piece whose block a peer rejected is not asked of it
 	mostRefusals = 64                     // pieces remembered so; more replace the oldest
-	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered
+	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered,
+	ghostTime    = 3 * time.Second        // for so long
 	mostAllowed  = 64                     // allowed-fast pieces kept of a peer (BEP 6 suggests 10)
 
 	lingerTime = 10 * time.Second // interest outlasts the last want so long
@@ -52,7 +53,8 @@ const (
 	mostDigests    = 1 << 17 // digests kept in them
 	mostVerdicts   = 64      // verified leases remembered for blocks reported late
 	mostStreak     = 16      // verified pieces after which exposure is no longer bounded
-	mostUnasked    = 32      // blocks nobody asked for
+	mostUnasked    = 32      // blocks nobody asked for, without any reason
+	mostForgiven   = 1000    // and with one
 	mostNoise      = 2000    // messages without use,
 	noiseLeak      = 50      // of which so many are forgotten each second
 	mostEarlyHaves = 4096    // haves kept before the geometry is known; more are lost

@@ -59,17 +59,19 @@ type Machine struct {
 	index map[wire.Peer]*peer
 	clock alarms
 
-	wants    map[wire.Reader]*want
-	pieces   map[wire.Piece]*piece // looked up, never iterated
-	leases   map[wire.Lease]*piece
-	needed   wire.Bitfield // wanted and not here
-	missing  int           // how many
-	restAt   time.Duration // when interest ends if nothing is needed until then
-	askable  wire.Bitfield // the pieces of ready
-	ready    edf
-	opening  edf
-	busy     edf
-	promised int // blocks of the pieces in opening
+	wants   map[wire.Reader]*want
+	pieces  map[wire.Piece]*piece // looked up, never iterated
+	leases  map[wire.Lease]*piece
+	needed  wire.Bitfield // wanted and not here
+	missing int           // how many
+	restAt  time.Duration // when interest ends if nothing is needed until then
+	askable wire.Bitfield // the pieces of ready
+	ready   edf
+	// readyOpen is how many of ready are open: they have free blocks.
+	readyOpen int
+	opening   edf
+	busy      edf
+	promised  int // blocks of the pieces in opening
 
 	dirtyPeers  []*peer
 	dirtyPieces []*piece

@@ -37,7 +37,7 @@ type peer struct {
 	reqq        int
 	asked       []request
 	cancels     []wire.Block // cancelled, the cancel not sent yet
-	ghosts      []wire.Block // cancelled, and BEP 6 promises an answer
+	ghosts      []ghost      // cancelled, and BEP 6 promises an answer
 	rate        meter
 	quiet       time.Duration // since when it owes us something and is silent
 	snubbed     bool
@@ -77,6 +77,15 @@ type peer struct {
 
 // fact is something about us that a peer should know, and does.
 type fact struct{ should, does bool }
+
+// ghost is a cancelled request that is not answered yet. While there is one,
+// nothing of its piece is asked of its peer: the answer to the cancelled
+// request could not be told from that to the new one. Who breaks the promise
+// of an answer is believed to have forgotten after ghostTime.
+type ghost struct {
+	block wire.Block
+	until time.Duration
+}
 
 // refusal is a piece a peer rejected a request for.
 type refusal struct {
@@ -324,6 +333,7 @@ func (m *Machine) choked(p *peer, chokes bool) {
 	if p.fast {
 		return
 	}
+	p.forgive(len(p.asked))
 	for j := len(p.asked) - 1; j >= 0; j-- {
 		m.unask(p, j, false)
 	}
@@ -355,9 +365,12 @@ func (m *Machine) written(p *peer, e Written) {
 }
 
 // common is the first piece that is in both sets.
-func common(a, b wire.Bitfield) (wire.Piece, bool) {
+func common(a, b wire.Bitfield) (wire.Piece, bool) { return commonFrom(a, b, 0) }
+
+// commonFrom is common from a piece on, which must be a multiple of 8.
+func commonFrom(a, b wire.Bitfield, from wire.Piece) (wire.Piece, bool) {
 	n := min(len(a), len(b))
-	i := 0
+	i := int(from / 8)
 	for ; i+8 <= n; i += 8 {
 		if w := binary.BigEndian.Uint64(a[i:]) & binary.BigEndian.Uint64(b[i:]); w != 0 {
 			return wire.Piece(i*8 + bits.LeadingZeros64(w)), true

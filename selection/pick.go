@@ -3,6 +3,8 @@ package selection
 import (
 	"slices"
 	"time"
+
+	"bipfs/wire"
 )
 
 // Who is asked for what. There are two ways in: a peer that can take requests
@@ -23,6 +25,9 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 		return false
 	}
 	if len(p.refused) > 0 && p.refuses(pc.index) {
+		return false
+	}
+	if len(p.ghosts) > 0 && p.haunted(pc.index) {
 		return false
 	}
 	if pc.suspect && pc.sole != p {
@@ -163,14 +168,28 @@ func (m *Machine) feed(p *peer) {
 	if p.hunger == 0 {
 		return
 	}
-	for i := 0; i < m.ready.len() && p.hunger > 0; {
+	broke := p.exposed >= p.exposure() // no more pieces can be opened for it
+	open := m.readyOpen
+	for i := 0; i < m.ready.len() && p.hunger > 0 && !(broke && open == 0); {
 		if i == horizon {
-			m.feedFar(p)
+			if !broke {
+				m.feedFar(p)
+			}
 			break
 		}
 		pc := m.ready.at(i)
-		if !m.offered(p, pc) {
-			return
+		if pc.suspect && pc.sole == nil {
+			m.appoint(pc)
+		}
+		if pc.state != closed {
+			open--
+		}
+		switch {
+		case !m.takes(p, pc) || pc.state == closed && broke:
+		case pc.state == closed:
+			broke = !m.open(p, pc)
+		default:
+			m.fill(p, pc)
 		}
 		if pc.where == inReady {
 			i++
@@ -181,35 +200,32 @@ func (m *Machine) feed(p *peer) {
 	}
 }
 
-// offered gives p what it can take of one piece. It reports whether p should
-// look further.
-func (m *Machine) offered(p *peer, pc *piece) bool {
-	if pc.suspect && pc.sole == nil {
-		m.appoint(pc)
-	}
-	if !m.takes(p, pc) {
-		return true
-	}
-	if pc.state == closed {
-		return m.open(p, pc)
-	}
+// fill asks p for as much of an open piece as it can take.
+func (m *Machine) fill(p *peer, pc *piece) {
 	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) {
 		m.ask(p, pc, pc.next())
 	}
-	return true
 }
 
 // feedFar is feed for pieces past the horizon. Their deadlines are far, so
-// their order matters little: the first that p has is taken.
+// their order matters little: they are taken by number.
 func (m *Machine) feedFar(p *peer) {
+	from := wire.Piece(0)
 	for tries := 0; tries < horizon && p.hunger > 0; tries++ {
-		i, ok := common(m.askable, p.has)
+		first, ok := commonFrom(m.askable, p.has, from)
 		if !ok {
 			return
 		}
-		pc := m.pieces[i]
-		if !m.offered(p, pc) || pc.where == inReady {
-			return
+		from = first/8*8 + 8
+		for i := first; i < from && p.hunger > 0; i++ {
+			if !m.askable.Has(i) || !m.takes(p, m.pieces[i]) {
+				continue
+			}
+			if pc := m.pieces[i]; pc.state != closed {
+				m.fill(p, pc)
+			} else if !m.open(p, pc) {
+				return
+			}
 		}
 	}
 }

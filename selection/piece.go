@@ -28,7 +28,8 @@ type piece struct {
 
 	state  state
 	where  place
-	dirty  bool // has something to ask for that idle peers do not know of
+	listed state // when it was put there
+	dirty  bool  // has something to ask for that idle peers do not know of
 	lease  wire.Lease
 	room   int // blocks that may still be asked for
 	blocks []block
@@ -125,15 +126,18 @@ func (m *Machine) place(pc *piece) {
 			where = inBusy
 		}
 	}
-	if where == pc.where {
+	if where == pc.where && pc.state == pc.listed {
 		return
 	}
 	m.unplace(pc)
-	pc.where = where
+	pc.where, pc.listed = where, pc.state
 	switch where {
 	case inReady:
 		m.ready.insert(pc)
 		m.askable.Set(pc.index)
+		if pc.state == open {
+			m.readyOpen++
+		}
 	case inOpening:
 		m.opening.insert(pc)
 		m.promised += m.geo.Blocks(pc.index)
@@ -148,6 +152,9 @@ func (m *Machine) unplace(pc *piece) {
 	case inReady:
 		m.ready.remove(pc)
 		m.askable.Clear(pc.index)
+		if pc.listed == open {
+			m.readyOpen--
+		}
 	case inOpening:
 		m.opening.remove(pc)
 		m.promised -= m.geo.Blocks(pc.index)

@@ -325,7 +325,11 @@ func (m *Machine) unmute(p *peer) {
 // rejected takes in a reject (BEP 6). One that answers a cancelled request
 // says nothing new.
 func (m *Machine) rejected(p *peer, b wire.Block) {
-	if !m.speaksFast(p) || p.exorcise(b) {
+	if !m.speaksFast(p) {
+		return
+	}
+	if p.exorcise(b) {
+		m.touch(p)
 		return
 	}
 	j := -1
@@ -371,9 +375,14 @@ func (p *peer) refuses(i wire.Piece) bool {
 
 // exorcise forgets that a cancelled request awaits its answer.
 func (p *peer) exorcise(b wire.Block) bool {
-	i := slices.Index(p.ghosts, b)
+	i := slices.IndexFunc(p.ghosts, func(g ghost) bool { return g.block == b })
 	if i >= 0 {
 		p.ghosts = slices.Delete(p.ghosts, i, i+1)
 	}
 	return i >= 0
+}
+
+// haunted tells whether an answer is awaited to a cancelled request of a piece.
+func (p *peer) haunted(i wire.Piece) bool {
+	return slices.ContainsFunc(p.ghosts, func(g ghost) bool { return g.block.Piece == i })
 }

@@ -70,12 +70,14 @@ func (m *Machine) control(p *peer) {
 	for ; n < len(p.cancels) && p.slots > 0; n++ {
 		b := p.cancels[n]
 		m.send(p, wire.Of(wire.Cancel, b))
-		if p.fast {
-			if len(p.ghosts) == mostGhosts {
-				p.ghosts = append(p.ghosts[:0], p.ghosts[1:]...)
-			}
-			p.ghosts = append(p.ghosts, b)
+		if !p.fast {
+			p.forgive(1)
+			continue
 		}
+		if len(p.ghosts) == mostGhosts {
+			p.ghosts = append(p.ghosts[:0], p.ghosts[1:]...)
+		}
+		p.ghosts = append(p.ghosts, ghost{b, m.now + ghostTime})
 	}
 	p.cancels = append(p.cancels[:0], p.cancels[n:]...)
 }

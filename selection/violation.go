@@ -23,8 +23,12 @@ func (m *Machine) speaksFast(p *peer) bool {
 	return p.fast
 }
 
-// unasked takes in a block that nobody asked for. A few are forgiven: a block
-// may cross a cancel.
+// forgive allows p as many more blocks that nobody asked for as it may have
+// thought were asked: without BEP 6 a request that is cancelled, or crosses a
+// choke, and is made again may be answered twice.
+func (p *peer) forgive(n int) { p.unasked = max(p.unasked-n, -mostForgiven) }
+
+// unasked takes in a block that nobody asked for.
 func (m *Machine) unasked(p *peer) {
 	if p.unasked++; p.unasked > mostUnasked {
 		m.drop(p, unaskedBlock)

@@ -13,8 +13,15 @@ type books struct {
 	w     *world
 	have  wire.Bitfield
 	lives map[wire.Piece]*account
-	asked map[wire.Peer][]wire.Block
+	asked map[wire.Peer][]ask
+	slots map[wire.Peer]int           // free, as the machine was told
 	early map[wire.Lease][]wire.Block // stored before the grant was told of
+}
+
+// ask is an outstanding request, and the lease it was made under.
+type ask struct {
+	block wire.Block
+	lease wire.Lease
 }
 
 // account is a granted piece as the machine was told of it.
@@ -28,8 +35,9 @@ func (k *books) init(w *world) {
 	k.w = w
 	k.have = wire.NewBitfield(w.geo.Pieces())
 	k.lives = map[wire.Piece]*account{}
+	k.slots = map[wire.Peer]int{}
 	k.early = map[wire.Lease][]wire.Block{}
-	k.asked = map[wire.Peer][]wire.Block{}
+	k.asked = map[wire.Peer][]ask{}
 }
 
 func (k *books) verified(p wire.Piece) bool { return k.have.Has(p) }
@@ -71,6 +79,10 @@ func (k *books) event(e selection.Event) {
 		}
 	case selection.Evicted:
 		k.have.Clear(e.Piece)
+	case selection.PeerConnect:
+		k.slots[e.Peer] = e.Slots
+	case selection.Written:
+		k.slots[e.Peer] += e.Messages
 	case selection.PeerDisconnect:
 		delete(k.asked, e.Peer)
 	case selection.Received:
@@ -99,17 +111,24 @@ func (k *books) life(p wire.Piece, l wire.Lease) *account {
 }
 
 func (k *books) settle(p wire.Peer, b wire.Block) {
-	if i := slices.Index(k.asked[p], b); i >= 0 {
+	if i := k.find(p, b); i >= 0 {
 		k.asked[p] = slices.Delete(k.asked[p], i, i+1)
 	}
+}
+
+func (k *books) find(p wire.Peer, b wire.Block) int {
+	return slices.IndexFunc(k.asked[p], func(a ask) bool { return a.block == b })
 }
 
 // command notes what the machine wants done.
 func (k *books) command(c selection.Command) {
 	switch c := c.(type) {
+	case selection.Drop:
+		delete(k.asked, c.Peer)
 	case selection.Close:
 		delete(k.lives, c.Piece)
 	case selection.Send:
+		k.slots[c.Peer]--
 		switch b := c.Message.Block(); c.Message.Kind {
 		case wire.Request:
 			k.request(c.Peer, b)
@@ -126,28 +145,31 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 	case a == nil:
 		k.w.fail("%v is asked of peer %d without a lease", b, p)
 		return
-	case slices.Contains(k.asked[p], b):
+	case k.find(p, b) >= 0:
 		k.w.fail("%v is asked of peer %d twice", b, p)
 	case k.have.Has(b.Piece):
 		k.w.fail("%v is asked of peer %d, and is here", b, p)
 	}
-	k.asked[p] = append(k.asked[p], b)
+	k.asked[p] = append(k.asked[p], ask{b, a.lease})
 	outstanding := map[wire.Block]bool{}
 	copies := 0
-	for _, blocks := range k.asked {
-		for _, o := range blocks {
-			if o.Piece == b.Piece && !a.stored[o] {
-				outstanding[o] = true
-			}
-			if o == b {
-				copies++
+	for q, asks := range k.asked {
+		if k.slots[q] == 0 && q != p {
+			continue // a cancel may wait for a slot
+		}
+		for _, o := range asks {
+			if o.block.Piece == b.Piece && o.lease == a.lease && !a.stored[o.block] {
+				outstanding[o.block] = true
+				if o.block == b {
+					copies++
+				}
 			}
 		}
 	}
 	if n := len(outstanding) + len(a.stored); n > a.room {
 		k.w.fail("%v: %d blocks asked or stored, with room for %d", b, n, a.room)
 	}
-	if copies > 3 { // two, and one whose cancel waits for a slot
+	if copies > 2 {
 		k.w.fail("%v is asked of %d peers", b, copies)
 	}
 }

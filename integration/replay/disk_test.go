@@ -198,7 +198,13 @@ func (d *disk) pump() {
 	}
 	if at, ok := d.ledger.Next(); ok && (d.timer < d.w.now || at < d.timer) {
 		d.timer = max(at, d.w.now)
-		d.w.after(d.timer-d.w.now, d.pump)
+		mine := d.timer
+		d.w.after(mine-d.w.now, func() {
+			if d.timer == mine {
+				d.timer = -1
+				d.pump()
+			}
+		})
 	}
 	if err := d.ledger.Check(); err != nil {
 		d.w.fail("ledger: %v", err)
