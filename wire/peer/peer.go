@@ -31,6 +31,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -180,13 +181,10 @@ func (c *Conn) Run(ctx context.Context) error {
 		defer close(cancelled)
 		c.Close(context.Cause(ctx))
 	})
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.Close(guard(c.write))
-	}()
+	var writer sync.WaitGroup
+	writer.Go(func() { c.Close(guard(c.write)) })
 	c.Close(guard(c.read))
-	<-written
+	writer.Wait()
 	c.asked.end()
 	if !detach() {
 		<-cancelled

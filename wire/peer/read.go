@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -15,14 +14,19 @@ import (
 // read is the reader: message after message, until the first error.
 func (c *Conn) read() error {
 	for {
-		m, err := c.readHead()
-		if err != nil {
-			return err
-		}
-		if err := c.handle(m); err != nil {
+		if err := c.readMessage(); err != nil {
 			return err
 		}
 	}
+}
+
+func (c *Conn) readMessage() error {
+	c.in.next(c.head.Buffered() > 0)
+	m, err := wire.ReadHead(c.head, MaxMessage)
+	if err != nil {
+		return err
+	}
+	return c.handle(m)
 }
 
 // handle takes in the message whose head is m, all of its payload included.
@@ -53,40 +57,6 @@ func (c *Conn) handle(m wire.Message) error {
 		return c.discard(m.Payload)
 	}
 	return c.torrent.Received(c.life, c.peer, m, payload)
-}
-
-// readHead is wire.ReadHead, but for the two heads that come by the thousand:
-// those are taken out of the buffer where they lie, without an allocation.
-func (c *Conn) readHead() (wire.Message, error) {
-	c.in.next(c.head.Buffered() > 0)
-	b, err := c.head.Peek(4)
-	if err != nil {
-		return wire.Message{}, inside(err, len(b) > 0)
-	}
-	length := binary.BigEndian.Uint32(b)
-	if length == 0 {
-		_, err := c.head.Discard(4)
-		return wire.Message{Kind: wire.KeepAlive}, err
-	}
-	if length > MaxMessage {
-		return wire.Message{}, wire.ErrTooLong
-	}
-	if b, err = c.head.Peek(5); err != nil {
-		return wire.Message{}, inside(err, true)
-	}
-	if wire.Kind(b[4]) != wire.PieceBlock || length < 9 {
-		return wire.ReadHead(c.head, MaxMessage)
-	}
-	if b, err = c.head.Peek(13); err != nil {
-		return wire.Message{}, inside(err, true)
-	}
-	block := wire.Block{
-		Piece:  wire.Piece(binary.BigEndian.Uint32(b[5:])),
-		Begin:  binary.BigEndian.Uint32(b[9:]),
-		Length: length - 9,
-	}
-	_, err = c.head.Discard(13)
-	return wire.Of(wire.PieceBlock, block), err
 }
 
 // inside is err, which is an unexpected end if the stream ended within a
