@@ -37,6 +37,8 @@ type Config struct {
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents
 	Log          *slog.Logger
+
+	dormantAfter time.Duration // 0 = dormantAfter; tests cannot wait
 }
 
 // Client is a set of torrents over one data folder.
@@ -87,6 +89,9 @@ func Open(cfg Config) (*Client, error) {
 	}
 	if cfg.WaitingReads == 0 {
 		cfg.WaitingReads = 768
+	}
+	if cfg.dormantAfter == 0 {
+		cfg.dormantAfter = dormantAfter
 	}
 	f, err := openFolder(cfg.Dir, cfg.Mountpoint)
 	if err != nil {

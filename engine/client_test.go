@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -255,5 +256,91 @@ func TestAddTwiceIsOneTorrent(t *testing.T) {
 	again, err := client.Add(Source{Magnet: &metainfo.Magnet{Hash: c.meta.Info.Hash}})
 	if err != nil || again != first || len(client.Torrents()) != 1 {
 		t.Errorf("added again: %v, %d torrents", err, len(client.Torrents()))
+	}
+}
+
+func TestTorrentGoesDormantAndWakes(t *testing.T) {
+	c := newContent(t, 32<<10, 200_000)
+	s := seeder(t, c)
+	leech := testClient(t, Config{Peers: []string{s.addr()}, dormantAfter: 50 * time.Millisecond})
+	torrent, err := leech.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if torrent.running() != nil {
+		t.Error("a torrent that nobody has read is awake")
+	}
+	for range 2 {
+		r, err := torrent.OpenFile(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readRange(t.Context(), r, 0, 1); err != nil {
+			t.Fatal(err)
+		}
+		l := torrent.running()
+		time.Sleep(100 * time.Millisecond)
+		r.Close()
+		if l == nil {
+			break // the second time the byte is here: nothing wakes
+		}
+		select {
+		case <-l.done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the torrent stays awake")
+		}
+		if n := len(torrent.live); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+	}
+	// A peer that comes wakes it, and is served.
+	other := testClient(t, Config{Peers: []string{leech.addr()}})
+	reading, err := other.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := reading.OpenFile(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := readRange(t.Context(), r, 0, 1); err != nil {
+		t.Errorf("a dormant torrent does not serve: %v", err)
+	}
+}
+
+func TestNamesOfTorrents(t *testing.T) {
+	first, second := newContent(t, 32<<10, 10), newContent(t, 32<<10, 11)
+	dir := t.TempDir()
+	client := testClient(t, Config{Dir: dir, Peers: []string{seeder(t, first).addr()}})
+	magnet := &metainfo.Magnet{Hash: first.meta.Info.Hash, Name: "a name/of its own"}
+	resolving, err := client.Add(Source{Magnet: magnet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clash, err := client.Add(Source{Torrent: second.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved(t, resolving)
+	hash := first.meta.Info.Hash.String()
+	if got, want := resolving.Name(), "folder ["+hash[:8]+"]"; got != want || clash.Name() != "folder" {
+		t.Errorf("shown as %q and %q", got, clash.Name())
+	}
+	old := metainfo.SafeName(magnet.Name)
+	for range 2 { // before and after a restart
+		for _, name := range []string{old, hash, strings.ToUpper(hash)} {
+			if got, listed := client.ByName(name); got == nil || got.Hash() != first.meta.Info.Hash || listed {
+				t.Errorf("%q is not a hidden name of the torrent", name)
+			}
+		}
+		if got, listed := client.ByName("folder [" + hash[:8] + "]"); got == nil || !listed {
+			t.Error("its name is not shown")
+		}
+		closeClient(t, client)
+		client = testClient(t, Config{Dir: dir})
+	}
+	if slots := []uint32{client.Torrents()[0].Slot(), client.Torrents()[1].Slot()}; slots[0] != 1 || slots[1] != 2 {
+		t.Errorf("the slots are %v", slots)
 	}
 }

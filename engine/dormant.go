@@ -8,20 +8,33 @@ import (
 // How a torrent goes dormant: its peers are sent away, its trackers are told,
 // and its loop ends.
 
+// needed is when the torrent was last needed: now, while a file is open or the
+// metadata is missing.
+func (l *loop) needed() time.Time {
+	if l.meta != nil || l.resolved {
+		return time.Now()
+	}
+	l.t.mu.Lock()
+	defer l.t.mu.Unlock()
+	switch {
+	case l.t.handles > 0:
+		return time.Now()
+	case l.t.lastClose.After(l.lastUse):
+		return l.t.lastClose
+	}
+	return l.lastUse
+}
+
+// sleepy is how long until the torrent may go dormant.
+func (l *loop) sleepy() time.Duration {
+	return time.Until(l.needed().Add(l.t.c.cfg.dormantAfter))
+}
+
 // sleep ends the loop when nobody has needed it for a while. It is two steps:
 // the connections are closed, and when all are gone the loop ends.
 func (l *loop) sleep() bool {
-	if l.meta != nil || l.resolved {
-		return false
-	}
 	if !l.ending {
-		l.t.mu.Lock()
-		idle := l.t.handles == 0 && time.Since(l.lastUse) >= dormantAfter && time.Since(l.t.lastClose) >= dormantAfter
-		if l.t.handles > 0 {
-			l.lastUse = time.Now()
-		}
-		l.t.mu.Unlock()
-		if !idle {
+		if l.sleepy() > 0 {
 			return false
 		}
 		l.ending = true

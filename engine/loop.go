@@ -342,7 +342,10 @@ func (l *loop) verified(n diskcache.News, store *diskcache.Torrent) {
 
 // wind sets the timer to when the machine or the loop wants to be woken.
 func (l *loop) wind(timer *time.Timer) {
-	wait := time.Until(l.lastUse.Add(dormantAfter))
+	wait := dormantAfter // while it is ending, the peers' leaving wakes it
+	if !l.ending {
+		wait = l.sleepy()
+	}
 	if at, ok := l.m.Next(); ok {
 		wait = min(wait, at-l.t.c.clock.now())
 	}
