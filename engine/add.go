@@ -68,7 +68,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 // AddURL fetches the .torrent at a URL in the background and adds it. What
 // goes wrong is logged.
 func (c *Client) AddURL(url string) {
-	c.wg.Go(func() {
+	c.spawn(func() {
 		s, err := c.FetchSource(c.ctx, Source{URL: url})
 		if err == nil {
 			_, err = c.Add(s)
@@ -119,7 +119,7 @@ func (t *Torrent) known(info *metainfo.Info) {
 // merge takes over what a source has that t has not.
 func (t *Torrent) merge(s Source) error {
 	if s.Magnet != nil && len(s.Magnet.Peers) > 0 {
-		t.c.wg.Go(func() {
+		t.c.spawn(func() {
 			t.c.hand.Offer(t.hash, handshake.User, t.c.resolveAll(s.Magnet.Peers)...)
 		})
 	}
@@ -131,7 +131,7 @@ func (t *Torrent) merge(s Source) error {
 	}
 	l, err := t.activate()
 	if err == nil {
-		t.c.wg.Go(func() { l.resolve(s.Torrent.Info) })
+		t.c.spawn(func() { l.resolve(s.Torrent.Info) })
 	}
 	return err
 }

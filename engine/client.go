@@ -63,6 +63,8 @@ type Client struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
+	life   sync.Mutex
+	ended  bool           // no goroutine is started any more; guarded by life
 	wg     sync.WaitGroup // every goroutine that the client starts
 
 	// adding is held while the set of torrents, or one's metadata, changes: it
@@ -141,7 +143,7 @@ func (c *Client) open() error {
 	if err := c.listen(); err != nil {
 		return err
 	}
-	c.wg.Go(c.resolvePeers)
+	c.spawn(c.resolvePeers)
 	return c.load()
 }
 
@@ -188,7 +190,7 @@ func (c *Client) listen() error {
 		if c.port == 0 {
 			c.port = ln.Addr().(*net.TCPAddr).Port
 		}
-		c.wg.Go(func() { c.hand.Serve(c.ctx, ln) })
+		c.spawn(func() { c.hand.Serve(c.ctx, ln) })
 	}
 	if chosen && c.state.Port != c.port {
 		c.state.Port = c.port
@@ -289,6 +291,17 @@ func (c *Client) become(ctx context.Context, conn *handshake.Conn) error {
 	return l.host(ctx, conn)
 }
 
+// spawn runs f in a goroutine that Close joins. Once the client is being closed
+// it does nothing, and reports so: what f would wait for has ended.
+func (c *Client) spawn(f func()) bool {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if !c.ended {
+		c.wg.Go(f)
+	}
+	return !c.ended
+}
+
 // Close ends everything: announces `stopped` where `started` was said, closes
 // every connection, writes what the time of ctx allows, and gives the folder
 // back. It returns when every goroutine of the client has ended.
@@ -303,6 +316,9 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	c.stopTrackers(order)
 	c.cancel()
+	c.life.Lock()
+	c.ended = true
+	c.life.Unlock()
 	if c.disk != nil {
 		s := c.disk.Stats()
 		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty)

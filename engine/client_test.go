@@ -44,12 +44,17 @@ func newContent(t *testing.T, pieceLength int64, sizes ...int) *content {
 			t.Fatal(err)
 		}
 	}
-	var err error
-	c.meta, err = metainfo.Create(t.Context(), c.path, metainfo.CreateOptions{PieceLength: pieceLength})
+	c.meta = create(t, c.path, pieceLength)
+	return c
+}
+
+func create(t *testing.T, path string, pieceLength int64) *metainfo.Torrent {
+	t.Helper()
+	m, err := metainfo.Create(t.Context(), path, metainfo.CreateOptions{PieceLength: pieceLength})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return m
 }
 
 func testClient(t *testing.T, cfg Config) *Client {

@@ -58,7 +58,7 @@ func (l *loop) sleep() bool {
 // stopTrackersLater says `stopped` in the background: the loop has ended.
 func (l *loop) stopTrackersLater() {
 	for _, trackers := range l.trackers {
-		l.t.c.wg.Go(func() {
+		l.t.c.spawn(func() {
 			ctx, cancel := context.WithTimeout(l.t.c.ctx, 10*time.Second)
 			defer cancel()
 			trackers.Stop(ctx)

@@ -111,7 +111,7 @@ func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
 // unload tells the loop that a block could not be loaded. It runs on a worker
 // of the disk cache, which must not wait for the loop: a goroutine does.
 func (k *link) unload(b wire.Block) {
-	k.loop.t.c.wg.Go(func() { k.loop.put(context.Background(), unloaded{k.id, b}) })
+	k.loop.t.c.spawn(func() { k.loop.put(context.Background(), unloaded{k.id, b}) })
 }
 
 // join makes a new peer known to the machine.

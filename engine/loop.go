@@ -163,7 +163,7 @@ func (l *loop) start() {
 	} else {
 		l.meta = newAssembly(t.hash)
 	}
-	t.c.wg.Go(func() {
+	t.c.spawn(func() {
 		t.c.hand.Offer(t.hash, handshake.User, t.peersGiven()...)
 	})
 	t.c.hand.Want(t.hash, torrentConnections)
@@ -183,7 +183,7 @@ func (l *loop) announceTo(tiers [][]string) {
 	t.mu.Lock()
 	l.trackers = append(l.trackers, trackers)
 	t.mu.Unlock()
-	t.c.wg.Go(func() { trackers.Run(l.ctx) })
+	t.c.spawn(func() { trackers.Run(l.ctx) })
 }
 
 // begin gives the machine the geometry: from here on it can fetch and serve.

@@ -61,7 +61,7 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 		return
 	}
 	l.resolved = true
-	l.t.c.wg.Go(func() {
+	l.t.c.spawn(func() {
 		info, err := metainfo.ParseInfo(whole)
 		if err != nil {
 			l.put(l.ctx, metadata{err: err})

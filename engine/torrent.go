@@ -166,12 +166,12 @@ func (t *Torrent) activate() (*loop, error) {
 	if t.loop != nil {
 		return t.loop, nil
 	}
-	if t.c.ctx.Err() != nil {
+	l := newLoop(t)
+	if !t.c.spawn(l.run) {
 		return nil, ErrClosed
 	}
-	t.loop = newLoop(t)
-	t.c.wg.Go(t.loop.run)
-	return t.loop, nil
+	t.loop = l
+	return l, nil
 }
 
 // announcing are the trackers that t's loop tells of itself.
