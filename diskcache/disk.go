@@ -26,7 +26,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +88,7 @@ type Disk struct {
 	ledger   *ledger.Ledger
 	torrents map[ledger.Torrent]*Torrent
 	dirs     map[string]*Torrent
-	admits   map[ledger.Load]func()
+	admits   map[ledger.Load]func(admitted bool) // false: it never will be
 	closed   bool
 
 	bell     chan struct{} // the keeper has something to do
@@ -125,7 +124,7 @@ func Open(c Config) (*Disk, error) {
 		hits:     newLine[func()](),
 		torrents: map[ledger.Torrent]*Torrent{},
 		dirs:     map[string]*Torrent{},
-		admits:   map[ledger.Load]func(){},
+		admits:   map[ledger.Load]func(bool){},
 		bell:     make(chan struct{}, 1),
 		syncBell: make(chan struct{}, 1),
 		stop:     make(chan struct{}),
@@ -158,167 +157,18 @@ func (d *Disk) start() {
 	run(loaders, d.load)
 	run(1, d.keep)
 	run(1, d.sync)
-	run(1, func() {
-		for deliver, ok := d.hits.pop(); ok; deliver, ok = d.hits.pop() {
-			deliver()
-		}
-	})
+	run(1, d.deliver)
+}
+
+// deliver is the worker that hands out what was in memory.
+func (d *Disk) deliver() {
+	for deliver, ok := d.hits.pop(); ok; deliver, ok = d.hits.pop() {
+		deliver()
+	}
 }
 
 // now is the time of the ledger's clock.
 func (d *Disk) now() time.Duration { return time.Since(d.epoch) }
-
-// ring tells the keeper that there may be something to decide.
-func (d *Disk) ring() {
-	select {
-	case d.bell <- struct{}{}:
-	default:
-	}
-}
-
-// keep is the keeper: it carries out what the ledger decides.
-func (d *Disk) keep() {
-	t := time.NewTicker(tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-d.bell:
-		case <-t.C:
-			d.touch()
-			d.writer.look()
-			d.memory.rest(d.now())
-		case <-d.stop:
-			return
-		}
-		for d.settle() {
-		}
-	}
-}
-
-// settle does what can be done now. It reports whether it did anything: then
-// more may be possible.
-func (d *Disk) settle() (progress bool) {
-	progress = d.cache.fill()
-	d.mu.Lock()
-	now := d.now()
-	if at, ok := d.ledger.Next(); ok && at <= now {
-		d.mu.Unlock()
-		d.touch() // or a lease would be revoked whose blocks are only not counted yet
-		d.mu.Lock()
-	}
-	orders := slices.Clone(d.ledger.Ready(now))
-	shortage := d.ledger.Shortage()
-	soft, hard := d.ledger.Excess()
-	d.mu.Unlock()
-	for _, o := range orders {
-		d.obey(o)
-		progress = true
-	}
-	if shortage > 0 {
-		n := d.cache.evict(shortage)
-		if n < shortage {
-			n += d.yield(shortage - n)
-		}
-		progress = progress || n > 0
-	}
-	if soft > 0 && d.writer.drop(soft, hard) {
-		progress = true
-	}
-	return progress
-}
-
-func (d *Disk) obey(o ledger.Order) {
-	d.mu.Lock()
-	t := d.torrents[o.Torrent]
-	admit := d.admits[o.Load]
-	if o.Kind == ledger.Admit {
-		delete(d.admits, o.Load)
-	}
-	d.mu.Unlock()
-	switch o.Kind {
-	case ledger.Grant:
-		t.granted(o)
-	case ledger.Revoke:
-		t.revoked(o)
-	case ledger.Admit:
-		if admit == nil {
-			panic("diskcache: memory for nobody")
-		}
-		admit()
-	}
-}
-
-// all is a list of the torrents, for the keeper and the syncer.
-func (d *Disk) all() []*Torrent {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ts := make([]*Torrent, 0, len(d.torrents))
-	for _, t := range d.torrents {
-		ts = append(ts, t)
-	}
-	slices.SortFunc(ts, func(a, b *Torrent) int { return int(a.id) - int(b.id) })
-	return ts
-}
-
-// touch tells the ledger which leases have seen blocks. Swap does not, so as
-// to take no lock that all connections share.
-func (d *Disk) touch() {
-	d.mu.Lock()
-	waiting := d.ledger.Waiting()
-	d.mu.Unlock()
-	if !waiting {
-		return
-	}
-	type seen struct {
-		lease  wire.Lease
-		blocks int
-		last   time.Duration
-	}
-	var all []seen
-	for _, t := range d.all() {
-		t.mu.Lock()
-		for _, p := range t.pieces {
-			if p.state == opened && p.fresh > 0 {
-				all = append(all, seen{p.lease, p.fresh, p.last})
-				p.fresh = 0
-			}
-		}
-		t.mu.Unlock()
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range all {
-		d.ledger.Stored(s.lease, s.blocks, s.last)
-	}
-}
-
-// yield lets go of blocks that are in the store and are kept for readers who
-// are about to come; those first that are needed last. It reports how many.
-func (d *Disk) yield(n int) (yielded int) {
-	var ps []*piece
-	for _, t := range d.all() {
-		t.mu.Lock()
-		for _, p := range t.pieces {
-			if p.state == clean {
-				ps = append(ps, p)
-			}
-		}
-		t.mu.Unlock()
-	}
-	slices.SortFunc(ps, func(a, b *piece) int { return int(min(1, max(-1, b.deadline-a.deadline))) })
-	for _, p := range ps {
-		if yielded >= n {
-			break
-		}
-		p.t.mu.Lock()
-		if p.state == clean {
-			yielded += len(p.blocks)
-			p.t.unkeep(p, false)
-		}
-		p.t.mu.Unlock()
-	}
-	return yielded
-}
 
 // released takes the memory of a block that nobody refers to any more.
 func (d *Disk) released(b *block) {
@@ -397,20 +247,43 @@ func (d *Disk) Close(ctx context.Context) error {
 	return left
 }
 
-// leave waits until every torrent has left, or the time is over.
+// leave waits until every torrent has left, the time is over, or it turns out
+// that there is no room for what is left.
 func (d *Disk) leave(ctx context.Context) error {
+	look := time.NewTicker(tick)
+	defer look.Stop()
 	for _, t := range d.all() {
-		select {
-		case <-t.left:
-		case <-ctx.Done():
-			return fmt.Errorf("not everything was written: %w", ctx.Err())
+		for waiting := true; waiting; {
+			select {
+			case <-t.left:
+				waiting = false
+			case <-look.C:
+				if d.writer.isPaused() {
+					return errors.New("not everything was written: the store is full")
+				}
+			case <-ctx.Done():
+				return fmt.Errorf("not everything was written: %w", ctx.Err())
+			}
 		}
 	}
 	return nil
 }
 
-// abandon gives up what was not written, when all goroutines have ended.
+// abandon gives up what was not done, when all goroutines have ended.
 func (d *Disk) abandon() {
+	d.mu.Lock()
+	var never []func(bool)
+	for load, admit := range d.admits {
+		if d.ledger.Unload(load) {
+			never = append(never, admit)
+		}
+	}
+	clear(d.admits)
+	d.mu.Unlock()
+	for _, admit := range never {
+		admit(false)
+	}
+	d.deliver()
 	for d.cache.fill() {
 	}
 	for _, p := range d.writer.take() {

@@ -71,7 +71,7 @@ type journal struct {
 	boot        [16]byte
 
 	mu   sync.Mutex // for file, and one write at a time
-	file Handle       // nil until there is one
+	file Handle     // nil until there is one
 }
 
 func recordLength(g wire.Geometry) int {

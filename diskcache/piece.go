@@ -200,9 +200,15 @@ func (d *Disk) endLease(n wire.Lease) {
 }
 
 // Spare lends a connection the block of memory that it reads into. It never
-// waits; nil means that there are as many connections as there may be.
+// waits; nil means that there are as many connections as there may be, or that
+// the torrent has left.
 func (t *Torrent) Spare() *wire.Buf {
 	d := t.disk
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
 	if d.spares.Add(1) > int64(d.config.Connections) {
 		d.spares.Add(-1)
 		return nil

@@ -159,6 +159,7 @@ func (b *bench) bring(spare *wire.Buf, w wire.Block, corrupt bool) (*wire.Buf, w
 // fetch opens a piece and brings all its blocks, in a random order.
 func (b *bench) fetch(p wire.Piece, r *rand.Rand) {
 	b.t.Helper()
+	b.Expect(p) // or a slow store may have it dropped
 	b.Open(p, 0)
 	n := b.want(Granted, p)
 	spare := b.Spare()

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
 )
 
 // writer stores verified pieces, some time after their readers had them, and
@@ -94,8 +93,11 @@ func (w *writer) next() *piece {
 	for !w.stopping {
 		now := w.disk.now()
 		for i, p := range w.queue {
-			if p.retry > now || w.paused && w.until > now || w.active > 0 && w.active+p.room > w.most {
+			if p.retry > now {
 				continue
+			}
+			if w.paused && w.until > now || w.active > 0 && w.active+p.room > w.most {
+				break
 			}
 			w.queue = slices.Delete(w.queue, i, i+1)
 			w.active += p.room
@@ -212,119 +214,3 @@ func (t *Torrent) unkeep(p *piece, cache bool) {
 		b.Release()
 	}
 }
-
-// drop gives up verified pieces that are not written: first those that no
-// reader expects, the oldest first, until soft blocks are free; then the
-// expected ones, those that are needed last first, until hard ones are.
-func (w *writer) drop(soft, hard int) (dropped bool) {
-	w.mu.Lock()
-	queue := slices.Clone(w.queue)
-	w.mu.Unlock()
-	var expected []*piece
-	n := 0
-	for _, p := range queue {
-		if n >= soft {
-			break
-		}
-		p.t.mu.Lock()
-		can, wanted := p.state == dirty, p.t.expected[p.number] > 0
-		p.t.mu.Unlock()
-		switch {
-		case can && wanted:
-			expected = append(expected, p)
-		case can && w.claim(p):
-			n += p.count
-			p.t.dropped(p)
-		}
-	}
-	slices.SortStableFunc(expected, func(a, b *piece) int { return int(min(1, max(-1, b.deadline-a.deadline))) })
-	for _, p := range expected {
-		if n >= hard {
-			break
-		}
-		if w.claim(p) {
-			n += p.count
-			p.t.dropped(p)
-		}
-	}
-	return n > 0
-}
-
-// claim takes a piece out of the queue, unless a worker was quicker.
-func (w *writer) claim(p *piece) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := slices.Index(w.queue, p)
-	if i < 0 {
-		return false
-	}
-	w.queue = slices.Delete(w.queue, i, i+1)
-	return true
-}
-
-// dropped makes a verified piece that was not written absent.
-func (t *Torrent) dropped(p *piece) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.have.Clear(p.number)
-	t.wasted.Dropped += int64(t.spec.PieceSize(p.number))
-	t.tell(News{Kind: Evicted, Piece: p.number})
-	t.disk.mu.Lock()
-	t.disk.ledger.Clean(p.count)
-	t.disk.mu.Unlock()
-	t.unkeep(p, false)
-	t.users--
-	t.retire()
-}
-
-// abandoned gives up a piece that was not written when everything ends.
-func (t *Torrent) abandoned(p *piece) {
-	if p.state == dirty {
-		t.dropped(p)
-		return
-	}
-	t.mu.Lock()
-	t.letGo(p)
-	t.mu.Unlock()
-}
-
-// space is what is known of the free space of a torrent's file system.
-type space struct {
-	mu     sync.Mutex
-	free   int64         // bytes, when it was asked for
-	at     time.Duration // when that was
-	stored int64         // Disk.stored then
-	known  bool
-}
-
-// spaceAge is how long an answer of the file system is believed.
-const spaceAge = time.Second
-
-// room claims space for n bytes. All writes since the last answer of the file
-// system count, other torrents' too, wherever they went: it errs on the safe
-// side.
-func (t *Torrent) room(n int64) error {
-	d := t.disk
-	n += n/16 + 1<<20 // for what the file system itself needs
-	total := d.stored.Add(n)
-	s := &t.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := d.now(); !s.known || now-s.at >= spaceAge {
-		if err := d.fs.MkdirAll(t.spec.Dir); err != nil {
-			return err
-		}
-		free, _, err := d.fs.Free(t.spec.Dir)
-		if err != nil {
-			return err
-		}
-		s.free, s.at, s.stored, s.known = free, now, total-n, true
-	}
-	if s.free-(total-s.stored) < d.config.KeepFree {
-		s.known = false // ask again next time: that is a pause later
-		d.stored.Add(-n)
-		return errKeepFree
-	}
-	return nil
-}
-

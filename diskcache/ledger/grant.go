@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -51,20 +52,31 @@ func (l *Ledger) Shortage() int {
 	return min(l.counts.Held, max(0, wanted-l.counts.Free))
 }
 
-// Excess is the number of dirty blocks that have to be given up: soft are to
-// be taken from pieces that no reader expects, hard (part of soft) from any.
+// Excess is the number of dirty blocks that have to be given up so that the
+// first request can be granted: soft of pieces that no reader expects, hard
+// (part of soft) of any that is needed later than the request. While nobody
+// waits, nothing has to: the store may still come round to it.
 func (l *Ledger) Excess() (soft, hard int) {
-	bound := l.room / 4
+	if len(l.queue) == 0 {
+		return 0, 0
+	}
+	e := l.queue[0]
+	over := max(0, l.counts.Leased+l.counts.Dirty+e.room-l.limit(e))
+	floor := l.room / 4
 	if l.paused {
-		bound = l.room / 2
+		floor = 0
 	}
-	soft = max(0, l.counts.Dirty-bound)
-	if l.paused && len(l.queue) > 0 {
-		e := l.queue[0]
-		over := l.counts.Leased + l.counts.Dirty + e.room - l.limit(e)
-		soft = max(soft, min(over, l.counts.Dirty))
+	soft = max(0, min(over, l.counts.Dirty-floor))
+	hard = max(0, min(over, l.counts.Dirty-l.room/2))
+	return soft, hard
+}
+
+// Head is the deadline of the first request that waits, if one does.
+func (l *Ledger) Head() (deadline time.Duration, ok bool) {
+	if len(l.queue) == 0 {
+		return 0, false
 	}
-	return soft, max(0, l.counts.Dirty-l.room/2)
+	return l.queue[0].deadline, true
 }
 
 // admit gives memory to reads, in order of arrival.
@@ -181,7 +193,7 @@ func (l *Ledger) revoke(now time.Duration) {
 		if a.stored != b.stored {
 			return a.stored - b.stored
 		}
-		return int(min(1, max(-1, b.deadline-a.deadline)))
+		return cmp.Compare(b.deadline, a.deadline)
 	})
 	for _, e := range stale {
 		if need <= 0 {

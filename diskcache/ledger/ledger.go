@@ -26,8 +26,11 @@
 // The rules, with L = blocks that are neither spares nor the reads' share:
 //
 //   - leased + dirty ≤ L, so that reads from the store always get memory.
-//   - dirty ≤ L/2 (Excess says what to drop), so that leases have L/2 or more;
-//     over L/4 what no reader expects is to be dropped.
+//   - While a request waits, what is dirty beyond L/4 and expected by no reader
+//     is to be dropped, and beyond L/2 also what is needed later than the
+//     request (Excess): so a store that is slow or frozen stops nobody. Dirty
+//     blocks that are expected sooner are waited for: that is how a download
+//     goes at the speed of its disk.
 //   - held blocks give way to leases and reads at once (Shortage).
 //   - The queue is in order of deadline, then of arrival, across torrents, and
 //     strict: nobody overtakes a head that does not fit yet.
@@ -383,6 +386,5 @@ func (l *Ledger) Loaded(blocks int) {
 }
 
 // Pause tells whether the store takes nothing at present. Then what is dirty
-// may have the half of memory that clean blocks would have had, and gives way
-// to leases as those do.
+// gives way to leases at once.
 func (l *Ledger) Pause(on bool) { l.paused = on }
