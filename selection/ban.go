@@ -60,7 +60,7 @@ func (m *Machine) appoint(pc *piece) {
 	var best *peer
 	var least int64
 	for _, p := range m.peers {
-		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) ||
+		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
 			p.chokes && !slices.Contains(p.allowed, pc.index) {
 			continue
 		}

@@ -21,7 +21,8 @@ const (
 	mostSilence  = 20 * time.Second       // and any that is silent so long
 	firstMute    = 2 * time.Second        // a snubbed peer is left alone so long,
 	mostMute     = time.Minute            // doubling up to so long
-	refusalTime  = 10 * time.Second       // a piece whose block a peer rejected is not asked of it
+	refusalTime  = 10 * time.Second       // a piece whose block a peer rejected is not asked of it,
+	overflowTime = time.Second            // or so long if its queue may have been full
 	mostRefusals = 64                     // pieces remembered so; more replace the oldest
 	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered,
 	ghostTime    = 3 * time.Second        // for so long

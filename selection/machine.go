@@ -154,6 +154,7 @@ func (m *Machine) take(e Event) {
 	case Limits:
 		if p := m.index[e.Peer]; p != nil && e.Reqq > 0 {
 			p.reqq = min(e.Reqq, mostDepth)
+			p.most = p.reqq
 			m.touch(p)
 		}
 	case Stored:

@@ -34,7 +34,8 @@ type peer struct {
 	chokedSince time.Duration
 	allowed     []wire.Piece // although it chokes (BEP 6)
 	refused     []refusal
-	reqq        int
+	reqq        int // requests it says it queues
+	most        int // requests it seems to queue
 	asked       []request
 	cancels     []wire.Block // cancelled, the cancel not sent yet
 	ghosts      []ghost      // cancelled, and BEP 6 promises an answer
@@ -53,6 +54,7 @@ type peer struct {
 	verified int
 	streak   int // verified pieces since one with a part in it failed
 	exposed  int // open pieces with something unverified of it
+	opens    int // pieces that wait for a grant on its behalf
 	unasked  int
 	noise    int
 	noiseAt  time.Duration
@@ -100,7 +102,7 @@ func (m *Machine) connect(e PeerConnect) {
 	p := &peer{
 		id: e.Peer, addr: e.Addr, fast: e.Fast, at: len(m.peers),
 		slots: e.Slots, mostSlots: e.Slots, loads: e.Loads, mostLoads: e.Loads,
-		chokes: true, chokedSince: m.now, reqq: defaultReqq,
+		chokes: true, chokedSince: m.now, reqq: defaultReqq, most: defaultReqq,
 		hungryAt: -1, alarm: never, alarmAt: -1, noiseAt: m.now,
 		choke: fact{true, true}, rate: meter{depth: firstDepth},
 	}

@@ -62,7 +62,7 @@ func (m *Machine) deal(pc *piece) {
 	}
 	o := m.offers[:0]
 	for _, p := range m.hungry {
-		if m.takes(p, pc) {
+		if m.takes(p, pc) && !(pc.state == closed && p.exhausted()) {
 			o = append(o, offer{p.eta(), p})
 		}
 	}
@@ -125,11 +125,15 @@ func (m *Machine) open(p *peer, pc *piece) bool {
 		pc.unsure = false
 		m.command(Close{pc.index})
 	}
-	pc.state = opening
+	pc.state, pc.opener = opening, p
+	p.opens++
 	m.place(pc)
 	m.command(Open{pc.index, pc.deadline})
 	return true
 }
+
+// exhausted tells whether p may have nothing unverified in one more piece.
+func (p *peer) exhausted() bool { return p.exposed+p.opens >= p.exposure() }
 
 // affords tells whether a piece may be opened: of those that wait for their
 // grant, the ones due before it are neither too many, nor do they promise all
@@ -168,7 +172,7 @@ func (m *Machine) feed(p *peer) {
 	if p.hunger == 0 {
 		return
 	}
-	broke := p.exposed >= p.exposure() // no more pieces can be opened for it
+	broke := p.exhausted() // no more pieces can be opened for it
 	open := m.readyOpen
 	for i := 0; i < m.ready.len() && p.hunger > 0 && !(broke && open == 0); {
 		if i == horizon {
@@ -187,7 +191,7 @@ func (m *Machine) feed(p *peer) {
 		switch {
 		case !m.takes(p, pc) || pc.state == closed && broke:
 		case pc.state == closed:
-			broke = !m.open(p, pc)
+			broke = !m.open(p, pc) || p.exhausted()
 		default:
 			m.fill(p, pc)
 		}
@@ -223,7 +227,7 @@ func (m *Machine) feedFar(p *peer) {
 			}
 			if pc := m.pieces[i]; pc.state != closed {
 				m.fill(p, pc)
-			} else if !m.open(p, pc) {
+			} else if p.exhausted() || !m.open(p, pc) {
 				return
 			}
 		}

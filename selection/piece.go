@@ -40,6 +40,7 @@ type piece struct {
 	shares []share
 	early  []early // blocks of leases that are not known yet
 
+	opener  *peer // for whom it was opened, while it waits for its grant
 	unsure  bool  // the disk cache may have it open under a lease we do not know
 	suspect bool  // failed before: one peer alone is to deliver it
 	sole    *peer // that peer, while it can
@@ -256,11 +257,21 @@ func (m *Machine) adopt(pc *piece, l wire.Lease) {
 		}
 	}
 	delete(m.leases, pc.lease)
+	m.opened(pc)
 	pc.lease, pc.state = l, open
 	pc.room = -pc.asked
 	m.leases[l] = pc
 	pc.suspect = m.failed(pc.index)
 	m.place(pc)
+}
+
+// opened notes that a piece waits for its grant no more.
+func (m *Machine) opened(pc *piece) {
+	if p := pc.opener; p != nil {
+		pc.opener = nil
+		p.opens--
+		m.touch(p)
+	}
 }
 
 // unstore forgets a block that was stored under a lease that is over.
@@ -322,6 +333,7 @@ func (m *Machine) end(pc *piece, cancel bool) {
 		}
 	}
 	m.unplace(pc)
+	m.opened(pc)
 	m.dismiss(pc)
 	delete(m.leases, pc.lease)
 	pc.state, pc.lease, pc.room = closed, 0, 0

@@ -22,7 +22,7 @@ type request struct {
 //
 //	too short: the peer idles      too long: a seek waits for what is queued
 func (p *peer) depth() int {
-	most := min(p.reqq, mostDepth)
+	most := p.most
 	switch {
 	case p.snubbed:
 		return 1
@@ -222,6 +222,7 @@ func (m *Machine) store(e Stored) {
 // arrived notes that p brought a block, and finds its request.
 func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 	p.quiet = m.now
+	p.most = min(p.most+1, p.reqq)
 	p.received += int64(b.Length)
 	if p.snubbed {
 		m.unsnub(p)
@@ -347,7 +348,12 @@ func (m *Machine) rejected(p *peer, b wire.Block) {
 		}
 		return
 	}
-	p.refuse(b.Piece, m.now+refusalTime)
+	if n := len(p.asked); n > leastDepth {
+		p.most = n // it may queue less than it says
+		p.refuse(b.Piece, m.now+overflowTime)
+	} else {
+		p.refuse(b.Piece, m.now+refusalTime)
+	}
 	if i := slices.IndexFunc(p.soleOf, func(pc *piece) bool { return pc.index == b.Piece }); i >= 0 {
 		m.dismiss(p.soleOf[i])
 	}

@@ -166,7 +166,9 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 			}
 		}
 	}
-	if n := len(outstanding) + len(a.stored); n > a.room {
+	// A late block takes room that others were asked for, so only a request
+	// for one block more must have room; another copy takes none.
+	if n := len(outstanding) + len(a.stored); n > a.room && copies == 1 {
 		k.w.fail("%v: %d blocks asked or stored, with room for %d", b, n, a.room)
 	}
 	if copies > 2 {
