@@ -150,6 +150,28 @@ func TestUnmountBlocked(t *testing.T) {
 	}
 }
 
+// TestUnmountUnderLoad: every reply on its way is given back, whatever becomes of
+// it; the child counts them.
+func TestUnmountUnderLoad(t *testing.T) {
+	m := mount(t, t.TempDir(), Options{})
+	for i := range 8 {
+		args := []string{"if=" + m.path("big"), "of=/dev/null", "bs=1M"}
+		if i%2 == 0 {
+			args = append(args, "iflag=direct")
+		}
+		dd := exec.Command("dd", args...)
+		if err := dd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer dd.Wait()
+		if i%4 == 1 {
+			defer dd.Process.Kill()
+		}
+	}
+	eventually(t, "all files open", func() bool { return m.ask("opens") == "8" })
+	took(t, m.ask("unmount"), 2*time.Second)
+}
+
 // TestUnmountInUse: a shell in the mount and an open file do not hold up the end.
 func TestUnmountInUse(t *testing.T) {
 	m := mount(t, t.TempDir(), Options{})
