@@ -17,7 +17,7 @@ export CGO_ENABLED ?= 0
 .PHONY: build demo test vet unit race single fuzz cross mounts interop bench soak clean
 
 build:
-	go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
+	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
 
 demo:
 	@integration/need demo
@@ -57,7 +57,8 @@ fuzz:
 cross:
 	@for arch in amd64 arm64 arm 386 riscv64; do \
 		echo "build and vet for $$arch"; \
-		GOARCH=$$arch go build $(GOFLAGS) -o /dev/null ./cmd/bipfs && GOARCH=$$arch go vet ./... || exit 1; \
+		modfile=$$(integration/modfile $$arch .cache/$$arch) || exit 1; \
+		GOARCH=$$arch go build $(GOFLAGS) $$modfile -o /dev/null ./cmd/bipfs && GOARCH=$$arch go vet $$modfile ./... || exit 1; \
 	done
 
 bench:

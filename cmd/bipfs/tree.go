@@ -30,8 +30,8 @@ const (
 	rootID    fs.ID = 1
 	controlID fs.ID = 2 // .bipfs: answers lookup, is never listed
 
-	hashLink  = 1<<32 - 1 // entry of the link from the infohash
-	firstLink = hashLink - 1<<16
+	hashLink  uint32 = 1<<32 - 1 // entry of the link from the infohash
+	firstLink        = hashLink - 1<<16
 )
 
 // controlName is the name of the mount's own directory.
@@ -101,7 +101,7 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 	}
 	for i, earlier := range torrent.Earlier() {
 		if earlier == name {
-			return attr(torrent, uint32(firstLink+i))
+			return attr(torrent, firstLink+uint32(i))
 		}
 	}
 	return attr(torrent, hashLink)
@@ -111,7 +111,8 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 func (t *tree) Attr(of fs.ID) (fs.Attr, error) {
 	switch of {
 	case rootID, controlID:
-		return fs.Attr{ID: of, Mode: syscall.S_IFDIR | 0o555, Links: 2, Mtime: started, Ctime: started}, nil
+		// Nothing that is told of them changes, whatever is added.
+		return fs.Attr{ID: of, Mode: syscall.S_IFDIR | 0o555, Links: 2, Mtime: started, Ctime: started, Fixed: true}, nil
 	}
 	torrent, e, err := t.node(of)
 	if err != nil {
