@@ -58,22 +58,22 @@ type notices struct {
 	full    bool // notices were dropped since the queue was empty
 	bell    chan struct{}
 	stop    chan struct{}
-	stopped chan struct{}
+	telling sync.WaitGroup
 }
 
 func startNotices(to teller, log *slog.Logger) *notices {
 	q := &notices{
 		log: log, to: to, known: map[notice]struct{}{},
-		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		bell: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	go q.run()
+	q.telling.Go(q.run)
 	return q
 }
 
 // close ends the goroutine and joins it.
 func (q *notices) close() {
 	close(q.stop)
-	<-q.stopped
+	q.telling.Wait()
 }
 
 func (q *notices) put(n notice) {
@@ -113,7 +113,6 @@ func (q *notices) take() (n notice, ok bool) {
 }
 
 func (q *notices) run() {
-	defer close(q.stopped)
 	for {
 		select {
 		case <-q.stop:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,6 +42,7 @@ type Server struct {
 	notices *notices
 	most    int           // MaxBackground that was asked for
 	done    chan struct{} // closed when everything has ended
+	serving sync.WaitGroup
 }
 
 // serve answers the kernel on an open FUSE device. It owns fd.
@@ -83,7 +85,7 @@ func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
 		dir: dir, mount: at, device: own, log: o.Log, nodes: n, most: o.MaxBackground,
 		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
-	go s.run(raw)
+	s.serving.Go(func() { s.run(raw) })
 	if err := answers(dir); err != nil {
 		n.waits.close()
 		s.abort(context.Background())
@@ -113,7 +115,7 @@ func (s *Server) run(raw *fuse.Server) {
 }
 
 // Wait returns when the mount has ended and nothing of it is left.
-func (s *Server) Wait() { <-s.done }
+func (s *Server) Wait() { s.serving.Wait() }
 
 // Kernel is for telling the kernel what changed.
 func (s *Server) Kernel() Kernel { return Kernel{s.notices} }

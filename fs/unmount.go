@@ -105,6 +105,7 @@ func Clean(dir string) error {
 // system call in another thread.
 func answers(dir string) error {
 	answer := make(chan error, 1)
+	// Not joined: if the mount does not answer, the system call has no end.
 	go func() {
 		var st syscall.Statfs_t
 		answer <- syscall.Statfs(dir, &st)

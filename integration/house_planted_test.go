@@ -61,6 +61,8 @@ func TestRulesCatch(t *testing.T) {
 		{"in a test", networkRule, "engine/x_test.go", "import \"net\"\nvar d net.Dialer", ""},
 
 		{"bare go", goroutineRule, "fs/x.go", "func f() { go f() }", "a bare go statement"},
+		{"go with a reason", goroutineRule, "fs/x.go", "func f() {\n// Not joined: it is in the kernel.\ngo f()\n}", ""},
+		{"go with another comment", goroutineRule, "fs/x.go", "func f() {\n// Starts f.\ngo f()\n}", "a bare go statement"},
 		{"bare go in a test", goroutineRule, "fs/x_test.go", "func f() { go f() }", ""},
 		{"a stop thrown away", goroutineRule, "fs/x.go", "import \"context\"\nfunc f() { context.AfterFunc(c, f) }", "thrown away"},
 		{"a stop kept", goroutineRule, "fs/x.go", "import \"context\"\nfunc f() { defer context.AfterFunc(c, f)() }", ""},

@@ -98,7 +98,9 @@ func networkRule(s *source) (wrong []string) {
 
 // goroutineRule: outside tests a goroutine is started by the Go method of a
 // sync.WaitGroup, so that it has an owner who joins it; joins checks that it
-// does. context.AfterFunc is allowed to those who keep its stop function.
+// does. One that nobody can join, because only the kernel can end it, says so in
+// the comment above it. context.AfterFunc is allowed to those who keep its stop
+// function.
 func goroutineRule(s *source) (wrong []string) {
 	if s.test() {
 		return nil
@@ -106,7 +108,9 @@ func goroutineRule(s *source) (wrong []string) {
 	ast.Inspect(s.tree, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
-			wrong = append(wrong, s.at(n)+": a bare go statement; use the Go method of a sync.WaitGroup that its owner waits for")
+			if !s.commented(n, "Not joined:") {
+				wrong = append(wrong, s.at(n)+": a bare go statement; use the Go method of a sync.WaitGroup that its owner waits for, or say above it why nobody can: Not joined: …")
+			}
 		case *ast.ExprStmt:
 			if call, ok := n.X.(*ast.CallExpr); ok && calls(s, call, "context", "AfterFunc") {
 				wrong = append(wrong, s.at(n)+": the stop function of context.AfterFunc is thrown away")

@@ -47,8 +47,9 @@ var rooms = map[string]room{
 	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "wire"},
 		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
 
-	"docs":        {},
-	"integration": {},
+	"docs":               {},
+	"integration":        {},
+	"integration/replay": {},
 }
 
 // testOthers is what any test may import besides.

@@ -32,6 +32,18 @@ func (s *source) at(n ast.Node) string {
 	return s.name + ":" + strconv.Itoa(s.set.Position(n.Pos()).Line)
 }
 
+// commented reports whether a comment that begins with text ends on the line
+// above n.
+func (s *source) commented(n ast.Node, text string) bool {
+	line := s.set.Position(n.Pos()).Line
+	for _, c := range s.tree.Comments {
+		if s.set.Position(c.End()).Line == line-1 && strings.HasPrefix(c.Text(), text) {
+			return true
+		}
+	}
+	return false
+}
+
 // imports are the import paths of the file by the name they have in it. A dot
 // import is under its path.
 func (s *source) imports() map[string]string {
