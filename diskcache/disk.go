@@ -74,7 +74,7 @@ type Disk struct {
 
 	memory *memory
 	cache  *cache
-	files  files
+	files  *files
 	writer *writer
 	hashes *line[*piece]
 	loads  *line[*job]
@@ -118,7 +118,7 @@ func Open(c Config) (*Disk, error) {
 	blocks := int(c.Memory / wire.BlockSize)
 	d := &Disk{
 		config: c, fs: c.FS, log: c.Log, epoch: time.Now(), boot: bootID(),
-		files:    files{fs: c.FS, open: map[fileKey]*openFile{}},
+		files:    newFiles(c.FS),
 		hashes:   newLine[*piece](),
 		loads:    newLine[*job](),
 		hits:     newLine[func()](),

@@ -182,8 +182,8 @@ func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark
 			have := b.Have()
 			for p := range wire.Piece(x.Pieces()) {
 				m := markOf(journal, x, p)
-				if have.Has(p) != (m != none) {
-					t.Errorf("seed %d: piece %d is marked %d, have %v", seed, p, m, have.Has(p))
+				if have.Has(p) && m == none {
+					t.Errorf("seed %d: piece %d came from nowhere", seed, p)
 				}
 				err := b.read(x.Whole(p))
 				if m != none && sure(m) {
@@ -228,9 +228,11 @@ func TestFrozen(t *testing.T) {
 		}
 		// A read of what only the frozen store has ends with its context.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		if _, err := b.Acquire(ctx, []wire.Extent{x.Whole(0)}); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		loans, err := b.Acquire(ctx, []wire.Extent{x.Whole(0)})
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
+		releaseAll(loans)
 		cancel()
 		ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second)
 		begin = time.Now()

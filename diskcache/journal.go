@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"bipfs/wire"
 )
@@ -70,8 +69,10 @@ type journal struct {
 	fingerprint [20]byte
 	boot        [16]byte
 
-	mu   sync.Mutex // for file, and one write at a time
-	file Handle     // nil until there is one
+	// turn is for file, and for one write at a time: whoever puts something in
+	// has it. It is no mutex, as it is held while the disk works.
+	turn chan struct{}
+	file Handle // nil until there is one
 }
 
 func recordLength(g wire.Geometry) int {
@@ -227,10 +228,10 @@ func (j *journal) record(m mark, crcs []uint32) []byte {
 }
 
 // put writes the record of a piece; the first makes the journal. It asks ok
-// first, under the journal's lock: the state may have changed while it waited.
+// first, when it has its turn: the state may have changed while it waited.
 func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
 	if !ok() {
 		return nil
 	}
@@ -261,11 +262,15 @@ func (j *journal) create() error {
 	return nil
 }
 
+func (j *journal) opened() Handle {
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
+	return j.file
+}
+
 // crcs reads the CRCs of a piece back; none if there is no good record.
 func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
-	j.mu.Lock()
-	f := j.file
-	j.mu.Unlock()
+	f := j.opened()
 	if f == nil {
 		return nil, nil
 	}
@@ -279,9 +284,7 @@ func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
 }
 
 func (j *journal) sync() error {
-	j.mu.Lock()
-	f := j.file
-	j.mu.Unlock()
+	f := j.opened()
 	if f == nil {
 		return nil
 	}
@@ -289,8 +292,8 @@ func (j *journal) sync() error {
 }
 
 func (j *journal) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
 	if j.file != nil {
 		j.file.Close()
 		j.file = nil

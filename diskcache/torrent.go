@@ -112,6 +112,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 	t.journal = &journal{
 		fs: d.fs, name: filepath.Join(t.spec.Dir, "journal"),
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
+		turn: make(chan struct{}, 1),
 	}
 	have, err := t.journal.load()
 	if err != nil {
