@@ -158,11 +158,11 @@ func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 5))
 			fs := newSimFS()
-			var left *simFS
+			crashed := make(chan *simFS, 1)
 			at := 1 + r.IntN(150)
 			fs.fault = func(n int, _, _ string) error {
 				if n == at {
-					left = crash(fs, r)
+					crashed <- crash(fs, rand.New(rand.NewPCG(seed, 6)))
 				}
 				return nil
 			}
@@ -172,7 +172,10 @@ func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark
 				time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
 			}
 			b.close()
-			if left == nil {
+			var left *simFS
+			select {
+			case left = <-crashed:
+			default:
 				left = crash(fs, r)
 			}
 			journal := left.data("/x", "journal")

@@ -63,7 +63,7 @@ var (
 )
 
 type journal struct {
-	fs          FS
+	files       *files
 	name        string
 	geo         wire.Geometry
 	fingerprint [20]byte
@@ -131,7 +131,7 @@ func (j *journal) checkHeader(b []byte) error {
 // of something else is set aside, with its data, under a free name.
 func (j *journal) load() (wire.Bitfield, error) {
 	have := wire.NewBitfield(j.geo.Pieces())
-	f, err := j.fs.OpenFile(j.name, os.O_RDWR, 0)
+	f, err := j.files.openFile(j.name, os.O_RDWR)
 	if errors.Is(err, os.ErrNotExist) {
 		return have, nil
 	}
@@ -247,10 +247,10 @@ func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error
 }
 
 func (j *journal) create() error {
-	if err := j.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
+	if err := j.files.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
 		return err
 	}
-	f, err := j.fs.OpenFile(j.name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := j.files.openFile(j.name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}
@@ -258,6 +258,9 @@ func (j *journal) create() error {
 		f.Close()
 		return err
 	}
+	// Synced, as no record is worth anything without it after a power cut. That
+	// it cannot be is no reason to do without a journal.
+	_ = f.Sync()
 	j.file = f
 	return nil
 }
@@ -306,18 +309,18 @@ func (j *journal) setAside() error {
 	data := filepath.Join(filepath.Dir(j.name), "data")
 	for i := range 1000 {
 		suffix := fmt.Sprintf(".aside-%d", i)
-		if f, err := j.fs.OpenFile(j.name+suffix, os.O_RDONLY, 0); err == nil {
+		if f, err := j.files.openFile(j.name+suffix, os.O_RDONLY); err == nil {
 			f.Close()
 			continue
 		}
-		if f, err := j.fs.OpenFile(data+suffix, os.O_RDONLY, 0); err == nil {
+		if f, err := j.files.openFile(data+suffix, os.O_RDONLY); err == nil {
 			f.Close()
 			continue
 		}
-		if err := j.fs.Rename(data, data+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := j.files.fs.Rename(data, data+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return j.fs.Rename(j.name, j.name+suffix)
+		return j.files.fs.Rename(j.name, j.name+suffix)
 	}
 	return fmt.Errorf("%s: too many journals have been set aside", j.name)
 }

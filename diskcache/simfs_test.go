@@ -21,6 +21,9 @@ type simFS struct {
 	frozen chan struct{}                      // operations on handles wait for its end
 	size   int64                              // bytes of the file system; 0: no end
 	open   int
+
+	descriptors int // most that may be open; 0: no bound
+	mostOpen    int
 }
 
 type simFile struct {
@@ -99,7 +102,11 @@ func (s *simFS) OpenFile(name string, flag int, _ os.FileMode) (Handle, error) {
 			s.files[name] = f
 		}
 	}
+	if s.descriptors > 0 && s.open >= s.descriptors {
+		return nil, &os.PathError{Op: "open", Path: name, Err: unix.EMFILE}
+	}
 	s.open++
+	s.mostOpen = max(s.mostOpen, s.open)
 	return &simHandle{fs: s, f: f, name: name}, nil
 }
 

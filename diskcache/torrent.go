@@ -110,7 +110,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		return nil, err
 	}
 	t.journal = &journal{
-		fs: d.fs, name: filepath.Join(t.spec.Dir, "journal"),
+		files: d.files, name: filepath.Join(t.spec.Dir, "journal"),
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
 		turn: make(chan struct{}, 1),
 	}
