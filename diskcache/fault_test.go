@@ -278,7 +278,7 @@ func TestKeepFree(t *testing.T) {
 		if b.disk.Stats().Storing {
 			t.Error("a full store is said to be storing")
 		}
-		stored := fs.used()
+		stored := fs.usedNow()
 		if stored < 1<<20 {
 			t.Errorf("only %d bytes were stored", stored)
 		}
@@ -286,7 +286,7 @@ func TestKeepFree(t *testing.T) {
 		fs.size = 60 << 20
 		fs.mu.Unlock()
 		time.Sleep(5 * time.Second)
-		if fs.used() == stored || !b.disk.Stats().Storing {
+		if fs.usedNow() == stored || !b.disk.Stats().Storing {
 			t.Error("storing did not go on")
 		}
 		b.close()

@@ -145,6 +145,12 @@ func (s *simFS) used() (n int64) {
 	return n
 }
 
+func (s *simFS) usedNow() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used()
+}
+
 func (s *simFS) Free(dir string) (free, total int64, err error) {
 	if err := real(s.begin("statfs", dir)); err != nil {
 		return 0, 0, err
