@@ -246,9 +246,13 @@ func TestLeaveEndsWaits(t *testing.T) {
 // TestEverybodyAtOnce: connections, readers, uploads and a torrent that comes
 // and goes, in the least memory; no wrong byte, no buffer left.
 func TestEverybodyAtOnce(t *testing.T) {
+	synctest.Test(t, everybodyAtOnce)
+}
+
+func everybodyAtOnce(t *testing.T) {
 	x := newTruth(9, 6<<20, 128<<10)
 	b := newBench(t, x, Config{FS: newSimFS(), Connections: 6, Memory: Least(6) + 16*wire.BlockSize}, "/x")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
 	swarm := newStressSwarm(b)
@@ -267,11 +271,12 @@ func TestEverybodyAtOnce(t *testing.T) {
 			}
 			other.Open(0, time.Duration(i))
 			other.Leave()
+			time.Sleep(10 * time.Millisecond)
 		}
 	})
 	all.Wait()
 	b.close()
-	if swarm.read.Load() == 0 || swarm.loaded.Load() == 0 {
+	if swarm.read.Load() < 100 || swarm.loaded.Load() < 100 {
 		t.Errorf("%d reads and %d uploads prove nothing", swarm.read.Load(), swarm.loaded.Load())
 	}
 }

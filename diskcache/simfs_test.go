@@ -29,7 +29,6 @@ type simFS struct {
 type simFile struct {
 	data    []byte
 	durable []byte
-	length  int64       // set by Truncate and writes
 	writes  []simWrite  // since the last sync
 	pages   map[int]int // 4 KiB pages in use
 }

@@ -62,9 +62,9 @@ func (s *stressSwarm) peer(ctx context.Context, r *rand.Rand) {
 	spare := s.Spare()
 	defer func() { s.Return(spare) }()
 	for ctx.Err() == nil {
+		time.Sleep(time.Duration(r.IntN(2000)) * time.Microsecond)
 		p, ok := s.anyOpen(r)
 		if !ok {
-			time.Sleep(time.Millisecond)
 			continue
 		}
 		corrupt := r.IntN(200) == 0
@@ -101,6 +101,7 @@ func (s *stressSwarm) reader(ctx context.Context, r *rand.Rand) {
 		}
 		cancel()
 		s.Unexpect(p)
+		time.Sleep(time.Duration(r.IntN(3000)) * time.Microsecond)
 	}
 }
 
@@ -108,6 +109,7 @@ func (s *stressSwarm) uploader(ctx context.Context, r *rand.Rand) {
 	slots := make(chan struct{}, 8)
 	for ctx.Err() == nil {
 		slots <- struct{}{}
+		time.Sleep(time.Duration(r.IntN(1000)) * time.Microsecond)
 		p := wire.Piece(r.IntN(s.truth.Pieces()))
 		w := s.truth.Block(p, r.IntN(s.truth.Blocks(p)))
 		s.Load(w, func(l wire.Loan, err error) {

@@ -267,6 +267,7 @@ func (t *Torrent) Unexpect(n wire.Piece) {
 	case 0: // closed since
 	case 1:
 		delete(t.expected, n)
+		t.disk.ring() // somebody may be waiting for its memory
 		if p := t.pieces[n]; p != nil && p.state == clean {
 			t.unkeep(p, true)
 		}
