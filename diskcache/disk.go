@@ -74,7 +74,7 @@ type Disk struct {
 
 	memory *memory
 	cache  *cache
-	files  files
+	files  *files
 	writer *writer
 	hashes *line[*piece]
 	loads  *line[*job]
@@ -96,6 +96,8 @@ type Disk struct {
 	unsynced atomic.Int64  // bytes
 	stop     chan struct{}
 	wait     sync.WaitGroup
+	workers  int           // goroutines of wait
+	ended    chan struct{} // has one for each that ended
 }
 
 // Least is the least Config.Memory, in bytes, for so many connections.
@@ -118,7 +120,7 @@ func Open(c Config) (*Disk, error) {
 	blocks := int(c.Memory / wire.BlockSize)
 	d := &Disk{
 		config: c, fs: c.FS, log: c.Log, epoch: time.Now(), boot: bootID(),
-		files:    files{fs: c.FS, open: map[fileKey]*openFile{}},
+		files:    newFiles(c.FS),
 		hashes:   newLine[*piece](),
 		loads:    newLine[*job](),
 		hits:     newLine[func()](),
@@ -147,12 +149,18 @@ func Open(c Config) (*Disk, error) {
 }
 
 func (d *Disk) start() {
+	hashers := max(2, min(4, runtime.GOMAXPROCS(0)))
+	d.workers = hashers + writers + loaders + 3
+	d.ended = make(chan struct{}, d.workers)
 	run := func(n int, work func()) {
 		for range n {
-			d.wait.Go(work)
+			d.wait.Go(func() {
+				work()
+				d.ended <- struct{}{}
+			})
 		}
 	}
-	run(max(2, min(4, runtime.GOMAXPROCS(0))), d.hash)
+	run(hashers, d.hash)
 	run(writers, d.writer.run)
 	run(loaders, d.load)
 	run(1, d.keep)
@@ -227,24 +235,38 @@ func (d *Disk) Close(ctx context.Context) error {
 	d.loads.close()
 	d.hits.close()
 	d.hashes.close()
-	joined := make(chan struct{})
-	go func() {
-		d.wait.Wait()
-		close(joined)
-	}()
-	select {
-	case <-joined:
-	case <-ctx.Done():
-		select {
-		case <-joined: // idle workers need a moment to go, no disk
-		case <-time.After(100 * time.Millisecond):
-			return fmt.Errorf("the store does not answer: %w", ctx.Err())
-		}
+	if err := d.join(ctx); err != nil {
+		return err
 	}
 	d.abandon()
 	d.cache.close()
 	d.memory.close()
 	return left
+}
+
+// join waits for the goroutines. Those that the disk has stopped are given up
+// when the time is over; the others need a moment and no disk.
+func (d *Disk) join(ctx context.Context) error {
+	const moment = 100 * time.Millisecond
+	var late <-chan time.Time
+	done := ctx.Done()
+	for range d.workers {
+		select {
+		case <-d.ended:
+			continue
+		case <-done:
+			done, late = nil, time.After(moment)
+		case <-late:
+			return fmt.Errorf("the store does not answer: %w", ctx.Err())
+		}
+		select {
+		case <-d.ended:
+		case <-late:
+			return fmt.Errorf("the store does not answer: %w", ctx.Err())
+		}
+	}
+	d.wait.Wait()
+	return nil
 }
 
 // leave waits until every torrent has left, the time is over, or it turns out

@@ -17,11 +17,20 @@ const mostFiles = 128
 
 // files keeps data files open, those used last, for all torrents.
 type files struct {
-	fs   FS
-	mu   sync.Mutex
-	open map[fileKey]*openFile
+	fs FS
+
+	mu      sync.Mutex
+	open    map[fileKey]*openFile
+	opening map[fileKey]bool // somebody is about to put it into open
+	opened  sync.Cond
 	// Users' order: the least recently used first. Few enough to move about.
 	order []*openFile
+}
+
+func newFiles(fs FS) *files {
+	f := &files{fs: fs, open: map[fileKey]*openFile{}, opening: map[fileKey]bool{}}
+	f.opened.L = &f.mu
+	return f
 }
 
 type fileKey struct {
@@ -43,21 +52,30 @@ func (fs *files) get(t *Torrent, number int, write bool) (*openFile, error) {
 	key := fileKey{t.id, number}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f := fs.open[key]; f != nil && (f.writable || !write) {
-		f.users++
-		fs.touch(f)
-		return f, nil
+	for {
+		if f := fs.open[key]; f != nil && (f.writable || !write) {
+			f.users++
+			fs.touch(f)
+			return f, nil
+		}
+		if !fs.opening[key] {
+			break
+		}
+		fs.opened.Wait()
 	}
-	// Opening under the lock makes two openers of one file impossible; an open
-	// of a local file takes microseconds.
+	for len(fs.order) >= mostFiles && fs.closeOldest() {
+	}
+	fs.opening[key] = true
+	fs.mu.Unlock() // the disk may take its time
 	f, err := fs.create(t, number, write)
+	fs.mu.Lock()
+	delete(fs.opening, key)
+	fs.opened.Broadcast()
 	if err != nil {
 		return nil, err
 	}
 	if old := fs.open[key]; old != nil {
-		fs.remove(old)
-	}
-	for len(fs.order) >= mostFiles && fs.closeOldest() {
+		fs.remove(old) // it was open for reading only
 	}
 	f.key, f.users = key, 1
 	fs.open[key] = f
@@ -99,7 +117,13 @@ func (fs *files) create(t *Torrent, number int, write bool) (*openFile, error) {
 func (fs *files) openFile(name string, flag int) (Handle, error) {
 	for {
 		f, err := fs.fs.OpenFile(name, flag, 0o600)
-		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) || !fs.closeOldest() {
+		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
+			return f, err
+		}
+		fs.mu.Lock()
+		closed := fs.closeOldest()
+		fs.mu.Unlock()
+		if !closed {
 			return f, err
 		}
 	}

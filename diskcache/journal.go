@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"bipfs/wire"
 )
@@ -64,14 +63,16 @@ var (
 )
 
 type journal struct {
-	fs          FS
+	files       *files
 	name        string
 	geo         wire.Geometry
 	fingerprint [20]byte
 	boot        [16]byte
 
-	mu   sync.Mutex // for file, and one write at a time
-	file Handle     // nil until there is one
+	// turn is for file, and for one write at a time: whoever puts something in
+	// has it. It is no mutex, as it is held while the disk works.
+	turn chan struct{}
+	file Handle // nil until there is one
 }
 
 func recordLength(g wire.Geometry) int {
@@ -130,7 +131,7 @@ func (j *journal) checkHeader(b []byte) error {
 // of something else is set aside, with its data, under a free name.
 func (j *journal) load() (wire.Bitfield, error) {
 	have := wire.NewBitfield(j.geo.Pieces())
-	f, err := j.fs.OpenFile(j.name, os.O_RDWR, 0)
+	f, err := j.files.openFile(j.name, os.O_RDWR)
 	if errors.Is(err, os.ErrNotExist) {
 		return have, nil
 	}
@@ -227,10 +228,10 @@ func (j *journal) record(m mark, crcs []uint32) []byte {
 }
 
 // put writes the record of a piece; the first makes the journal. It asks ok
-// first, under the journal's lock: the state may have changed while it waited.
+// first, when it has its turn: the state may have changed while it waited.
 func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
 	if !ok() {
 		return nil
 	}
@@ -246,10 +247,10 @@ func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error
 }
 
 func (j *journal) create() error {
-	if err := j.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
+	if err := j.files.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
 		return err
 	}
-	f, err := j.fs.OpenFile(j.name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := j.files.openFile(j.name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}
@@ -257,15 +258,22 @@ func (j *journal) create() error {
 		f.Close()
 		return err
 	}
+	// Synced, as no record is worth anything without it after a power cut. That
+	// it cannot be is no reason to do without a journal.
+	_ = f.Sync()
 	j.file = f
 	return nil
 }
 
+func (j *journal) opened() Handle {
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
+	return j.file
+}
+
 // crcs reads the CRCs of a piece back; none if there is no good record.
 func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
-	j.mu.Lock()
-	f := j.file
-	j.mu.Unlock()
+	f := j.opened()
 	if f == nil {
 		return nil, nil
 	}
@@ -279,9 +287,7 @@ func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
 }
 
 func (j *journal) sync() error {
-	j.mu.Lock()
-	f := j.file
-	j.mu.Unlock()
+	f := j.opened()
 	if f == nil {
 		return nil
 	}
@@ -289,8 +295,8 @@ func (j *journal) sync() error {
 }
 
 func (j *journal) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
 	if j.file != nil {
 		j.file.Close()
 		j.file = nil
@@ -303,18 +309,18 @@ func (j *journal) setAside() error {
 	data := filepath.Join(filepath.Dir(j.name), "data")
 	for i := range 1000 {
 		suffix := fmt.Sprintf(".aside-%d", i)
-		if f, err := j.fs.OpenFile(j.name+suffix, os.O_RDONLY, 0); err == nil {
+		if f, err := j.files.openFile(j.name+suffix, os.O_RDONLY); err == nil {
 			f.Close()
 			continue
 		}
-		if f, err := j.fs.OpenFile(data+suffix, os.O_RDONLY, 0); err == nil {
+		if f, err := j.files.openFile(data+suffix, os.O_RDONLY); err == nil {
 			f.Close()
 			continue
 		}
-		if err := j.fs.Rename(data, data+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := j.files.fs.Rename(data, data+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		return j.fs.Rename(j.name, j.name+suffix)
+		return j.files.fs.Rename(j.name, j.name+suffix)
 	}
 	return fmt.Errorf("%s: too many journals have been set aside", j.name)
 }

@@ -38,8 +38,17 @@ type slab struct {
 	idle    time.Duration
 }
 
-// poison makes memory that is given back unreadable. Tests turn it on.
+// poison makes memory that is given back unreadable, so that whoever goes on
+// reading it finds out. Tests turn it on.
 var poison = racing
+
+// poisoned is what is then in it.
+var poisoned = func() (b wire.Buf) {
+	for i := range b {
+		b[i] = 0xdb
+	}
+	return b
+}()
 
 func newMemory(d *Disk, blocks int) (*memory, error) {
 	region, err := mapRegion(blocks * wire.BlockSize)
@@ -82,9 +91,7 @@ func (m *memory) give(now time.Duration, bufs ...*wire.Buf) {
 	if poison {
 		for _, b := range bufs {
 			if b != nil {
-				for i := range b {
-					b[i] = 0xdb
-				}
+				*b = poisoned
 			}
 		}
 	}

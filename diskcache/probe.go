@@ -14,7 +14,7 @@ import (
 func Probe(dir string) (warnings []string, err error) {
 	f, err := os.CreateTemp(dir, ".probe-*")
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be written to: %w", dir, errors.Unwrap(err))
+		return nil, fmt.Errorf("%s cannot be written to: %w", dir, err)
 	}
 	defer f.Close()
 	defer os.Remove(f.Name())

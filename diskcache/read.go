@@ -19,7 +19,7 @@ import (
 // memory, which is at least 130 blocks.
 func (t *Torrent) Acquire(ctx context.Context, es []wire.Extent) ([]wire.Loan, error) {
 	reserved := 0
-	for {
+	for tries := 1; ; tries++ {
 		loans, missing, joins, err := t.gather(es, reserved)
 		if err != nil || missing <= reserved {
 			t.disk.unreserve(reserved - missing)
@@ -34,6 +34,9 @@ func (t *Torrent) Acquire(ctx context.Context, es []wire.Extent) ([]wire.Loan, e
 		}
 		releaseAll(loans)
 		t.disk.unreserve(reserved)
+		if tries > 1 { // what was in memory is gone again: take memory for all
+			missing = max(missing, min(len(loans), 2*mostAcquired))
+		}
 		if reserved, err = t.disk.reserve(ctx, missing); err != nil {
 			return nil, err
 		}

@@ -21,12 +21,14 @@ type simFS struct {
 	frozen chan struct{}                      // operations on handles wait for its end
 	size   int64                              // bytes of the file system; 0: no end
 	open   int
+
+	descriptors int // most that may be open; 0: no bound
+	mostOpen    int
 }
 
 type simFile struct {
 	data    []byte
 	durable []byte
-	length  int64       // set by Truncate and writes
 	writes  []simWrite  // since the last sync
 	pages   map[int]int // 4 KiB pages in use
 }
@@ -99,7 +101,11 @@ func (s *simFS) OpenFile(name string, flag int, _ os.FileMode) (Handle, error) {
 			s.files[name] = f
 		}
 	}
+	if s.descriptors > 0 && s.open >= s.descriptors {
+		return nil, &os.PathError{Op: "open", Path: name, Err: unix.EMFILE}
+	}
 	s.open++
+	s.mostOpen = max(s.mostOpen, s.open)
 	return &simHandle{fs: s, f: f, name: name}, nil
 }
 
@@ -136,6 +142,12 @@ func (s *simFS) used() (n int64) {
 		n += int64(len(f.pages)) * 4096
 	}
 	return n
+}
+
+func (s *simFS) usedNow() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used()
 }
 
 func (s *simFS) Free(dir string) (free, total int64, err error) {

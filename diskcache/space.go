@@ -1,13 +1,9 @@
 package diskcache
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // space is what is known of the free space of a torrent's file system.
 type space struct {
-	mu     sync.Mutex
 	free   int64         // bytes, when it was asked for
 	at     time.Duration // when that was
 	stored int64         // Disk.stored then
@@ -17,30 +13,45 @@ type space struct {
 // spaceAge is how long an answer of the file system is believed.
 const spaceAge = time.Second
 
+// spaceMargin is for what others, journals and directories take meanwhile.
+const spaceMargin = 1 << 20
+
 // room claims space for n bytes. All writes since the last answer of the file
 // system count, other torrents' too, wherever they went: it errs on the safe
 // side.
 func (t *Torrent) room(n int64) error {
 	d := t.disk
-	n += n/16 + 1<<20 // for what the file system itself needs
+	n += n / 16 // for what the file system itself needs
 	total := d.stored.Add(n)
-	s := &t.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := d.now(); !s.known || now-s.at >= spaceAge {
+	s, ok := t.spaceKnown()
+	if !ok {
 		if err := d.fs.MkdirAll(t.spec.Dir); err != nil {
 			return err
 		}
+		at := d.now()
 		free, _, err := d.fs.Free(t.spec.Dir)
 		if err != nil {
 			return err
 		}
-		s.free, s.at, s.stored, s.known = free, now, total-n, true
+		s = space{free: free, at: at, stored: total - n, known: true}
+		t.setSpace(s)
 	}
-	if s.free-(total-s.stored) < d.config.KeepFree {
-		s.known = false // ask again next time: that is a pause later
+	if s.free-(total-s.stored) < d.config.KeepFree+spaceMargin {
+		t.setSpace(space{}) // ask again next time: that is a pause later
 		d.stored.Add(-n)
 		return errKeepFree
 	}
 	return nil
+}
+
+func (t *Torrent) spaceKnown() (s space, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.space, t.space.known && t.disk.now()-t.space.at < spaceAge
+}
+
+func (t *Torrent) setSpace(s space) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.space = s
 }

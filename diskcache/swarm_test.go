@@ -212,18 +212,6 @@ func (b *bench) readAll(unit uint32) {
 	}
 }
 
-// eventually waits until what is true.
-func (b *bench) eventually(what string, is func() bool) {
-	b.t.Helper()
-	for range 2000 {
-		if is() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.t.Fatal("never: ", what, fmt.Sprintf("; %+v", b.disk.Stats()))
-}
-
 func TestFetchReadReopen(t *testing.T) {
 	for _, c := range []struct{ length, piece int64 }{
 		{1, 16 << 10}, {100_000, 16 << 10}, {1_000_001, 64 << 10}, {3_000_000, 100_000}, {5 << 20, 1 << 20},
@@ -247,4 +235,8 @@ func TestFetchReadReopen(t *testing.T) {
 			b.close()
 		})
 	}
+}
+
+func contextAfter(t testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
 }

@@ -48,14 +48,20 @@ func (d *Disk) sync() {
 			t.mu.Lock()
 			retired := t.retired
 			t.mu.Unlock()
-			if all || retired {
-				t.sync()
+			if all || retired && !d.isClosed() {
+				t.sync() // at the end of everything a mark of this run will do
 			}
 			if retired {
 				t.gone()
 			}
 		}
 	}
+}
+
+func (d *Disk) isClosed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
 }
 
 // sync syncs the data of what was written, marks it durable, and syncs the

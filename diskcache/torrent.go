@@ -110,8 +110,9 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		return nil, err
 	}
 	t.journal = &journal{
-		fs: d.fs, name: filepath.Join(t.spec.Dir, "journal"),
+		files: d.files, name: filepath.Join(t.spec.Dir, "journal"),
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
+		turn: make(chan struct{}, 1),
 	}
 	have, err := t.journal.load()
 	if err != nil {
@@ -266,6 +267,7 @@ func (t *Torrent) Unexpect(n wire.Piece) {
 	case 0: // closed since
 	case 1:
 		delete(t.expected, n)
+		t.disk.ring() // somebody may be waiting for its memory
 		if p := t.pieces[n]; p != nil && p.state == clean {
 			t.unkeep(p, true)
 		}

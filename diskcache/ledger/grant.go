@@ -14,14 +14,17 @@ func (l *Ledger) Ready(now time.Duration) []Order {
 	l.admit()
 	for len(l.queue) > 0 && l.grant(l.queue[0], now) {
 	}
-	l.revoke(now)
+	for l.revoke(now) { // that may change who is first
+		for len(l.queue) > 0 && l.grant(l.queue[0], now) {
+		}
+	}
 	return l.orders
 }
 
 // Waiting reports whether anybody waits for memory.
 func (l *Ledger) Waiting() bool { return len(l.queue)+len(l.loads) > 0 }
 
-// Next is the time at which Ready may have a lease to revoke, if nothing else
+// Next is the time at which Ready will have a lease to revoke, if nothing else
 // happens before.
 func (l *Ledger) Next() (time.Duration, bool) {
 	if l.need() == 0 {
@@ -29,12 +32,27 @@ func (l *Ledger) Next() (time.Duration, bool) {
 	}
 	var first time.Duration
 	found := false
-	for _, e := range l.open {
-		if at := e.last + Patience; e.state == open && (!found || at < first) {
+	for _, o := range l.open {
+		if at, ok := l.due(o); ok && (!found || at < first) {
 			first, found = at, true
 		}
 	}
 	return first, found
+}
+
+// due is when an open lease may be revoked for the head of the queue. For a
+// penalised one a torrent that lives loses nothing.
+func (l *Ledger) due(o *lease) (at time.Duration, ok bool) {
+	e := l.queue[0]
+	switch {
+	case o.state != open:
+		return 0, false
+	case l.overDead(e) > 0 && !o.dead: // this would not help
+		return 0, false
+	case !e.torrent.penalised || o.torrent.penalised:
+		return o.last + Patience, true
+	}
+	return max(o.last, o.torrent.last) + Patience, true
 }
 
 // Shortage is the number of held blocks that have to be Released before the
@@ -99,7 +117,7 @@ func (l *Ledger) grant(e *lease, now time.Duration) bool {
 		return false
 	}
 	heap.Pop(&l.queue)
-	e.state, e.last = open, now
+	e.state, e.last, e.dead = open, now, e.torrent.penalised
 	e.torrent.leased += e.room
 	l.open = append(l.open, e)
 	l.counts.Free -= e.room
@@ -113,23 +131,29 @@ func (l *Ledger) grant(e *lease, now time.Duration) bool {
 // allowed reports whether e may have its room as soon as that many blocks are
 // free.
 func (l *Ledger) allowed(e *lease) bool {
-	if e.torrent.penalised {
-		if dead := l.dead(); dead > 0 && dead+e.room > l.room/4 {
-			return false
-		}
+	if l.overDead(e) > 0 {
+		return false
 	}
 	return l.counts.Leased+l.counts.Dirty+e.room <= l.limit(e)
 }
 
-// dead is the number of blocks that penalised torrents have on lease.
-func (l *Ledger) dead() int {
-	n := 0
-	for _, t := range l.joined {
-		if t.penalised {
-			n += t.leased
+// overDead is the number of blocks that penalised torrents would have on lease
+// beyond their bound with e. One lease they may always have, and those that
+// they were granted before do not count.
+func (l *Ledger) overDead(e *lease) int {
+	if !e.torrent.penalised {
+		return 0
+	}
+	dead := 0
+	for _, o := range l.open {
+		if o.dead {
+			dead += o.room
 		}
 	}
-	return n
+	if dead == 0 {
+		return 0
+	}
+	return max(0, dead+e.room-l.room/4)
 }
 
 // limit is the most that may be leased or dirty after e has been granted.
@@ -163,11 +187,7 @@ func (l *Ledger) need() int {
 	}
 	e := l.queue[0]
 	n := l.counts.Leased + l.counts.Dirty + e.room - l.limit(e)
-	if e.torrent.penalised {
-		if dead := l.dead(); dead > 0 {
-			n = max(n, dead+e.room-l.room/4)
-		}
-	}
+	n = max(n, l.overDead(e))
 	for _, o := range l.open {
 		if o.state == closing {
 			n -= o.room
@@ -177,16 +197,17 @@ func (l *Ledger) need() int {
 }
 
 // revoke ends leases that saw no block for Patience, as many as the head of
-// the queue needs; those first that lose the fewest blocks.
-func (l *Ledger) revoke(now time.Duration) {
+// the queue needs; those first that lose the fewest blocks. It
+// reports whether there were any.
+func (l *Ledger) revoke(now time.Duration) bool {
 	need := l.need()
 	if need == 0 {
-		return
+		return false
 	}
 	var stale []*lease
-	for _, e := range l.open {
-		if e.state == open && now-e.last >= Patience {
-			stale = append(stale, e)
+	for _, o := range l.open {
+		if at, ok := l.due(o); ok && at <= now {
+			stale = append(stale, o)
 		}
 	}
 	slices.SortStableFunc(stale, func(a, b *lease) int {
@@ -209,6 +230,7 @@ func (l *Ledger) revoke(now time.Duration) {
 		})
 	}
 	heap.Init(&l.queue)
+	return len(stale) > 0
 }
 
 // queue is a heap of requests: the live torrents' before the penalised ones',

@@ -147,6 +147,7 @@ type lease struct {
 	room     int // blocks that it has, or will have
 	stored   int
 	last     time.Duration // when it was granted or a block came
+	dead     bool          // granted while its torrent was penalised, and no block since
 	state    state
 	index    int // in the queue
 }
@@ -299,6 +300,9 @@ func (l *Ledger) Stored(n wire.Lease, blocks int, now time.Duration) {
 	e.torrent.last = max(e.torrent.last, now)
 	if e.torrent.penalised {
 		e.torrent.penalised = false
+		for _, o := range l.open {
+			o.dead = o.dead && o.torrent != e.torrent
+		}
 		heap.Init(&l.queue)
 	}
 }
