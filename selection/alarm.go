@@ -94,6 +94,9 @@ func (p *peer) due() time.Duration {
 	for _, r := range p.refused {
 		at = min(at, r.until)
 	}
+	if p.suspect > 0 {
+		at = min(at, p.suspect)
+	}
 	if len(p.ghosts) > 0 {
 		at = min(at, p.ghosts[0].until)
 	}
@@ -104,6 +107,9 @@ func (p *peer) due() time.Duration {
 func (m *Machine) alarmed(p *peer) {
 	p.refused = slices.DeleteFunc(p.refused, func(r refusal) bool { return r.until <= m.now })
 	p.ghosts = slices.DeleteFunc(p.ghosts, func(g ghost) bool { return g.until <= m.now })
+	if p.suspect <= m.now {
+		p.suspect = 0
+	}
 	switch {
 	case p.snubbed && p.muted > 0 && p.muted <= m.now:
 		m.unmute(p)

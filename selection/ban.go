@@ -20,7 +20,10 @@ import (
 //
 // Waste is bounded by exposure: a peer may have something unverified in one
 // open piece only; each verified piece doubles that, a failed one with a part
-// of it starts it at one again. A fresh peer that lies costs one piece. While
+// of it starts it at one again. Who had a part in a bad piece and has never
+// brought anything good is given nothing else until the good copy is here, or
+// suspectTime has passed: else a liar would spoil a piece after another while
+// the first is fetched again. So a fresh peer that lies costs one piece. While
 // few are fresh all share the piece that a read waits for, for its speed; of
 // more than freshSharers only half do, so that a good one is left to fetch it
 // again. Ahead of the reads each fresh peer gets a piece of its own, where
@@ -136,7 +139,7 @@ func (m *Machine) fail(e Verified, pc *piece) {
 	if pc != nil && pc.lease == e.Lease && pc.blocks != nil {
 		for i := range pc.blocks {
 			if b := &pc.blocks[i]; b.state == blockStored && b.sender >= 0 {
-				f.blame(i, pc.shares[b.sender].peer)
+				m.blame(f, i, pc.shares[b.sender].peer)
 			}
 		}
 		for i := range pc.shares {
@@ -152,9 +155,13 @@ func (m *Machine) fail(e Verified, pc *piece) {
 }
 
 // blame notes who sent block i.
-func (f *failure) blame(i int, p *peer) {
+func (m *Machine) blame(f *failure, i int, p *peer) {
 	if f.by[i] >= 0 {
 		return
+	}
+	if p.verified == 0 && f.good == nil {
+		p.suspect = m.now + suspectTime
+		m.touch(p)
 	}
 	n := slices.IndexFunc(f.who, func(c culprit) bool { return c.peer == p.id })
 	if n < 0 {
@@ -177,7 +184,7 @@ func (m *Machine) lateSender(p *peer, l wire.Lease, i int) {
 	for _, f := range m.bad {
 		if f.lease == l && i < len(f.by) {
 			p.streak = 0
-			f.blame(i, p)
+			m.blame(f, i, p)
 			m.judge(f)
 			return
 		}
@@ -206,6 +213,12 @@ func (m *Machine) judge(f *failure) {
 			m.convict(f.who[0])
 		}
 		return
+	}
+	for _, c := range f.who {
+		if p := m.index[c.peer]; p != nil && p.suspect > 0 {
+			p.suspect = 0
+			m.touch(p)
+		}
 	}
 	guilty := make([]bool, len(f.who))
 	for i, n := range f.by {

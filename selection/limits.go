@@ -52,13 +52,14 @@ const (
 	// Proof and defence.
 	mostFailures   = 64      // failed copies of pieces kept for comparison
 	mostDigests    = 1 << 17 // digests kept in them
-	mostVerdicts   = 64      // verified leases remembered for blocks reported late
-	mostStreak     = 16      // verified pieces after which exposure is no longer bounded
-	mostUnasked    = 32      // blocks nobody asked for, without any reason
-	mostForgiven   = 1000    // and with one
-	mostNoise      = 2000    // messages without use,
-	noiseLeak      = 50      // of which so many are forgotten each second
-	mostEarlyHaves = 4096    // haves kept before the geometry is known; more are lost
+	suspectTime    = 10 * time.Second
+	mostVerdicts   = 64   // verified leases remembered for blocks reported late
+	mostStreak     = 16   // verified pieces after which exposure is no longer bounded
+	mostUnasked    = 32   // blocks nobody asked for, without any reason
+	mostForgiven   = 1000 // and with one
+	mostNoise      = 2000 // messages without use,
+	noiseLeak      = 50   // of which so many are forgotten each second
+	mostEarlyHaves = 4096 // haves kept before the geometry is known; more are lost
 	longestRequest = 128 << 10
 
 	// A choked peer that choked us less than this ago may unchoke soon.

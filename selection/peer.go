@@ -52,9 +52,10 @@ type peer struct {
 
 	// How far it is trusted.
 	verified int
-	streak   int // verified pieces since one with a part in it failed
-	exposed  int // open pieces with something unverified of it
-	opens    int // pieces that wait for a grant on its behalf
+	streak   int           // verified pieces since one with a part in it failed
+	exposed  int           // open pieces with something unverified of it
+	suspect  time.Duration // until when it may only fetch suspect pieces; 0: it is not suspected
+	opens    int           // pieces that wait for a grant on its behalf
 	unasked  int
 	noise    int
 	noiseAt  time.Duration

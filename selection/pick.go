@@ -30,7 +30,7 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 	if len(p.ghosts) > 0 && p.haunted(pc.index) {
 		return false
 	}
-	if pc.suspect && pc.sole != p {
+	if (pc.suspect || p.suspect > 0) && pc.sole != p {
 		return false
 	}
 	return p.exposed < p.exposure() || pc.sharedBy(p)

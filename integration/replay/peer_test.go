@@ -38,6 +38,7 @@ type host struct {
 	trip   time.Duration // one way
 	conn   *conn
 	banned bool
+	steady bool // its connections do not break
 }
 
 // conn is one connection, both of its ends and what is between them.
@@ -92,7 +93,7 @@ func (h *host) connect() {
 	if h.nature == flapper {
 		w.after(w.between(time.Second, 5*time.Second), c.flap)
 	}
-	if w.faults() {
+	if w.faults() && !h.steady {
 		w.after(w.between(0, 40*time.Second), func() {
 			if w.faults() && w.odds(50) {
 				c.end()
