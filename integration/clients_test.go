@@ -134,7 +134,7 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 	c := &client{addr: net.JoinHostPort(at.address, port)}
 	argv := append(at.prefix, "aria2c", "--no-conf", "--dir="+folder, "--listen-port="+port, "--interface="+at.address,
 		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
-		"--check-integrity=false", "--bt-seed-unverified=true", "--bt-hash-check-seed=false", "--seed-ratio=0.0", "--seed-time=600",
+		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
 		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
 		"--file-allocation=none", "--summary-interval=0", "--console-log-level=warn", "--follow-torrent=false")
 	for _, to := range torrents {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,14 +26,15 @@ func realSwarms(t *testing.T, tr *tracker, swarms []*swarm) {
 	all := swarms[len(swarms)-1]
 	starts := []func(testing.TB, place, string, ...*torrent) *client{transmission, libtorrent, aria2}
 	for i, startClient := range starts {
-		s := swarms[i]
-		var seeds []*torrent
-		for _, to := range append(s.torrents(), all.torrents()...) {
-			seeds = append(seeds, to.tracked(t, tr.url))
+		// aria2 does not seed one file in two torrents: one process for each swarm.
+		for j, s := range []*swarm{swarms[i], all} {
+			var seeds []*torrent
+			for _, to := range s.torrents() {
+				seeds = append(seeds, to.tracked(t, tr.url))
+			}
+			at := place{address: fmt.Sprintf("127.0.%d.%d", j, 2+i)}
+			s.clients = append(s.clients, startClient(t, at, contentDir(), seeds...))
 		}
-		c := startClient(t, place{address: "127.0.0." + string(rune('2'+i))}, contentDir(), seeds...)
-		s.clients = []*client{c}
-		all.clients = append(all.clients, c)
 	}
 	for _, s := range swarms {
 		for _, c := range s.clients {
