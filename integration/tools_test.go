@@ -40,7 +40,7 @@ func TestTools(t *testing.T) {
 	t.Run("dd at odd offsets", func(t *testing.T) { oddOffsets(t, folderTorrent.shown(fresh(t)), dir) })
 	t.Run("mmap", func(t *testing.T) {
 		path, _ := entry(3)
-		run(t, readPatience, python, "testdata/mmap.py", filepath.Join(folderTorrent.shown(fresh(t)), path), filepath.Join(dir, path))
+		run(t, readPatience, python, "testdata/maps.py", filepath.Join(folderTorrent.shown(fresh(t)), path), filepath.Join(dir, path))
 	})
 	t.Run("ffprobe and ffmpeg", func(t *testing.T) {
 		shown := movieTorrent.shown(fresh(t))

@@ -21,9 +21,21 @@ session = lt.session({
 })
 
 
+def info(file):
+    """The torrent with the names that it says: libtorrent cuts long ones."""
+    ti = lt.torrent_info(file)
+    with open(file, "rb") as f:
+        files = lt.bdecode(f.read())[b"info"].get(b"files", [])
+    for i, entry in enumerate(files):
+        path = [element.decode() for element in entry[b"path"]]
+        if len(path[-1].encode()) > 240:
+            ti.rename_file(i, "/".join([ti.name()] + path))
+    return ti
+
+
 def add(file):
     p = lt.add_torrent_params()
-    p.ti = lt.torrent_info(file)
+    p.ti = info(file)
     p.save_path = folder
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if role == "seed":

@@ -1,4 +1,4 @@
-# mmap.py A B: compares two files through maps, in an order that jumps about.
+# maps.py A B: compares two files through maps, in an order that jumps about.
 import mmap
 import os
 import sys
