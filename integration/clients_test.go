@@ -1,0 +1,205 @@
+package integration
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// freePort is a port that nobody listens on, on an address of this machine.
+func freePort(t testing.TB, address string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// A place is where a client runs: an address of its own, in a network namespace
+// or in that of the test.
+type place struct {
+	address string
+	prefix  []string // enters the namespace
+}
+
+// listening waits until something accepts connections there.
+func (at place) listening(t testing.TB, addr string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(addr)
+	eventually(t, 15*time.Second, addr+" accepts connections", func() bool {
+		probe := fmt.Sprintf("exec 3<>/dev/tcp/%s/%s", host, port)
+		return try(2*time.Second, append(at.prefix, "bash", "-c", probe)...).code == 0
+	})
+}
+
+// A client is a real BitTorrent program.
+type client struct {
+	*process
+	addr string                  // where it accepts peers
+	done func(to *torrent) error // whether it has all of a torrent
+}
+
+// transmission starts transmission-daemon with torrents whose content lies, or
+// is to lie, in folder.
+func transmission(t testing.TB, at place, folder string, torrents ...*torrent) *client {
+	t.Helper()
+	need(t, "transmission-daemon", "transmission-remote")
+	config := tempDir(t)
+	peers, rpc := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1")
+	settings, err := json.Marshal(map[string]any{
+		"rpc-bind-address": at.address, "rpc-port": json.Number(rpc), "rpc-whitelist-enabled": false,
+		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
+		"bind-address-ipv4": at.address, "peer-port": json.Number(peers), "port-forwarding-enabled": false,
+		"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+		"download-dir": folder, "incomplete-dir-enabled": false, "preallocation": 0, "umask": 18,
+		"cache-size-mb": 16, "peer-limit-global": 200, "peer-limit-per-torrent": 100,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(config, "settings.json"), settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &client{addr: net.JoinHostPort(at.address, peers)}
+	c.process = start(t, "transmission", append(at.prefix,
+		"transmission-daemon", "--foreground", "--log-error", "--config-dir", config)...)
+	remote := append(at.prefix, "transmission-remote", net.JoinHostPort(at.address, rpc))
+	at.listening(t, net.JoinHostPort(at.address, rpc))
+	for _, to := range torrents {
+		run(t, 20*time.Second, append(remote, "--add", to.file, "--download-dir", folder)...)
+	}
+	c.done = func(to *torrent) error {
+		r := try(10*time.Second, append(remote, "--torrent", to.hash(), "--info")...)
+		if strings.Contains(r.out, "Percent Done: 100%") && (strings.Contains(r.out, "State: Idle") || strings.Contains(r.out, "State: Seeding")) {
+			return nil
+		}
+		return fmt.Errorf("not complete: %s%s", r.out, r.err)
+	}
+	return c
+}
+
+// python is the Python that Debian's bindings are for.
+const python = "/usr/bin/python3"
+
+// needLibtorrent skips the test unless libtorrent's Python binding is there.
+func needLibtorrent(t testing.TB) {
+	t.Helper()
+	if r := try(20*time.Second, python, "-c", "import libtorrent"); r.code != 0 {
+		t.Skip("python3-libtorrent is not installed (integration/need test installs it)")
+	}
+}
+
+// libtorrent starts a libtorrent session that seeds.
+func libtorrent(t testing.TB, at place, folder string, torrents ...*torrent) *client {
+	t.Helper()
+	needLibtorrent(t)
+	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
+	argv := append(at.prefix, python, "testdata/client.py", "seed", c.addr, folder)
+	for _, to := range torrents {
+		argv = append(argv, to.file)
+	}
+	c.process = start(t, "libtorrent", argv...)
+	c.prints("ready", 20*time.Second)
+	return c
+}
+
+// libtorrentLeech starts a libtorrent session that downloads a torrent from one
+// peer; it prints `done` when it has it.
+func libtorrentLeech(t testing.TB, at place, folder, peer string, to *torrent) *client {
+	t.Helper()
+	needLibtorrent(t)
+	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
+	c.process = start(t, "libtorrent-leech", append(at.prefix, python, "testdata/client.py", "leech", c.addr, folder, peer, to.file)...)
+	return c
+}
+
+// aria2 starts an aria2c that seeds.
+func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client {
+	t.Helper()
+	need(t, "aria2c")
+	port := freePort(t, "127.0.0.1")
+	c := &client{addr: net.JoinHostPort(at.address, port)}
+	argv := append(at.prefix, "aria2c", "--no-conf", "--dir="+folder, "--listen-port="+port, "--interface="+at.address,
+		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
+		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
+		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
+		"--file-allocation=none", "--summary-interval=0", "--console-log-level=warn", "--follow-torrent=false")
+	for _, to := range torrents {
+		argv = append(argv, to.file)
+	}
+	c.process = start(t, "aria2c", argv...)
+	at.listening(t, c.addr)
+	return c
+}
+
+// A tracker is an opentracker.
+type tracker struct {
+	*process
+	url string // to announce to
+}
+
+// opentracker starts the tracker program. Debian's knows only the torrents that
+// it is told.
+func opentracker(t testing.TB, torrents ...*torrent) *tracker {
+	t.Helper()
+	need(t, "opentracker")
+	needRoot(t) // it changes its user
+	dir := tempDir(t)
+	var list strings.Builder
+	for _, to := range torrents {
+		fmt.Fprintln(&list, to.hash())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "whitelist"), []byte(list.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t, "127.0.0.1")
+	cmd := exec.Command("opentracker", "-i", "127.0.0.1", "-p", port, "-P", port, "-d", dir, "-u", "nobody", "-w", "whitelist")
+	cmd.Dir = dir
+	tr := &tracker{startCommand(t, "opentracker", cmd), "http://127.0.0.1:" + port + "/announce"}
+	place{}.listening(t, "127.0.0.1:"+port)
+	return tr
+}
+
+// knows waits until the tracker knows n seeders of a torrent.
+func (tr *tracker) knows(to *torrent, n int) {
+	tr.t.Helper()
+	scrape := strings.Replace(tr.url, "/announce", "/scrape?info_hash=", 1) + url.QueryEscape(string(to.Info.Hash[:]))
+	var answer string
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		answer = tr.get(scrape)
+		_, rest, _ := strings.Cut(answer, "8:completei")
+		var seeders int
+		if _, err := fmt.Sscanf(rest, "%de", &seeders); err == nil && seeders >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			tr.t.Fatalf("the tracker does not know %d seeders of %s: %s", n, filepath.Base(to.file), hex.EncodeToString([]byte(answer)))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (tr *tracker) get(url string) string {
+	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := c.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer answer.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	return string(b)
+}

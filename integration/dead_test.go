@@ -1,0 +1,130 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// deadSwarms is 14 torrents of 16 MiB pieces that never bring a byte: every
+// other has peers, which unchoke and never send.
+func deadSwarms(t *testing.T) (dead []*torrent, silent *peer) {
+	t.Helper()
+	for i := range 14 {
+		dead = append(dead, madeUp(t, fmt.Sprintf("dead-%02d.bin", i), 1<<30, 16<<20, ""))
+	}
+	var some []*torrent
+	for i := 0; i < len(dead); i += 2 {
+		some = append(some, dead[i])
+	}
+	return dead, scripted(t, manner{silent: true, addr: "127.0.0.66"}, some...)
+}
+
+// TestDeadTorrents: what nobody seeds must not harm what somebody does.
+func TestDeadTorrents(t *testing.T) {
+	long(t)
+	control := fuseControl(t)
+	live := torrentOf(t, file(t, "live.bin", 200<<20), 1<<20)
+	seeder := scripted(t, manner{rate: 40 << 20}, live)
+	dead, silent := deadSwarms(t)
+
+	alone := mountBipfs(t, mounting{flags: peerFlags(seeder), sources: []string{live.file}})
+	begin := time.Now()
+	same(t, live.shown(alone), live.content)
+	without := time.Since(begin)
+	alone.stop(5 * time.Second)
+
+	const timeout = 20 * time.Second
+	sources := []string{live.file}
+	for _, to := range dead {
+		sources = append(sources, to.file)
+	}
+	m := mountBipfs(t, mounting{flags: append(peerFlags(seeder, silent), "--read-timeout", timeout.String()), sources: sources})
+	begin = time.Now()
+	var blocked []*process
+	for _, to := range dead {
+		blocked = append(blocked, readers(t, to.shown(m), 2, 0, 500<<20))
+	}
+	eventually(t, 10*time.Second, "28 readers wait", func() bool { return m.waiting(control) >= 28 })
+	time.Sleep(time.Second)
+
+	t.Run("live file", func(t *testing.T) {
+		begin := time.Now()
+		same(t, live.shown(m), live.content)
+		with := time.Since(begin)
+		t.Logf("without dead torrents %v, with them %v", without.Round(time.Millisecond), with.Round(time.Millisecond))
+		// The seeder's rate gives the time; the rest is the noise of the machine.
+		if with > without+without/4 {
+			t.Errorf("the live file took %v, without dead torrents %v", with, without)
+		}
+	})
+	t.Run("ls -lR", func(t *testing.T) {
+		if r := run(t, 10*time.Second, "ls", "-lR", m.dir); r.took > 500*time.Millisecond {
+			t.Errorf("ls -lR took %v", r.took)
+		}
+	})
+	t.Run("killed readers", func(t *testing.T) {
+		for _, p := range blocked[:7] {
+			p.signal(syscall.SIGKILL)
+		}
+		eventually(t, 2*time.Second, "the killed readers end", func() bool {
+			for _, p := range blocked[:7] {
+				if p.runs() {
+					return false
+				}
+			}
+			return true
+		})
+		eventually(t, time.Second+200*time.Millisecond, "nothing of the killed readers waits", func() bool { return m.waiting(control) <= 2*14 })
+	})
+	t.Run("deadline", func(t *testing.T) {
+		for i, p := range blocked[7:] {
+			if code := p.exits(timeout + 5*time.Second - time.Since(begin)); code != 0 {
+				t.Errorf("reader %d: exit code %d", i, code)
+			}
+			for line := range strings.Lines(p.printed()) {
+				var number, ms int
+				if n, _ := fmt.Sscan(line, &number, &ms); n != 2 {
+					continue
+				}
+				if !strings.Contains(line, "connection timed out") {
+					t.Errorf("a blocked read ended with %q", line)
+				}
+				if took := time.Duration(ms) * time.Millisecond; took < timeout-time.Second || took > timeout+2*time.Second {
+					t.Errorf("a blocked read ended after %v, its limit is %v", took, timeout)
+				}
+			}
+		}
+		if n := m.waiting(control); n != 0 {
+			t.Errorf("%d requests still wait", n)
+		}
+	})
+	t.Run("after a timeout", func(t *testing.T) {
+		if r := try(10*time.Second, "dd", "if="+dead[1].shown(m), "bs=1", "count=1", "skip=700000000", "status=none"); r.code != 1 || r.took > time.Second {
+			t.Errorf("a read of a torrent that was dead a moment ago: %v", r)
+		}
+	})
+	t.Logf("memory at most %d MiB", m.status("VmHWM")>>20)
+	if rss := m.status("VmHWM"); rss > (256+64)<<20 {
+		t.Errorf("memory: at most %d MiB, allowed are 256 and 64", rss>>20)
+	}
+	m.stop(time.Second)
+}
+
+// TestStopWithBlockedReads: however many reads wait, a stop is a stop.
+func TestStopWithBlockedReads(t *testing.T) {
+	control := fuseControl(t)
+	dead, silent := deadSwarms(t)
+	m := mountBipfs(t, mounting{flags: append(peerFlags(silent), "--read-timeout", "0"), sources: []string{dead[0].file, dead[1].file}})
+	first := readers(t, dead[0].shown(m), 128, 0, 1<<23)
+	second := readers(t, dead[1].shown(m), 128, 0, 1<<23)
+	eventually(t, 10*time.Second, "256 reads wait", func() bool { return m.waiting(control) >= 256 })
+	m.stop(5 * time.Second)
+	for _, p := range []*process{first, second} {
+		if code := p.exits(5 * time.Second); code != 0 {
+			t.Errorf("the readers ended with %d", code)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package integration
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fixedTracker is a tracker that always gives one peer.
+func fixedTracker(t testing.TB, ln net.Listener, peer string) string {
+	t.Helper()
+	addr, err := net.ResolveTCPAddr("tcp4", peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact := append(addr.IP.To4(), byte(addr.Port>>8), byte(addr.Port))
+	server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(append([]byte("d8:intervali60e5:peers6:"), append(compact, 'e')...))
+	})}}
+	server.Start()
+	t.Cleanup(server.Close)
+	return "http://" + ln.Addr().String() + "/announce"
+}
+
+// TestLeech: libtorrent and transmission download 700 MiB with bipfs as their
+// only seeder, first from what it has, then from what it is still fetching.
+func TestLeech(t *testing.T) {
+	long(t)
+	needLibtorrent(t)
+	// Transmission does not connect to 127.0.0.0/8: it gets a network in which
+	// the loopback device has other addresses, too.
+	net := newNamespace(t)
+	for _, address := range []string{"10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24", "10.77.1.4/24"} {
+		net.ip("address", "add", address, "dev", "lo")
+	}
+	at := func(address string) place { return place{address, net.prefix()} }
+	to := torrentOf(t, bigFile(t), 1<<20)
+	const listen = "10.77.1.1:6881"
+	tracker := fixedTracker(t, net.listen("10.77.1.1:0"), listen)
+
+	t.Run("complete", func(t *testing.T) {
+		seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
+		m := mountBipfs(t, mounting{prefix: net.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+		same(t, to.shown(m), to.content)
+		seeder.kill()
+		t.Run("libtorrent", func(t *testing.T) { leechLibtorrent(t, at("10.77.1.3"), listen, to) })
+		t.Run("transmission", func(t *testing.T) { leechTransmission(t, at("10.77.1.4"), to.tracked(t, tracker)) })
+		m.stop(5 * time.Second)
+	})
+	for name, leech := range map[string]func(*testing.T){
+		"libtorrent":   func(t *testing.T) { leechLibtorrent(t, at("10.77.1.3"), listen, to) },
+		"transmission": func(t *testing.T) { leechTransmission(t, at("10.77.1.4"), to.tracked(t, tracker)) },
+	} {
+		t.Run("while fetching, "+name, func(t *testing.T) {
+			seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
+			m := mountBipfs(t, mounting{prefix: net.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+			// The reader is no faster than a film, so the leech is there before
+			// the file is.
+			reader := start(t, "reader", "sh", "-c", `dd if="$0" bs=1M status=none | while dd bs=1M count=64 iflag=fullblock status=none | cmp -s - /dev/null; test $? = 1; do sleep 0.3; done`, to.shown(m))
+			leech(t)
+			_ = reader
+			m.stop(5 * time.Second)
+		})
+	}
+}
+
+func leechLibtorrent(t *testing.T, at place, from string, to *torrent) {
+	t.Helper()
+	dir := tempDir(t)
+	begin := time.Now()
+	c := libtorrentLeech(t, at, dir, from, to)
+	c.prints("done\n", time.Minute)
+	t.Logf("libtorrent downloaded %.0f MB/s", float64(to.Info.Length)/1e6/time.Since(begin).Seconds())
+	c.kill()
+	same(t, filepath.Join(dir, to.Info.Name), to.content)
+}
+
+func leechTransmission(t *testing.T, at place, to *torrent) {
+	t.Helper()
+	dir := tempDir(t)
+	begin := time.Now()
+	c := transmission(t, at, dir, to)
+	var last string
+	eventually(t, 90*time.Second, "transmission has it all", func() bool {
+		time.Sleep(200 * time.Millisecond)
+		err := c.done(to)
+		if err != nil {
+			last = err.Error()
+		}
+		return err == nil
+	})
+	t.Logf("transmission downloaded %.0f MB/s", float64(to.Info.Length)/1e6/time.Since(begin).Seconds())
+	if strings.Contains(last, "Corrupt: ") && !strings.Contains(last, "Corrupt: None") {
+		t.Errorf("transmission got corrupt pieces: %s", last)
+	}
+	c.signal(15)
+	if !c.ended(20 * time.Second) {
+		t.Error("transmission does not end")
+	}
+	same(t, filepath.Join(dir, to.Info.Name), to.content)
+}

@@ -1,0 +1,159 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A swarm is one torrent of each content, and who seeds it. The contents are
+// the same in all swarms; the lengths of the pieces, so the infohashes, differ,
+// which lets one tracker keep the swarms apart.
+type swarm struct {
+	name    string
+	clients []*client
+	addrs   []string
+	small   *torrent
+	big     *torrent
+	folder  *torrent
+}
+
+// realSwarms starts the seeders and the tracker: a swarm for each program, and
+// one of all three.
+func realSwarms(t *testing.T, tr *tracker, swarms []*swarm) {
+	t.Helper()
+	all := swarms[len(swarms)-1]
+	starts := []func(testing.TB, place, string, ...*torrent) *client{transmission, libtorrent, aria2}
+	for i, startClient := range starts {
+		// aria2 does not seed one file in two torrents: one process for each swarm.
+		for j, s := range []*swarm{swarms[i], all} {
+			var seeds []*torrent
+			for _, to := range s.torrents() {
+				seeds = append(seeds, to.tracked(t, tr.url))
+			}
+			at := place{address: fmt.Sprintf("127.0.%d.%d", j, 2+i)}
+			s.clients = append(s.clients, startClient(t, at, contentDir(), seeds...))
+		}
+	}
+	for _, s := range swarms {
+		for _, c := range s.clients {
+			s.addrs = append(s.addrs, c.addr)
+		}
+		for _, to := range s.torrents() {
+			tr.knows(to, len(s.clients))
+		}
+	}
+}
+
+func (s *swarm) torrents() []*torrent {
+	list := []*torrent{s.small}
+	if s.big != nil {
+		list = append(list, s.folder, s.big)
+	}
+	return list
+}
+
+// The ways to find peers.
+type way struct {
+	name    string
+	magnet  bool
+	tracker bool // in the torrent or magnet
+	exact   bool // x.pe in the magnet
+	flag    bool // --peer
+}
+
+var ways = []way{
+	{name: "torrent, tracker", tracker: true},
+	{name: "torrent, --peer", flag: true},
+	{name: "magnet, tracker", magnet: true, tracker: true},
+	{name: "magnet, x.pe", magnet: true, exact: true},
+	{name: "magnet, --peer", magnet: true, flag: true},
+}
+
+// mounting is how bipfs is told of a torrent in one way.
+func (w way) mounting(t testing.TB, to *torrent, tr *tracker, addrs []string) (o mounting) {
+	var trackers, exact []string
+	if w.tracker {
+		trackers = []string{tr.url}
+	}
+	if w.exact {
+		exact = addrs
+	}
+	if w.flag {
+		for _, addr := range addrs {
+			o.flags = append(o.flags, "--peer", addr)
+		}
+	}
+	switch {
+	case w.magnet:
+		o.sources = []string{to.magnet(trackers, exact)}
+	default:
+		o.sources = []string{to.tracked(t, trackers...).file}
+	}
+	return o
+}
+
+// reads mounts a torrent, waits for a magnet's metadata, and compares all of
+// it.
+func reads(t *testing.T, to *torrent, o mounting) {
+	t.Helper()
+	m := mountBipfs(t, o)
+	resolved(t, m, to)
+	begin := time.Now()
+	same(t, to.shown(m), to.content)
+	t.Logf("read %.0f MB/s, memory at most %d MiB", float64(to.Info.Length)/1e6/time.Since(begin).Seconds(), m.status("VmHWM")>>20)
+	m.stop(5 * time.Second)
+}
+
+// resolved waits until a torrent's directory can be listed.
+func resolved(t *testing.T, m *mount, to *torrent) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the metadata comes", func() bool {
+		r := try(10*time.Second, "ls", m.path(to.Info.Name))
+		return r.code == 0 && strings.TrimSpace(r.out) != ""
+	})
+}
+
+// TestSeeders reads from real seeders, one at a time and together, found in
+// every way: the small file in all of them, the large contents in some, so that
+// each seeder and each way has carried each content.
+func TestSeeders(t *testing.T) {
+	needFuse(t)
+	small := smallFile(t)
+	names := []string{"transmission", "libtorrent", "aria2", "all together"}
+	var swarms []*swarm
+	var tracked []*torrent
+	for i, name := range names {
+		length := int64(256<<10) << i
+		s := &swarm{name: name}
+		if s.small = torrentOf(t, small, length); i == 3 {
+			s.small = madeBy(t, "mktorrent", small, length)
+		}
+		if !testing.Short() {
+			s.big, s.folder = torrentOf(t, bigFile(t), length), torrentOf(t, folder(t), length)
+			if i == 3 {
+				s.big, s.folder = madeBy(t, "bipfs", bigFile(t), length), madeBy(t, "mktorrent", folder(t), length)
+			}
+		}
+		swarms = append(swarms, s)
+		tracked = append(tracked, s.torrents()...)
+	}
+	tr := opentracker(t, tracked...)
+	realSwarms(t, tr, swarms)
+	for i, s := range swarms {
+		t.Run(s.name, func(t *testing.T) {
+			for j, w := range ways {
+				t.Run(w.name, func(t *testing.T) {
+					reads(t, s.small, w.mounting(t, s.small, tr, s.addrs))
+					if s.big != nil && j == i {
+						t.Run("700 MiB", func(t *testing.T) { reads(t, s.big, w.mounting(t, s.big, tr, s.addrs)) })
+					}
+					if s.folder != nil && j == (i+2)%len(ways) {
+						t.Run("300 files", func(t *testing.T) { reads(t, s.folder, w.mounting(t, s.folder, tr, s.addrs)) })
+					}
+				})
+			}
+		})
+	}
+}
