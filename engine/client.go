@@ -149,7 +149,7 @@ func (c *Client) open() error {
 
 // identify makes the peer id (BEP 20) and the key of announces.
 func (c *Client) identify() {
-	copy(c.peerID[:], "-BI"+digits(c.cfg.Version)+"-")
+	copy(c.peerID[:], "-bi"+digits(c.cfg.Version)+"-")
 	rand.Read(c.peerID[8:])
 	var b [4]byte
 	rand.Read(b[:])

@@ -35,7 +35,7 @@ const (
 
 	// requestQueue is how many requests of one peer we queue, as we tell it
 	// (reqq, BEP 10); selection keeps to it.
-	requestQueue = 250
+	requestQueue = 2000
 
 	// longestReadAhead bounds how far a reader that goes on in order is read
 	// ahead for, in bytes.
@@ -50,7 +50,7 @@ const (
 
 	// brokenPatience is how long reads of a torrent wait once one has timed
 	// out without a useful peer, until a useful peer comes.
-	brokenPatience = time.Second
+	brokenPatience = 400 * time.Millisecond
 
 	// stoppedAnnounces is how long all `stopped` announces get together.
 	stoppedAnnounces = 200 * time.Millisecond

@@ -121,6 +121,19 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
+// CheckListen says what is wrong with an address to listen at: [HOST]:PORT,
+// where port 0 is any that is free.
+func CheckListen(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("not [HOST]:PORT")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("not [HOST]:PORT with a port up to 65535")
+	}
+	return nil
+}
+
 // CheckHostPort says what is wrong with a HOST:PORT. Nothing is looked up.
 func CheckHostPort(s string) error {
 	host, port, err := net.SplitHostPort(s)

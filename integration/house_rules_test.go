@@ -49,8 +49,8 @@ func purityRule(s *source) (wrong []string) {
 	return wrong
 }
 
-// ways are the names that lead to the network. A prefix ends in "*".
-var ways = map[string][]string{
+// doors are the names that lead to the network. A prefix ends in "*".
+var doors = map[string][]string{
 	"net": {"Dial*", "Listen", "ListenTCP", "ListenUDP", "ListenIP", "ListenUnix*", "ListenPacket", "ListenMulticast*", "ListenConfig", "Resolver", "DefaultResolver", "Lookup*", "Resolve*", "FileConn", "FileListener", "FilePacketConn"},
 	"net/http": {"DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "ListenAndServe*", "Client{}", "Transport",
 		"ProxyFromEnvironment"},
@@ -85,7 +85,7 @@ func networkRule(s *source) (wrong []string) {
 		}
 	}
 	s.uses(func(pkg, name string, n ast.Node) {
-		for _, way := range ways[pkg] {
+		for _, way := range doors[pkg] {
 			prefix, isPrefix := strings.CutSuffix(way, "*")
 			literal, isLiteral := strings.CutSuffix(way, "{}")
 			if isPrefix && strings.HasPrefix(name, prefix) || isLiteral && name == literal && made[n] || name == way {

@@ -43,7 +43,7 @@ const (
 	mostDoubles = 16 // blocks asked twice at once
 
 	// Serving.
-	mostRequests   = 250              // requests queued for a peer
+	mostRequests   = 2000             // requests queued for a peer: some clients refill their queue twice a second at most
 	mostRejects    = 2 * mostRequests // rejects not sent yet; a peer that causes more floods
 	regularSlots   = 4                // peers unchoked for their rate
 	roundTime      = 10 * time.Second
@@ -53,13 +53,13 @@ const (
 	mostFailures   = 64      // failed copies of pieces kept for comparison
 	mostDigests    = 1 << 17 // digests kept in them
 	suspectTime    = 10 * time.Second
-	mostVerdicts   = 64   // verified leases remembered for blocks reported late
-	mostStreak     = 16   // verified pieces after which exposure is no longer bounded
-	mostUnasked    = 32   // blocks nobody asked for, without any reason
-	mostForgiven   = 1000 // and with one
-	mostNoise      = 2000 // messages without use,
-	noiseLeak      = 50   // of which so many are forgotten each second
-	mostEarlyHaves = 4096 // haves kept before the geometry is known; more are lost
+	mostVerdicts   = 64                         // verified leases remembered for blocks reported late
+	mostStreak     = 16                         // verified pieces after which exposure is no longer bounded
+	mostUnasked    = 32                         // blocks nobody asked for, without any reason
+	mostForgiven   = 1000                       // and with one
+	mostNoise      = mostRequests + mostRejects // messages without use: a choke may meet a full queue,
+	noiseLeak      = 50                         // of which so many are forgotten each second
+	mostEarlyHaves = 4096                       // haves kept before the geometry is known; more are lost
 	longestRequest = 128 << 10
 
 	// A choked peer that choked us less than this ago may unchoke soon.

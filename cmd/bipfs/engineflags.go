@@ -44,6 +44,11 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 			return engine.Config{}, usagef("--peer %s: %w", peer, err)
 		}
 	}
+	for _, addr := range f.Listen {
+		if err := engine.CheckListen(addr); err != nil {
+			return engine.Config{}, usagef("--listen %s: %w", addr, err)
+		}
+	}
 	free, err := f.keepFree(dir)
 	if err != nil {
 		return engine.Config{}, err

@@ -46,6 +46,7 @@ func TestErrorsAreOneSentence(t *testing.T) {
 		{"too little memory", []string{"mount", "--memory", "1MiB", mnt}, 2, "--memory"},
 		{"bad level", []string{"mount", "--log-level", "loud", mnt}, 2, "--log-level"},
 		{"bad peer", []string{"mount", "--peer", "example", mnt}, 2, "example"},
+		{"bad port", []string{"mount", "--listen", "127.0.0.1:99999", mnt}, 2, "--listen 127.0.0.1:99999"},
 		{"negative time-out", []string{"mount", "--read-timeout=-1s", mnt}, 2, "--read-timeout"},
 		{"data inside", []string{"mount", "--data", filepath.Join(mnt, "d"), mnt}, 2, "inside"},
 		{"temporary data", []string{"mount", "--temporary", "--data", t.TempDir(), mnt}, 2, "--temporary"},
