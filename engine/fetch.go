@@ -79,6 +79,7 @@ func (f *fetching) want(p wire.Piece) error {
 		return err
 	}
 	f.loop = l
+	f.store.Expect(p) // or the only copy may be dropped before it is stored
 	id := wire.Reader(f.t.c.readers.Add(1))
 	f.wants = append(f.wants, id)
 	return l.want(selection.Want{
@@ -88,6 +89,9 @@ func (f *fetching) want(p wire.Piece) error {
 }
 
 func (f *fetching) unwant() {
+	for p := range f.next {
+		f.store.Unexpect(p)
+	}
 	for _, id := range f.wants {
 		f.loop.want(selection.Unwant{Reader: id})
 	}

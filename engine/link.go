@@ -40,7 +40,8 @@ var (
 // lateDisk is the disk cache of a torrent whose metadata may still be missing.
 // No request goes out before it is here, so no block can come.
 type lateDisk struct {
-	p atomic.Pointer[diskcache.Torrent]
+	p     atomic.Pointer[diskcache.Torrent]
+	swaps atomic.Int64 // blocks whose word is with the loop, or on its way there
 }
 
 func (d *lateDisk) set(t *diskcache.Torrent) { d.p.Store(t) }
@@ -48,6 +49,7 @@ func (d *lateDisk) get() *diskcache.Torrent  { return d.p.Load() }
 func (d *lateDisk) Spare() *wire.Buf         { return d.get().Spare() }
 func (d *lateDisk) Return(b *wire.Buf)       { d.get().Return(b) }
 func (d *lateDisk) Swap(p wire.Peer, b wire.Block, full *wire.Buf) (*wire.Buf, wire.Lease) {
+	d.swaps.Add(1)
 	return d.get().Swap(p, b, full)
 }
 
@@ -86,7 +88,11 @@ func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payloa
 
 // Stored tells the loop that a block has come.
 func (k *link) Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
-	return k.loop.put(ctx, selection.Stored{Peer: p, Block: b, Lease: lease})
+	err := k.loop.put(ctx, selection.Stored{Peer: p, Block: b, Lease: lease})
+	if err != nil {
+		k.loop.disk.swaps.Add(-1)
+	}
+	return err
 }
 
 // extendedWritten returns slots of the lane for BEP 10.

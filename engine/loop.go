@@ -34,8 +34,10 @@ type loop struct {
 	done  chan struct{}        // closed when the loop has ended
 
 	disk     lateDisk
-	bell     <-chan struct{} // of the disk cache; nil while there is none
-	news     []diskcache.News
+	bell     <-chan struct{}  // of the disk cache; nil while there is none
+	news     []diskcache.News // heard and not told to the machine yet
+	barrier  int64            // blocks that had been swapped in when it was heard
+	stored   int64            // blocks that the machine knows of
 	trackers []*discovery.Trackers
 
 	links    map[wire.Peer]*link
@@ -234,8 +236,11 @@ func (l *loop) batch() {
 func (l *loop) event(e any) {
 	switch e := e.(type) {
 	case selection.Event:
-		if w, ok := e.(selection.Written); ok {
-			l.wrote(w)
+		switch e := e.(type) {
+		case selection.Written:
+			l.wrote(e)
+		case selection.Stored:
+			l.stored++
 		}
 		l.step(e)
 	case joined:
@@ -302,31 +307,53 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 	})
 }
 
-// hear takes the news of the disk cache.
+// hear takes the news of the disk cache. A verdict is often quicker than the
+// peers' own word of the last blocks. The machine would take those for requests
+// that nobody will answer any more, and cancel them: so the news waits until the
+// word of every block that was swapped in before it is here.
 func (l *loop) hear() {
 	store := l.disk.get()
 	if store == nil {
 		return
 	}
-	l.news = store.News(l.news[:0])
-	for _, n := range l.news {
-		switch n.Kind {
-		case diskcache.Granted:
-			l.step(selection.Granted{Piece: n.Piece, Lease: n.Lease, Room: n.N})
-		case diskcache.Room:
-			l.step(selection.Room{Lease: n.Lease, N: n.N})
-		case diskcache.Revoke:
-			l.step(selection.Revoke{Lease: n.Lease})
-		case diskcache.Verified:
-			l.verified(n, store)
-		case diskcache.Evicted:
-			l.complete = false
-			l.step(selection.Evicted{Piece: n.Piece})
+	for {
+		if len(l.news) == 0 {
+			l.news = store.News(l.news)
+			l.barrier = l.disk.swaps.Load()
 		}
+		if len(l.news) == 0 {
+			return
+		}
+		for i, n := range l.news {
+			// A connection that ends takes its word back; that it has left wakes us.
+			if n.Kind == diskcache.Verified && l.stored < min(l.barrier, l.disk.swaps.Load()) {
+				l.news = l.news[i:]
+				return
+			}
+			l.tell(n)
+		}
+		l.news = l.news[:0]
 	}
 }
 
-func (l *loop) verified(n diskcache.News, store *diskcache.Torrent) {
+// tell gives the machine one piece of news.
+func (l *loop) tell(n diskcache.News) {
+	switch n.Kind {
+	case diskcache.Granted:
+		l.step(selection.Granted{Piece: n.Piece, Lease: n.Lease, Room: n.N})
+	case diskcache.Room:
+		l.step(selection.Room{Lease: n.Lease, N: n.N})
+	case diskcache.Revoke:
+		l.step(selection.Revoke{Lease: n.Lease})
+	case diskcache.Verified:
+		l.verified(n)
+	case diskcache.Evicted:
+		l.complete = false
+		l.step(selection.Evicted{Piece: n.Piece})
+	}
+}
+
+func (l *loop) verified(n diskcache.News) {
 	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
 	if !n.OK {
 		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)

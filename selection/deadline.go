@@ -149,6 +149,7 @@ func (m *Machine) unwant(r wire.Reader) {
 	}
 	if pc.state == opening || pc.state == open {
 		m.end(pc, true)
+		m.crossed.Set(pc.index)
 		m.command(Close{pc.index})
 	}
 	m.place(pc)

@@ -65,6 +65,7 @@ type Machine struct {
 	needed  wire.Bitfield // wanted and not here
 	missing int           // how many
 	restAt  time.Duration // when interest ends if nothing is needed until then
+	crossed wire.Bitfield // closed by us at some time: see over
 	askable wire.Bitfield // the pieces of ready
 	ready   edf
 	// readyOpen is how many of ready are open: they have free blocks.
@@ -195,7 +196,7 @@ func (m *Machine) geometry(e Geometry) {
 	m.known, m.geo = true, e.Geometry
 	m.full = wire.FullBitfield(n)
 	m.have, m.logged = wire.NewBitfield(n), wire.NewBitfield(n)
-	m.needed, m.askable = wire.NewBitfield(n), wire.NewBitfield(n)
+	m.needed, m.askable, m.crossed = wire.NewBitfield(n), wire.NewBitfield(n), wire.NewBitfield(n)
 	if e.Have.Fits(n) {
 		copy(m.have, e.Have)
 	}

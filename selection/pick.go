@@ -119,12 +119,6 @@ func (m *Machine) open(p *peer, pc *piece) bool {
 		}
 		return false
 	}
-	if pc.unsure {
-		// What ended may have been a life of the piece before our last Open,
-		// whose own grant is on its way. Nothing is open after a Close.
-		pc.unsure = false
-		m.command(Close{pc.index})
-	}
 	pc.state, pc.opener = opening, p
 	p.opens++
 	m.place(pc)

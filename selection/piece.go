@@ -1,7 +1,6 @@
 package selection
 
 import (
-	"slices"
 	"time"
 
 	"bipfs/wire"
@@ -41,7 +40,6 @@ type piece struct {
 	early  []early // blocks of leases that are not known yet
 
 	opener  *peer // for whom it was opened, while it waits for its grant
-	unsure  bool  // the disk cache may have it open under a lease we do not know
 	suspect bool  // failed before: one peer alone is to deliver it
 	sole    *peer // that peer, while it can
 }
@@ -193,11 +191,17 @@ func (pc *piece) join(p *peer) int {
 	return len(pc.shares) - 1
 }
 
-// granted takes in a grant. A grant for a life of the piece that is over is
-// ignored; a newer lease than the known one says that the known one is over.
+// granted takes in a grant. A newer lease than the known one says that the
+// known one is over. A grant that nobody waits for is given back: usually it
+// crossed our Close, but it may be for an Open that a late verdict on the life
+// before made superfluous.
 func (m *Machine) granted(e Granted) {
 	pc := m.pieces[e.Piece]
-	if pc == nil || pc.state == closed || pc.state == checking || e.Lease < pc.lease {
+	if pc == nil || pc.state == closed {
+		m.command(Close{e.Piece})
+		return
+	}
+	if pc.state == checking || e.Lease < pc.lease {
 		return
 	}
 	if pc.state == opening || e.Lease > pc.lease {
@@ -310,10 +314,20 @@ func (m *Machine) revoke(e Revoke) {
 		return
 	}
 	m.end(pc, true)
-	pc.unsure = true
+	m.over(pc)
 	m.place(pc)
 	m.changed(pc)
 	m.forget(pc)
+}
+
+// over makes sure that a piece whose life ended from outside is closed in the
+// disk cache too. If we ever closed the piece ourselves, what ended may be the
+// life before that, its news having crossed our Close, and the life that our
+// last Open began goes on there.
+func (m *Machine) over(pc *piece) {
+	if m.crossed.Has(pc.index) {
+		m.command(Close{pc.index})
+	}
 }
 
 // end closes the books on one life of a piece: requests for it are taken back
@@ -359,120 +373,5 @@ func (m *Machine) evicted(i wire.Piece) {
 	m.held--
 	if pc := m.pieces[i]; pc != nil && len(pc.wants) > 0 {
 		m.need(pc)
-	}
-}
-
-// credit tells a peer that blocks of it were verified.
-func (p *peer) credit() {
-	p.verified++
-	p.streak = min(p.streak+1, mostStreak)
-}
-
-// verdict is a verified lease, remembered for blocks that are reported late.
-type verdict struct {
-	lease wire.Lease
-	peers []wire.Peer // credited already
-}
-
-// verify takes in the verdict on a piece.
-func (m *Machine) verify(e Verified) {
-	if !m.geo.Valid(e.Piece) {
-		return
-	}
-	pc := m.pieces[e.Piece]
-	if pc != nil && e.Lease < pc.lease {
-		return
-	}
-	if e.OK {
-		m.passed(e, pc)
-	} else {
-		m.failures++
-		m.fail(e, pc)
-	}
-	if pc == nil {
-		return
-	}
-	if pc.state == opening && e.OK {
-		m.command(Close{pc.index}) // asked for anew while the verdict was on its way
-	}
-	if e.OK {
-		m.settleAsked(pc)
-	}
-	if pc.state != opening && pc.state != closed || e.OK {
-		m.end(pc, true)
-	}
-	if !e.OK {
-		pc.suspect, pc.unsure = true, true
-	}
-	m.place(pc)
-	if m.needed.Has(pc.index) {
-		m.changed(pc)
-	}
-	m.forget(pc)
-}
-
-// settleAsked takes back, without a cancel, the requests for blocks of a good
-// piece that one peer alone was asked for: it has brought them, and only the
-// word of it is still on its way here. The verdict is often the quicker one.
-func (m *Machine) settleAsked(pc *piece) {
-	for i := range pc.shares {
-		s := &pc.shares[i]
-		for j := len(s.peer.asked) - 1; j >= 0 && s.asked > 0; j-- {
-			if r := s.peer.asked[j]; r.piece == pc && pc.blocks[r.block].askedOf() == 1 {
-				m.unask(s.peer, j, false)
-			}
-		}
-	}
-}
-
-// askedOf is how many peers a block is asked of.
-func (b *block) askedOf() (n int) {
-	for _, a := range b.askers {
-		if a.peer != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// passed is verify for a good piece.
-func (m *Machine) passed(e Verified, pc *piece) {
-	v := verdict{lease: e.Lease}
-	if pc != nil && pc.lease == e.Lease {
-		for i := range pc.shares {
-			if s := &pc.shares[i]; s.stored > 0 {
-				v.peers = append(v.peers, s.peer.id)
-				s.peer.credit()
-			}
-		}
-	}
-	m.verdicts[m.nextVerdict] = v
-	m.nextVerdict = (m.nextVerdict + 1) % mostVerdicts
-	m.compare(e.Piece, e.Digests)
-	if m.have.Has(e.Piece) {
-		return
-	}
-	m.have.Set(e.Piece)
-	m.held++
-	if pc != nil && m.needed.Has(e.Piece) {
-		m.unneed(pc)
-	}
-	if !m.logged.Has(e.Piece) {
-		m.logged.Set(e.Piece)
-		m.log = append(m.log, e.Piece)
-	}
-	for _, p := range m.peers {
-		m.tell(p)
-	}
-}
-
-// late credits a peer whose block of a verified lease is reported only now.
-func (m *Machine) late(p *peer, l wire.Lease) {
-	for i := range m.verdicts {
-		v := &m.verdicts[i]
-		if v.lease == l && !slices.Contains(v.peers, p.id) {
-			v.peers = append(v.peers, p.id)
-			p.credit()
-		}
 	}
 }

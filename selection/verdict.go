@@ -1,0 +1,93 @@
+package selection
+
+import (
+	"slices"
+
+	"bipfs/wire"
+)
+
+// credit tells a peer that blocks of it were verified.
+func (p *peer) credit() {
+	p.verified++
+	p.streak = min(p.streak+1, mostStreak)
+}
+
+// verdict is a verified lease, remembered for blocks that are reported late.
+type verdict struct {
+	lease wire.Lease
+	peers []wire.Peer // credited already
+}
+
+// verify takes in the verdict on a piece.
+func (m *Machine) verify(e Verified) {
+	if !m.geo.Valid(e.Piece) {
+		return
+	}
+	pc := m.pieces[e.Piece]
+	if pc != nil && e.Lease < pc.lease {
+		return
+	}
+	if e.OK {
+		m.passed(e, pc)
+	} else {
+		m.failures++
+		m.fail(e, pc)
+	}
+	if pc == nil {
+		return
+	}
+	if pc.state != closed && (e.OK || pc.state != opening) {
+		m.end(pc, true)
+		m.over(pc)
+	}
+	if !e.OK {
+		pc.suspect = true
+	}
+	m.place(pc)
+	if m.needed.Has(pc.index) {
+		m.changed(pc)
+	}
+	m.forget(pc)
+}
+
+// passed is verify for a good piece.
+func (m *Machine) passed(e Verified, pc *piece) {
+	v := verdict{lease: e.Lease}
+	if pc != nil && pc.lease == e.Lease {
+		for i := range pc.shares {
+			if s := &pc.shares[i]; s.stored > 0 {
+				v.peers = append(v.peers, s.peer.id)
+				s.peer.credit()
+			}
+		}
+	}
+	m.verdicts[m.nextVerdict] = v
+	m.nextVerdict = (m.nextVerdict + 1) % mostVerdicts
+	m.compare(e.Piece, e.Digests)
+	if m.have.Has(e.Piece) {
+		return
+	}
+	m.have.Set(e.Piece)
+	m.held++
+	if pc != nil && m.needed.Has(e.Piece) {
+		m.unneed(pc)
+	}
+	if !m.logged.Has(e.Piece) {
+		m.logged.Set(e.Piece)
+		m.log = append(m.log, e.Piece)
+	}
+	for _, p := range m.peers {
+		m.tell(p)
+	}
+}
+
+// late credits a peer whose block of a verified lease is reported only now.
+func (m *Machine) late(p *peer, l wire.Lease) {
+	for i := range m.verdicts {
+		v := &m.verdicts[i]
+		if v.lease == l && !slices.Contains(v.peers, p.id) {
+			v.peers = append(v.peers, p.id)
+			p.credit()
+		}
+	}
+}
