@@ -31,9 +31,9 @@ func benchTorrent(b *testing.B, pieceLength int64, pieces int) *bench {
 // nullFS takes everything and keeps nothing.
 type nullFS struct{}
 
-func (nullFS) MkdirAll(string) error                      { return nil }
-func (nullFS) Rename(string, string) error                { return nil }
-func (nullFS) Free(string) (free, total int64, err error) { return 1 << 50, 1 << 50, nil }
+func (nullFS) MkdirAll(string) error       { return nil }
+func (nullFS) Rename(string, string) error { return nil }
+func (nullFS) Free(string) (int64, error)  { return 1 << 50, nil }
 
 func (nullFS) OpenFile(_ string, flag int, _ os.FileMode) (Handle, error) {
 	if flag&os.O_CREATE == 0 {

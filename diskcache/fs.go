@@ -9,7 +9,7 @@ type FS interface {
 	MkdirAll(dir string) error
 	OpenFile(name string, flag int, perm os.FileMode) (Handle, error)
 	Rename(from, to string) error
-	Free(dir string) (free, total int64, err error) // bytes that we may use, and all
+	Free(dir string) (int64, error) // bytes that may still be used
 }
 
 // Handle is an open file of an FS. Its methods may be called at the same time.

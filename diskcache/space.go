@@ -29,7 +29,7 @@ func (t *Torrent) room(n int64) error {
 			return err
 		}
 		at := d.now()
-		free, _, err := d.fs.Free(t.spec.Dir)
+		free, err := d.fs.Free(t.spec.Dir)
 		if err != nil {
 			return err
 		}

@@ -28,12 +28,12 @@ func (system) OpenFile(name string, flag int, perm os.FileMode) (Handle, error) 
 	}
 }
 
-func (system) Free(dir string) (free, total int64, err error) {
+func (system) Free(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
+	return int64(s.Bavail) * int64(s.Bsize), nil
 }
 
 type file struct {

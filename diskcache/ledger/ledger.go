@@ -9,7 +9,7 @@
 //	 ▲ │                         │                                   ▲ │
 //	 │ │      Ready: Admit       │ Freed                Loaded       │ │
 //	 │ └────────────────────────────▶ loading ───────────────────────┘ │
-//	 │                           │       │ Unload                      │
+//	 │                           │       │ Unloaded                    │
 //	 └───────────────────────────┴───────┴──────────────── Released ◀──┘
 //
 //	leased   granted to an open piece, whether a block is in it yet or not
@@ -38,9 +38,11 @@
 //     every open lease may take the last of it.
 //   - While anyone waits for room, a lease without a block for Patience is
 //     revoked. A torrent whose lease was revoked and that had no block at all
-//     for that long goes to the back of the queue, together with its like may
-//     have L/4, and has no claim to the kept room, until a block comes. So
-//     torrents whose peers never send cannot starve one whose peers do.
+//     for that long is penalised until a block comes: its requests go to the
+//     back of the queue, are granted only L/4 together with those of its like,
+//     have no claim to the kept room and take nothing from a torrent that
+//     lives. So torrents whose peers never send cannot starve one whose peers
+//     do.
 package ledger
 
 import (
