@@ -45,6 +45,27 @@ func TestCorruptPeer(t *testing.T) {
 	m.stop(time.Second)
 }
 
+// TestWaste: ten good peers of one speed send next to nothing twice.
+func TestWaste(t *testing.T) {
+	to := torrentOf(t, file(t, "corrupted.bin", 64<<20), 256<<10)
+	var peers []*peer
+	for i := range 10 {
+		peers = append(peers, scripted(t, manner{addr: fmt.Sprintf("127.0.0.%d", 31+i), rate: 4 << 20}, to))
+	}
+	m := mountBipfs(t, mounting{flags: peerFlags(peers...), sources: []string{to.file}})
+	same(t, to.shown(m), to.content)
+	var sent int64
+	for _, p := range peers {
+		sent += p.sent.Load()
+	}
+	if waste := sent - to.Info.Length; waste > to.Info.Length/50 {
+		t.Errorf("%d KiB of %d were sent in vain, 2 %% are allowed", waste>>10, to.Info.Length>>10)
+	} else {
+		t.Logf("%d KiB were sent in vain", waste>>10)
+	}
+	m.stop(time.Second)
+}
+
 // TestOnlyCorruptPeers: with nothing but lies to be had a read fails at its
 // deadline, and never returns a wrong byte.
 func TestOnlyCorruptPeers(t *testing.T) {

@@ -102,7 +102,7 @@ func TestDeadTorrents(t *testing.T) {
 		}
 	})
 	t.Run("after a timeout", func(t *testing.T) {
-		if r := try(10*time.Second, "dd", "if="+dead[9].shown(m), "bs=1", "count=1", "skip=700000000", "status=none"); r.code != 1 || r.took > time.Second {
+		if r := try(10*time.Second, "dd", "if="+dead[13].shown(m), "bs=1", "count=1", "skip=700000000", "status=none"); r.code != 1 || r.took > 1200*time.Millisecond {
 			t.Errorf("a read of a torrent that was dead a moment ago: %v", r)
 		}
 	})

@@ -212,9 +212,10 @@ func (p *peer) wait(n int64, over <-chan struct{}) bool {
 		return true
 	}
 	p.pace.Lock()
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
+	// What a late timer has lost may be made up for, or the rate is never
+	// reached.
+	if earliest := time.Now().Add(-50 * time.Millisecond); p.next.Before(earliest) {
+		p.next = earliest
 	}
 	at := p.next
 	p.next = p.next.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
