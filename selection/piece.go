@@ -313,11 +313,23 @@ func (m *Machine) revoke(e Revoke) {
 	if pc == nil {
 		return
 	}
+	m.blameSilent(pc)
 	m.end(pc, true)
 	m.over(pc)
 	m.place(pc)
 	m.changed(pc)
 	m.forget(pc)
+}
+
+// blameSilent snubs the peers for whose silence a lease may have been revoked.
+// The disk cache may lose its patience before we lose ours; the requests are
+// taken back then, and a peer that owes nothing is never found silent.
+func (m *Machine) blameSilent(pc *piece) {
+	for i := range pc.shares {
+		if s := &pc.shares[i]; s.asked > 0 && !s.peer.snubbed && m.now-s.peer.quiet >= leastSilence/2 {
+			m.snub(s.peer)
+		}
+	}
 }
 
 // over makes sure that a piece whose life ended from outside is closed in the
