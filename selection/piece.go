@@ -210,7 +210,10 @@ func (m *Machine) granted(e Granted) {
 	early := pc.early
 	pc.early = nil
 	for _, b := range early {
-		if b.lease == e.Lease && pc.blocks[b.index].state != blockStored {
+		switch {
+		case b.lease > e.Lease:
+			pc.early = append(pc.early, b)
+		case b.lease == e.Lease && pc.blocks[b.index].state != blockStored:
 			m.keep(b.peer, pc, b.index)
 		}
 	}
