@@ -140,6 +140,9 @@ func (t *Torrent) merge(s Source) error {
 func (t *Torrent) addTrackers(tiers [][]string) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
+	if t.c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	t.mu.Lock()
 	known := slices.Concat(t.trackers...)
 	var more [][]string

@@ -134,6 +134,7 @@ func TestMetadataSizesAreBounded(t *testing.T) {
 	for p := range wire.Peer(100) {
 		a.offer(p, int64(p)+1)
 	}
+	a.asks(time.Unix(0, 0))
 	if len(a.sizes) != mostSizes {
 		t.Errorf("%d sizes are put together at a time", len(a.sizes))
 	}

@@ -63,9 +63,13 @@ type Client struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	life   sync.Mutex
-	ended  bool           // no goroutine is started any more; guarded by life
-	wg     sync.WaitGroup // every goroutine that the client starts
+	// farewell outlives ctx by stoppedAnnounces: trackers are told `stopped`.
+	farewell context.Context
+	silence  context.CancelFunc
+
+	life  sync.Mutex
+	ended bool           // no goroutine is started any more; guarded by life
+	wg    sync.WaitGroup // every goroutine that the client starts
 
 	// adding is held while the set of torrents, or one's metadata, changes: it
 	// may wait for the disk. It is taken before mu, under which nothing waits.
@@ -107,6 +111,7 @@ func Open(cfg Config) (*Client, error) {
 		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.farewell, c.silence = context.WithCancel(context.Background())
 	if err := c.open(); err != nil {
 		c.Close(context.Background())
 		return nil, err
@@ -272,7 +277,8 @@ func (c *Client) restore(s stored) error {
 func (c *Client) known(hash [20]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.torrents[hash] != nil
+	t := c.torrents[hash]
+	return t != nil && t.unusable() == nil
 }
 
 // become is the connected peer: it runs in the goroutine that made the
@@ -309,13 +315,12 @@ func (c *Client) Close(ctx context.Context) {
 	c.mu.Lock()
 	again := c.closed
 	c.closed = true
-	order := c.order
 	c.mu.Unlock()
 	if again {
 		return
 	}
-	c.stopTrackers(order)
-	c.cancel()
+	c.cancel() // every loop ends, and then says `stopped`
+	last := time.AfterFunc(stoppedAnnounces, c.silence)
 	c.life.Lock()
 	c.ended = true
 	c.life.Unlock()
@@ -327,6 +332,8 @@ func (c *Client) Close(ctx context.Context) {
 		c.hand.Close()
 	}
 	c.wg.Wait()
+	last.Stop()
+	c.silence()
 	if c.disk != nil {
 		// What could not be written is fetched again when it is needed: a
 		// store that is full or frozen is weather, and no failure of the stop.
@@ -334,18 +341,7 @@ func (c *Client) Close(ctx context.Context) {
 			c.log.Warn("the disk cache is closed early", "err", err)
 		}
 	}
+	c.adding.Lock() // whoever is adding a torrent still writes to the folder
+	defer c.adding.Unlock()
 	c.folder.close()
-}
-
-// stopTrackers tells the trackers of all torrents at the same time.
-func (c *Client) stopTrackers(torrents []*Torrent) {
-	ctx, cancel := context.WithTimeout(context.Background(), stoppedAnnounces)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, t := range torrents {
-		for _, trackers := range t.announcing() {
-			wg.Go(func() { trackers.Stop(ctx) })
-		}
-	}
-	wg.Wait()
 }

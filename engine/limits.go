@@ -52,6 +52,9 @@ const (
 	// out without a useful peer, until a useful peer comes.
 	brokenPatience = 400 * time.Millisecond
 
+	// stoppedAnnounce is how long one may take while the client goes on.
+	stoppedAnnounce = 10 * time.Second
+
 	// stoppedAnnounces is how long all `stopped` announces get together.
 	stoppedAnnounces = 200 * time.Millisecond
 

@@ -25,10 +25,11 @@ type link struct {
 	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
 	free       int             // slots of the lane for BEP 10
 	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
+	requests   []int           // pieces of our metadata that the peer waits for; bounded
 }
 
-// mostUnsent is how many messages of BEP 10 wait for one peer. What a peer
-// asks for beyond it is not answered.
+// mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
+// and requests. One beyond it is not sent; a request is asked again.
 const mostUnsent = 64
 
 // Why the engine ends a connection.
@@ -191,6 +192,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 		k.conn.Extend(k.unsent[0])
 		k.unsent = k.unsent[1:]
 	}
+	l.answerMetadata(k)
 }
 
 // ourMetadata is what we call ut_metadata.
@@ -233,10 +235,15 @@ func (l *loop) greeted(k *link, payload []byte) {
 	if h.Reqq > 0 {
 		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
 	}
-	if l.meta != nil && k.metadataID != 0 {
-		l.meta.offer(k.id, h.MetadataSize)
-		l.askMetadata()
+	if l.meta == nil {
+		return
 	}
+	if k.metadataID == 0 {
+		l.meta.gone(k.id) // it may have had it in an earlier handshake
+	} else {
+		l.meta.offer(k.id, h.MetadataSize)
+	}
+	l.askMetadata()
 }
 
 // wrote notes uploads: a torrent that uploads is not idle.

@@ -99,6 +99,9 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
 		return err
 	}
 	defer release()
+	if t.c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	l, err := t.activate()
 	if err != nil {
 		return err
@@ -267,5 +270,5 @@ func (r *Reader) wantAhead(p wire.Piece) aheadWant {
 // of films, so that the order among readers is that of their distances.
 func due(distance int64) time.Duration {
 	const rate = 16 << 20 // bytes a second
-	return time.Duration(distance) * time.Second / rate
+	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/rate
 }
