@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"bipfs/diskcache"
-	"bipfs/engine/metainfo"
 	"bipfs/handshake"
 	"bipfs/wire"
 )
@@ -244,31 +244,25 @@ func (c *Client) load() error {
 
 func (c *Client) restore(s stored) error {
 	t := newTorrent(c, s.hash, s.state)
-	if s.metainfo != nil {
-		m, err := metainfo.Parse(s.metainfo)
-		if err != nil {
-			return err
-		}
-		if m.Info.Hash != s.hash {
-			return errors.New("its metadata has another infohash")
-		}
-		t.known(m.Info)
-		t.trackers = m.Trackers
-	} else {
-		m, err := metainfo.ParseMagnet(s.magnet)
-		if err != nil {
-			return err
-		}
-		t.magnet = m
-		t.trackers = Source{Magnet: m}.trackers()
+	if err := t.remember(s); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
+	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
+		other := c.order[i].hash
+		c.mu.Unlock()
+		return fmt.Errorf("its slot %d is that of %v", t.slot, other)
+	}
 	c.insert(t, s.state.Name)
+	state := t.state
 	c.mu.Unlock()
 	if t.Info() == nil {
 		_, err := t.activate()
 		return err
+	}
+	if state.Name != s.state.Name { // the last stop came before it was stored
+		return c.folder.saveTorrent(t.hash, state)
 	}
 	return nil
 }

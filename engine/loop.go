@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"bipfs/diskcache"
@@ -174,12 +175,16 @@ func (l *loop) start() {
 	} else {
 		l.meta = newAssembly(t.hash)
 	}
-	t.c.spawn(func() { // names are looked up
-		if given := t.peersGiven(); l.ctx.Err() == nil {
-			t.c.hand.Offer(t.hash, handshake.User, given...)
-		}
-	})
+	t.c.spawn(func() { l.offer(t.peersGiven()) })
 	t.c.hand.Want(t.hash, torrentConnections)
+}
+
+// offer names peers that the user gave. Looking them up took a while: the loop
+// may have ended.
+func (l *loop) offer(given []netip.AddrPort) {
+	if l.ctx.Err() == nil {
+		l.t.c.hand.Offer(l.t.hash, handshake.User, given...)
+	}
 }
 
 // begin gives the machine the geometry: from here on it can fetch and serve.

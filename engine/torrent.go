@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"bipfs/diskcache"
@@ -45,13 +46,16 @@ type Torrent struct {
 	info    atomic.Pointer[metainfo.Info]     // nil while it is not resolved
 	store   atomic.Pointer[diskcache.Torrent] // nil until the first use
 	opening sync.Mutex
+	refused error     // why the store could not be opened; guarded by opening
+	again   time.Time // when that is tried again
 
 	// What is guarded by mu, under which nothing waits.
 	mu        sync.Mutex
-	magnet    *metainfo.Magnet // nil when it came as a .torrent
+	magnet    *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
 	trackers  [][]string
-	loop      *loop // nil while dormant
-	handles   int   // open files, and fetches of the whole
+	webSeeds  []string // kept for those who can use them
+	loop      *loop    // nil while dormant
+	handles   int      // open files, and fetches of the whole
 	live      map[wire.Peer]*peer.Conn
 	lastClose time.Time
 	waited    bool // opening the unresolved directory has waited once
@@ -152,12 +156,17 @@ func (t *Torrent) open() (*diskcache.Torrent, error) {
 	return t.openAs(info)
 }
 
-// openAs is open with metadata that t is only about to have.
+// openAs is open with metadata that t is only about to have. A store that
+// cannot be opened (the journal of a newer version, a disk that fails) is said
+// once and is EIO; it is tried again, but not by every one of a thousand peers.
 func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 	t.opening.Lock()
 	defer t.opening.Unlock()
 	if s := t.store.Load(); s != nil {
 		return s, nil
+	}
+	if time.Now().Before(t.again) {
+		return nil, t.refused
 	}
 	files := make([]diskcache.File, len(info.Files))
 	for i, f := range info.Files {
@@ -168,7 +177,12 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		Hash: info.PieceHash, Files: files,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w", t.hash, err)
+		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.hash, err)
+		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
+			t.c.log.Error("the torrent cannot be read", "err", err)
+		}
+		t.refused, t.again = err, time.Now().Add(openRetry)
+		return nil, err
 	}
 	t.store.Store(s)
 	return s, nil
