@@ -59,7 +59,7 @@ type Client struct {
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
-	waiting chan struct{} // a token for each read that waits for the swarm
+	waiting places        // of reads that wait for the swarm
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -106,10 +106,10 @@ func Open(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
 		givenSet: make(chan struct{}),
-		waiting:  make(chan struct{}, cfg.WaitingReads),
 		torrents: map[wire.Digest]*Torrent{},
 		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
+	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.farewell, c.silence = context.WithCancel(context.Background())
 	if err := c.open(); err != nil {

@@ -116,7 +116,7 @@ func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
 // unload tells the loop that a block could not be loaded. It runs on a worker
 // of the disk cache, which must not wait for the loop: a goroutine does.
 func (k *link) unload(b wire.Block) {
-	k.loop.t.c.spawn(func() { k.loop.put(context.Background(), unloaded{k.id, b}) })
+	k.loop.t.c.spawn(func() { k.loop.put(context.Background(), selection.Unloaded{Peer: k.id, Block: b}) })
 }
 
 // join makes a new peer known to the machine.

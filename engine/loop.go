@@ -69,11 +69,6 @@ type (
 		id      uint8
 		payload []byte
 	}
-	// unloaded is a block that could not be loaded for an upload.
-	unloaded struct {
-		peer  wire.Peer
-		block wire.Block
-	}
 	// metadata is the checked info dictionary; err is why it could not be
 	// stored.
 	metadata struct {
@@ -252,8 +247,6 @@ func (l *loop) event(e any) {
 		l.extension(e)
 	case extendedWritten:
 		l.extendedWrote(e)
-	case unloaded:
-		l.step(selection.Written{Peer: e.peer, Loads: 1})
 	case metadata:
 		l.gotMetadata(e)
 	case unusable:
@@ -305,7 +298,6 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 			k.conn.Deliver(c.Block, loan)
 			return
 		}
-		// The piece has just gone: its slot comes back as if it were written.
 		k.unload(c.Block)
 	})
 }

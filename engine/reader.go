@@ -80,21 +80,36 @@ func (r *Reader) Read(ctx context.Context, off int64, n int) ([]wire.Loan, error
 	n = int(min(int64(n), r.file.Length-off))
 	extents := r.geo.Extents(nil, r.file.Offset+off, int64(n))
 	r.move(off, int64(n))
+	loans, err := r.store.Acquire(ctx, extents)
+	if errors.Is(err, diskcache.ErrAbsent) {
+		return r.fetch(ctx, extents)
+	}
+	return loans, err
+}
+
+// fetch waits for extents and takes them. Until then it expects them: or what
+// has just come may be dropped again before it is taken.
+func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan, error) {
+	for _, e := range extents {
+		r.store.Expect(e.Piece)
+		defer r.store.Unexpect(e.Piece)
+	}
 	for {
+		if err := r.wait(ctx, extents); err != nil {
+			return nil, err
+		}
 		loans, err := r.store.Acquire(ctx, extents)
 		if !errors.Is(err, diskcache.ErrAbsent) {
 			return loans, err
 		}
-		if err := r.wait(ctx, extents); err != nil {
-			return nil, err
-		}
 	}
 }
 
-// wait asks the swarm for extents and waits until they are here.
+// wait asks the swarm for extents and waits until they are here, or until it is
+// worth another try.
 func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
 	t := r.t
-	release, err := t.queue(ctx)
+	ctx, release, err := t.c.waiting.take(ctx, &t.waits)
 	if err != nil {
 		return err
 	}
@@ -116,45 +131,34 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
 	for _, e := range extents {
 		id := wire.Reader(t.c.readers.Add(1))
 		if err := l.want(selection.Want{Reader: id, Extent: e, Deadline: now, Class: selection.Now}); err != nil {
-			return nil // the loop has just gone dormant: again, with a new one
+			return err
 		}
 		wants = append(wants, id)
 	}
-	err = r.store.Await(ctx, extents, t.patience())
-	if errors.Is(err, diskcache.ErrNoProgress) {
-		t.timedOut()
-		return ErrNoPeers
+	patience, short := t.patience()
+	err = r.store.Await(ctx, extents, patience)
+	switch {
+	case context.Cause(ctx) == ErrNoPeers:
+		return ErrNoPeers // the place is somebody else's
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.Is(err, diskcache.ErrNoProgress):
+		return err
+	case short && t.useful.Load():
+		return nil // a peer has come: now the time-out counts
 	}
-	return err
+	t.timedOut()
+	return ErrNoPeers
 }
 
-// queue takes one of the places of waiting reads. When all are taken, a torrent
-// without a useful peer gets none: what it waits for will not come.
-func (t *Torrent) queue(ctx context.Context) (release func(), err error) {
-	release = func() { <-t.c.waiting }
-	select {
-	case t.c.waiting <- struct{}{}:
-		return release, nil
-	default:
+// patience is how long a read waits without progress; 0 is for ever. It is
+// short when a read has timed out and no useful peer has come since.
+func (t *Torrent) patience() (d time.Duration, short bool) {
+	d = t.c.cfg.ReadTimeout
+	if d > brokenPatience && t.broken.Load() && !t.useful.Load() {
+		return brokenPatience, true
 	}
-	if !t.useful.Load() {
-		return nil, ErrNoPeers
-	}
-	select {
-	case t.c.waiting <- struct{}{}:
-		return release, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// patience is how long a read waits without progress; 0 is for ever.
-func (t *Torrent) patience() time.Duration {
-	d := t.c.cfg.ReadTimeout
-	if d > 0 && t.broken.Load() && !t.useful.Load() {
-		d = min(d, brokenPatience)
-	}
-	return d
+	return d, false
 }
 
 // timedOut notes that a read has waited in vain.

@@ -36,6 +36,7 @@ type Torrent struct {
 	useful atomic.Bool // some peer can bring what is wanted
 	broken atomic.Bool // a read timed out, and no useful peer has come since
 
+	waits    waits       // of reads for the swarm
 	finished atomic.Bool // every piece was here at some time
 
 	downloaded, uploaded atomic.Int64 // payload bytes of connections that have ended
@@ -62,11 +63,13 @@ type Torrent struct {
 }
 
 func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
-	return &Torrent{
+	t := &Torrent{
 		c: c, hash: hash, slot: s.Slot, state: s,
 		added: time.Unix(0, s.Added), resolved: make(chan struct{}), hopeless: make(chan struct{}),
 		live: map[wire.Peer]*peer.Conn{},
 	}
+	t.waits.useful = t.useful.Load
+	return t
 }
 
 // Slot is t's number in the data folder: never 0, never used again.
