@@ -175,10 +175,13 @@ func (t *Torrent) setUseful(useful bool) {
 	}
 }
 
-// The kernel's read-ahead comes unordered, and a reader may stand a little
-// behind what it has asked for: positions within nearby of each other belong
-// to one run.
-const nearby = 1 << 20
+// The kernel's read-ahead comes unordered: two requests of up to 1 MiB may be
+// under way, and the second may come first. Reads up to nearby ahead of where a
+// reader stands, or behind behind it, belong to one run.
+const (
+	nearby = 1 << 20
+	behind = 3 * nearby
+)
 
 // move notes a read, and moves the window with it. The window starts at one
 // piece, doubles while the reader goes on in order, and is closed by a jump.
@@ -190,7 +193,7 @@ func (r *Reader) move(off, n int64) {
 	}
 	end := off + n
 	switch {
-	case off > r.pos+nearby || off < r.pos-nearby-r.window:
+	case off > r.pos+nearby || off < r.pos-behind:
 		r.pos, r.window = end, 0 // a jump
 	case end > r.pos:
 		grown := end - r.pos
@@ -235,11 +238,7 @@ func (r *Reader) expect(first, last int64) {
 	r.ahead = kept
 	next := from
 	if n := len(kept); n > 0 {
-		next = kept[n-1].piece + 1
-		if kept[0].piece > from {
-			// The window has moved back: what is behind is not fetched again.
-			next = max(next, from)
-		}
+		next = kept[n-1].piece + 1 // what a window that moved back has behind was read just now
 	}
 	for p := next; p < to; p++ {
 		r.ahead = append(r.ahead, r.wantAhead(p))
