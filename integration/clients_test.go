@@ -136,7 +136,7 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
 		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
 		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
-		"--file-allocation=none", "--summary-interval=0", "--console-log-level=warn", "--follow-torrent=false")
+		"--file-allocation=none", "--summary-interval=0", "--quiet=true", "--follow-torrent=false")
 	for _, to := range torrents {
 		argv = append(argv, to.file)
 	}
