@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,7 +175,10 @@ func opentracker(t testing.TB, torrents ...*torrent) *tracker {
 // knows waits until the tracker knows n seeders of a torrent.
 func (tr *tracker) knows(to *torrent, n int) {
 	tr.t.Helper()
-	scrape := strings.Replace(tr.url, "/announce", "/scrape?info_hash=", 1) + url.QueryEscape(string(to.Info.Hash[:]))
+	scrape := strings.Replace(tr.url, "/announce", "/scrape?info_hash=", 1)
+	for _, b := range to.Info.Hash { // QueryEscape makes + of a space, which opentracker does not know
+		scrape += fmt.Sprintf("%%%02x", b)
+	}
 	var answer string
 	deadline := time.Now().Add(60 * time.Second)
 	for {
