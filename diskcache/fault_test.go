@@ -290,10 +290,17 @@ func TestKeepFree(t *testing.T) {
 		if stored < 1<<20 {
 			t.Errorf("only %d bytes were stored", stored)
 		}
-		fs.mu.Lock()
-		fs.size = 60 << 20
-		fs.mu.Unlock()
-		time.Sleep(5 * time.Second)
+		grow := func(size int64) {
+			fs.mu.Lock()
+			fs.size = size
+			fs.mu.Unlock()
+			time.Sleep(5 * time.Second)
+		}
+		grow(stored + keep + resumeMargin)
+		if fs.usedNow() != stored {
+			t.Error("storing went on at the very limit")
+		}
+		grow(stored + keep + 2*resumeMargin)
 		if fs.usedNow() == stored || !b.disk.Stats().Storing {
 			t.Error("storing did not go on")
 		}

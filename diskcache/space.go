@@ -16,6 +16,11 @@ const spaceAge = time.Second
 // spaceMargin is for what others, journals and directories take meanwhile.
 const spaceMargin = 1 << 20
 
+// resumeMargin is how much more than is to be kept must be free before storing
+// goes on after a pause: at the very limit it would pause and go on with each
+// piece.
+const resumeMargin = 64 << 20
+
 // room claims space for n bytes. All writes since the last answer of the file
 // system count, other torrents' too, wherever they went: it errs on the safe
 // side.
@@ -36,7 +41,11 @@ func (t *Torrent) room(n int64) error {
 		s = space{free: free, at: at, stored: total - n, known: true}
 		t.setSpace(s)
 	}
-	if s.free-(total-s.stored) < d.config.KeepFree+spaceMargin {
+	margin := int64(spaceMargin)
+	if d.writer.isPaused() {
+		margin = resumeMargin
+	}
+	if s.free-(total-s.stored) < d.config.KeepFree+margin {
 		t.setSpace(space{}) // ask again next time: that is a pause later
 		d.stored.Add(-n)
 		return errKeepFree

@@ -305,14 +305,14 @@ func (c *Client) spawn(f func()) bool {
 // Close ends everything: announces `stopped` where `started` was said, closes
 // every connection, writes what the time of ctx allows, and gives the folder
 // back. It returns when every goroutine of the client has ended.
-func (c *Client) Close(ctx context.Context) error {
+func (c *Client) Close(ctx context.Context) {
 	c.mu.Lock()
 	again := c.closed
 	c.closed = true
 	order := c.order
 	c.mu.Unlock()
 	if again {
-		return nil
+		return
 	}
 	c.stopTrackers(order)
 	c.cancel()
@@ -327,12 +327,14 @@ func (c *Client) Close(ctx context.Context) error {
 		c.hand.Close()
 	}
 	c.wg.Wait()
-	var err error
 	if c.disk != nil {
-		err = c.disk.Close(ctx)
+		// What could not be written is fetched again when it is needed: a
+		// store that is full or frozen is weather, and no failure of the stop.
+		if err := c.disk.Close(ctx); err != nil {
+			c.log.Warn("the disk cache is closed early", "err", err)
+		}
 	}
 	c.folder.close()
-	return err
 }
 
 // stopTrackers tells the trackers of all torrents at the same time.

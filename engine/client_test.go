@@ -82,9 +82,7 @@ func closeClient(t *testing.T, c *Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := c.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
-		t.Error(err)
-	}
+	c.Close(ctx)
 }
 
 // seeder is a client that has all of the content.

@@ -86,13 +86,11 @@ func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payloa
 	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
 }
 
-// Stored tells the loop that a block has come.
-func (k *link) Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
-	err := k.loop.put(ctx, selection.Stored{Peer: p, Block: b, Lease: lease})
-	if err != nil {
-		k.loop.disk.swaps.Add(-1)
-	}
-	return err
+// Stored tells the loop that a block has come. The disk cache has it, so the
+// loop must know, even if the connection ends meanwhile: or the block would be
+// asked for again and again, and refused each time.
+func (k *link) Stored(_ context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
+	return k.loop.put(context.Background(), selection.Stored{Peer: p, Block: b, Lease: lease})
 }
 
 // extendedWritten returns slots of the lane for BEP 10.

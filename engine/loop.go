@@ -325,8 +325,7 @@ func (l *loop) hear() {
 			return
 		}
 		for i, n := range l.news {
-			// A connection that ends takes its word back; that it has left wakes us.
-			if n.Kind == diskcache.Verified && l.stored < min(l.barrier, l.disk.swaps.Load()) {
+			if n.Kind == diskcache.Verified && l.stored < l.barrier {
 				l.news = l.news[i:]
 				return
 			}

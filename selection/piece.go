@@ -210,7 +210,10 @@ func (m *Machine) granted(e Granted) {
 	early := pc.early
 	pc.early = nil
 	for _, b := range early {
-		if b.lease == e.Lease && pc.blocks[b.index].state != blockStored {
+		switch {
+		case b.lease > e.Lease:
+			pc.early = append(pc.early, b)
+		case b.lease == e.Lease && pc.blocks[b.index].state != blockStored:
 			m.keep(b.peer, pc, b.index)
 		}
 	}
@@ -313,11 +316,23 @@ func (m *Machine) revoke(e Revoke) {
 	if pc == nil {
 		return
 	}
+	m.blameSilent(pc)
 	m.end(pc, true)
 	m.over(pc)
 	m.place(pc)
 	m.changed(pc)
 	m.forget(pc)
+}
+
+// blameSilent snubs the peers for whose silence a lease may have been revoked.
+// The disk cache may lose its patience before we lose ours; the requests are
+// taken back then, and a peer that owes nothing is never found silent.
+func (m *Machine) blameSilent(pc *piece) {
+	for i := range pc.shares {
+		if s := &pc.shares[i]; s.asked > 0 && !s.peer.snubbed && m.now-s.peer.quiet >= leastSilence/2 {
+			m.snub(s.peer)
+		}
+	}
 }
 
 // over makes sure that a piece whose life ended from outside is closed in the

@@ -49,7 +49,8 @@ func (c *fetchCommand) Run(s streams) (err error) {
 	t, err := c.fetch(ctx, client, source, s.err)
 	ended, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if err := errors.Join(err, client.Close(ended)); err != nil {
+	client.Close(ended)
+	if err != nil {
 		return err
 	}
 	if err := c.place(t); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,20 +26,28 @@ func defaultMemory() int64 {
 	return n
 }
 
-// groupMemory is the smallest memory.max of this process's control group (v2)
-// and those above it, in bytes.
+// groupMemory is the smallest limit of this process's control group and those
+// above it, in bytes, of version 2 (memory.max) or 1 (memory.limit_in_bytes).
 func groupMemory() (limit int64, ok bool) {
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return 0, false
 	}
 	for line := range strings.Lines(string(b)) {
-		group, found := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !found {
+		// number:controllers:group; version 2 has no controllers here.
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
 			continue
 		}
-		for dir := filepath.Clean("/" + group); ; dir = filepath.Dir(dir) {
-			if n, err := memoryMax(dir); err == nil && (!ok || n < limit) {
+		root, file := "/sys/fs/cgroup", "memory.max"
+		if fields[1] != "" {
+			if !slices.Contains(strings.Split(fields[1], ","), "memory") {
+				continue
+			}
+			root, file = "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		}
+		for dir := filepath.Clean("/" + fields[2]); ; dir = filepath.Dir(dir) {
+			if n, err := readLimit(filepath.Join(root, dir, file)); err == nil && (!ok || n < limit) {
 				limit, ok = n, true
 			}
 			if dir == "/" {
@@ -49,8 +58,9 @@ func groupMemory() (limit int64, ok bool) {
 	return limit, ok
 }
 
-func memoryMax(group string) (int64, error) {
-	b, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", group, "memory.max"))
+// readLimit reads a limit. One that is "max" is none, and an error.
+func readLimit(file string) (int64, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -96,7 +95,8 @@ func serve(cfg engine.Config, options fs.Options, all []engine.Source, signals <
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	return errors.Join(err, client.Close(ctx))
+	client.Close(ctx)
+	return err
 }
 
 func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {

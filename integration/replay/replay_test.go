@@ -66,7 +66,7 @@ func TestSameSeedSameTrace(t *testing.T) {
 			}
 			return [32]byte(sum.Sum(nil))
 		}
-		if run() != run() {
+		if first, second := run(), run(); first != second {
 			t.Errorf("seed %d went two ways", seed)
 		}
 	}
