@@ -86,7 +86,7 @@ func leechTransmission(t *testing.T, at place, to *torrent) {
 	begin := time.Now()
 	c := transmission(t, at, dir, to)
 	var err error
-	for err = c.done(to); err != nil && time.Since(begin) < time.Minute; err = c.done(to) {
+	for err = c.done(to); err != nil && time.Since(begin) < 100*time.Second; err = c.done(to) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	if err != nil {
