@@ -124,6 +124,7 @@ func resolved(t *testing.T, m *mount, to *torrent) {
 // each seeder and each way has carried each content.
 func TestSeeders(t *testing.T) {
 	needFuse(t)
+	t.Parallel() // with the other test that waits for transmission most of the time
 	small := smallFile(t)
 	names := []string{"transmission", "libtorrent", "aria2", "all together"}
 	var swarms []*swarm
