@@ -24,6 +24,8 @@ const (
 	// left: a file that is open, or a copy in another mount namespace.
 	endTime = 100 * time.Millisecond
 	retry   = 10 * time.Millisecond
+	// abortTime is how long the threads of a busy mount are woken for.
+	abortTime = 4 * time.Second
 )
 
 // readAheadKiB is the kernel's read-ahead for the mount, if this process may set
@@ -184,7 +186,7 @@ func (s *Server) abort(ctx context.Context) bool {
 		if s.ended(context.Background(), retry) {
 			return true
 		}
-		if time.Since(began) > answerTime || ctx.Err() != nil {
+		if time.Since(began) > abortTime || ctx.Err() != nil {
 			return false
 		}
 	}

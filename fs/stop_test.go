@@ -169,7 +169,7 @@ func TestUnmountUnderLoad(t *testing.T) {
 		}
 	}
 	eventually(t, "all files open", func() bool { return m.ask("opens") == "8" })
-	took(t, m.ask("unmount"), 2*time.Second)
+	took(t, m.ask("unmount"), 4*time.Second)
 }
 
 // TestUnmountInUse: a shell in the mount and an open file do not hold up the end.

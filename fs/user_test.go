@@ -217,7 +217,7 @@ func TestRefusals(t *testing.T) {
 	if err := Clean(loop); err == nil || !strings.Contains(err.Error(), "loop cannot be used: too many") {
 		t.Error(err)
 	}
-	m = mount(t, link, Options{NonEmpty: true})
+	mount(t, link, Options{NonEmpty: true})
 	if err := Unmount(link, false); err != nil {
 		t.Errorf("by a link: %v", err)
 	}

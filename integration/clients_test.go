@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,7 +135,7 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
 		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
 		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
-		"--file-allocation=none", "--summary-interval=0", "--console-log-level=warn", "--follow-torrent=false")
+		"--file-allocation=none", "--summary-interval=0", "--quiet=true", "--follow-torrent=false")
 	for _, to := range torrents {
 		argv = append(argv, to.file)
 	}
@@ -176,7 +175,10 @@ func opentracker(t testing.TB, torrents ...*torrent) *tracker {
 // knows waits until the tracker knows n seeders of a torrent.
 func (tr *tracker) knows(to *torrent, n int) {
 	tr.t.Helper()
-	scrape := strings.Replace(tr.url, "/announce", "/scrape?info_hash=", 1) + url.QueryEscape(string(to.Info.Hash[:]))
+	scrape := strings.Replace(tr.url, "/announce", "/scrape?info_hash=", 1)
+	for _, b := range to.Info.Hash { // QueryEscape makes + of a space, which opentracker does not know
+		scrape += fmt.Sprintf("%%%02x", b)
+	}
 	var answer string
 	deadline := time.Now().Add(60 * time.Second)
 	for {

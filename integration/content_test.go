@@ -3,6 +3,7 @@ package integration
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -110,7 +111,7 @@ func entry(i int) (path string, size int64) {
 	case i%50 == 11: // 3 bytes a rune
 		name = strings.Repeat("界", 83) + fmt.Sprintf("%03d.ab", i)
 	case i%50 == 13:
-		name = fmt.Sprintf("-rf '\"$(%d)`;&.txt", i)
+		name = fmt.Sprintf("-rf '$(%d)`;&.txt", i)
 	case i%50 == 17:
 		name = fmt.Sprintf(".hidden%d", i)
 	case i%50 == 19:
@@ -226,7 +227,7 @@ func (to *torrent) magnet(trackers, peers []string) string {
 }
 
 // hash is the infohash in hex.
-func (to *torrent) hash() string { return fmt.Sprintf("%x", to.Info.Hash) }
+func (to *torrent) hash() string { return hex.EncodeToString(to.Info.Hash[:]) }
 
 // shown is where the content is shown in a mount.
 func (to *torrent) shown(m *mount) string {

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,8 +35,13 @@ func TestCorruptPeer(t *testing.T) {
 			t.Errorf("peer %d, which did nothing wrong, has %d connections", i, p.open.Load())
 		}
 	}
-	if waste := sent - to.Info.Length; waste > pieceLength {
+	// One piece for the lie, and what TestWaste allows: on a busy machine a peer
+	// may seem to have stalled.
+	if waste := sent - to.Info.Length; waste > pieceLength+to.Info.Length/50 {
 		t.Errorf("%d KiB were sent in vain, one piece of %d KiB is allowed", waste>>10, pieceLength>>10)
+	}
+	if n := strings.Count(m.printed(), "a piece failed its hash"); n > 1 {
+		t.Errorf("%d pieces failed, one is allowed", n)
 	}
 	began := liar.began.Load()
 	time.Sleep(2 * time.Second)

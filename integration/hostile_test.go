@@ -231,7 +231,7 @@ func TestHostileNames(t *testing.T) {
 		if strings.HasPrefix(entry, "f ") {
 			shown++
 		}
-		if strings.ContainsAny(entry, "\n\xff") {
+		if strings.Contains(entry, "\n") || strings.Contains(entry, "\xff") {
 			t.Errorf("shown raw: %q", entry)
 		}
 	}

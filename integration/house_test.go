@@ -48,7 +48,7 @@ var rooms = map[string]room{
 		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
 
 	"docs":               {},
-	"integration":        {},
+	"integration":        {others: []string{"golang.org/x/sys"}},
 	"integration/replay": {},
 }
 

@@ -29,6 +29,7 @@ func fixedTracker(t testing.TB, ln net.Listener, peer string) string {
 // only seeder, first from what it has, then from what it is still fetching.
 func TestLeech(t *testing.T) {
 	long(t)
+	t.Parallel() // with the other test that waits for transmission most of the time
 	needLibtorrent(t)
 	// Transmission does not connect to 127.0.0.0/8: it gets a network in which
 	// the loopback device has other addresses, too.
@@ -86,7 +87,7 @@ func leechTransmission(t *testing.T, at place, to *torrent) {
 	begin := time.Now()
 	c := transmission(t, at, dir, to)
 	var err error
-	for err = c.done(to); err != nil && time.Since(begin) < time.Minute; err = c.done(to) {
+	for err = c.done(to); err != nil && time.Since(begin) < 100*time.Second; err = c.done(to) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	if err != nil {

@@ -144,8 +144,9 @@ func needFuse(t testing.TB) {
 	f.Close()
 }
 
-// readPatience is how long a comparison may take: far more than it does.
-const readPatience = time.Minute
+// readPatience is how long a comparison may take: far more than it does but
+// from a slow transmission.
+const readPatience = 2 * time.Minute
 
 // same compares two files, or two folders with all in them, byte by byte.
 func same(t testing.TB, got, want string) {
@@ -161,6 +162,14 @@ func same(t testing.TB, got, want string) {
 	if r := try(readPatience, append(tool, got, want)...); r.code != 0 {
 		t.Fatalf("not the same: %v", r)
 	}
+}
+
+// sameTree compares two folders with many readers at once: a transmission that
+// seeds answers a lone small request only at its next pulse, half a second on.
+func sameTree(t testing.TB, got, want string) {
+	t.Helper()
+	sh(t, readPatience, `test "$(cd "$1" && find . | sort)" = "$(cd "$2" && find . | sort)"
+		cd "$2"; find . -type f -print0 | xargs -0 -P 16 -I {} cmp {} "$1/{}"`, got, want)
 }
 
 // freshPages makes the kernel forget the pages of a file, so that the next read

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -226,16 +225,6 @@ func (p *peer) wait(n int64, over <-chan struct{}) bool {
 	case <-over:
 		return false
 	}
-}
-
-// host and port of the peer.
-func (p *peer) port() int {
-	_, port, _ := net.SplitHostPort(p.addr)
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		panic(err)
-	}
-	return n
 }
 
 // queue is what a connection still has to answer.

@@ -166,7 +166,7 @@ func TestKeepFree(t *testing.T) {
 		for {
 			var st syscall.Statfs_t
 			if err := syscall.Statfs(disk.dir, &st); err == nil {
-				least = min(least, int64(st.Bavail)*st.Bsize)
+				least = min(least, int64(st.Bavail)*int64(st.Bsize))
 			}
 			select {
 			case <-stop:

@@ -75,7 +75,7 @@ func newSwarm(peers, pieces, window int, seeds bool) *swarm {
 		field := wire.FullBitfield(pieces)
 		if !seeds { // each has about half, none the same
 			for j := range field {
-				field[j] = byte((j*2654435761 + i*40503) >> 3)
+				field[j] = byte((uint64(j)*2654435761 + uint64(i)*40503) >> 3)
 			}
 			s.step(Received{Peer: p, Message: wire.Message{Kind: wire.HaveBitfield}, Payload: field})
 		} else {

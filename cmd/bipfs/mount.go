@@ -30,8 +30,8 @@ type mountCommand struct {
 // How long the parts of a stop may take: a stop is over within 5 s, however
 // many reads wait.
 const (
-	unmountTime = 2 * time.Second
-	closeTime   = 2 * time.Second
+	unmountTime = 3 * time.Second
+	closeTime   = 1500 * time.Millisecond
 )
 
 // Run mounts, and serves until a signal or an unmount from outside.

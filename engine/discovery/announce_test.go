@@ -129,8 +129,8 @@ func TestAnnounceHostile(t *testing.T) {
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, "d8:interval")
 		}, "broke off"},
-		"redirect to itself": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), 302) }, "redirects"},
-		"redirect to a file": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) }, "unsupported protocol"},
+		"redirect to itself": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) }, "redirects"},
+		"redirect to a file": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", http.StatusFound) }, "unsupported protocol"},
 		"closed":             {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -158,7 +158,7 @@ func TestTree(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	checkTree(t, i)
-	if i.Tree() != i.Tree() {
+	if first, again := i.Tree(), i.Tree(); first != again {
 		t.Error("the tree is made more than once")
 	}
 }

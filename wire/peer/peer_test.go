@@ -169,7 +169,6 @@ type leech struct {
 	check func(*wire.Buf)
 
 	mu          sync.Mutex
-	spares      []*wire.Buf
 	asked, come int
 	todo        int
 	done        chan struct{}
