@@ -88,11 +88,16 @@ func (a *assembly) offer(p wire.Peer, size int64) {
 	a.peers = append(a.peers, &source{peer: p, size: size, asked: map[int]time.Time{}})
 }
 
-// admit gives places to the sizes that wait for one.
+// admit gives places to the sizes that wait for one. One that loses its place
+// to another may take a third's, so it goes on until nothing moves.
 func (a *assembly) admit(now time.Time) {
-	for _, s := range slices.Clone(a.peers) {
-		if s.of == nil && !s.liar {
-			s.of = a.ofSize(s.size, now)
+	for moved := true; moved; {
+		moved = false
+		for _, s := range slices.Clone(a.peers) {
+			if s.of == nil && !s.liar {
+				s.of = a.ofSize(s.size, now)
+				moved = moved || s.of != nil
+			}
 		}
 	}
 }

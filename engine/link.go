@@ -231,7 +231,9 @@ func (l *loop) greeted(k *link, payload []byte) {
 		k.conn.Close(err)
 		return
 	}
-	k.metadataID = h.M["ut_metadata"]
+	if id, said := h.M["ut_metadata"]; said { // a later handshake says what has changed
+		k.metadataID = id
+	}
 	if h.Reqq > 0 {
 		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
 	}
