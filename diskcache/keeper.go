@@ -81,16 +81,17 @@ func (d *Disk) obey(o ledger.Order) {
 		delete(d.admits, o.Load)
 	}
 	d.mu.Unlock()
-	switch o.Kind {
-	case ledger.Grant:
-		t.granted(o)
-	case ledger.Revoke:
-		t.revoked(o)
-	case ledger.Admit:
+	switch {
+	case o.Kind == ledger.Admit:
 		if admit == nil {
 			panic("diskcache: memory for nobody")
 		}
 		admit(true)
+	case t == nil: // it has left since, and freed what it had
+	case o.Kind == ledger.Grant:
+		t.granted(o)
+	case o.Kind == ledger.Revoke:
+		t.revoked(o)
 	}
 }
 
