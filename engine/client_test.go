@@ -347,3 +347,13 @@ func TestNamesOfTorrents(t *testing.T) {
 		t.Errorf("the slots are %v", slots)
 	}
 }
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(what)
+		}
+	}
+}

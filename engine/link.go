@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +35,7 @@ const mostUnsent = 64
 
 // Why the engine ends a connection.
 var (
-	errDormant = errors.New("nobody reads the torrent any more")
+	errDormant = fmt.Errorf("nobody reads the torrent any more: %w", handshake.ErrIdle)
 	errBanned  = errors.New("the peer sent bad data")
 )
 

@@ -214,6 +214,9 @@ func (h *Handshaker) retire(t *torrent, c *candidate, lasted time.Duration, err 
 		h.resume = now.Add(pause)
 		t.wait(c, h.resume)
 		return
+	case errors.Is(err, ErrIdle):
+		t.wait(c, now)
+		return
 	case errors.Is(err, ErrFull):
 		t.wait(c, now.Add(pause))
 		return

@@ -107,8 +107,9 @@ type Config struct {
 	Known func(infohash [20]byte) bool
 	// Become is the connected peer, from the end of the handshake to the close
 	// of the socket. It returns why the peer ended: ErrBanned bans its IP
-	// address for this torrent; after anything else it is dialled again, the
-	// sooner the longer it lasted. ctx ends with Close, or when the connection
+	// address for this torrent; after ErrIdle, which is no fault of the peer's,
+	// it is dialled again as soon as the torrent wants peers; after anything
+	// else the sooner the longer it lasted. ctx ends with Close, or when the connection
 	// turns out to be the lesser of two to one peer.
 	Become func(ctx context.Context, c *Conn) error
 	Limits Limits
@@ -122,6 +123,7 @@ var (
 	ErrClosed    = errors.New("handshaker is closed")
 	ErrDuplicate = errors.New("peer is connected twice")
 	ErrFull      = errors.New("too many peers are connected")
+	ErrIdle      = errors.New("torrent needs no peers at the moment")
 	ErrForgotten = errors.New("torrent was removed")
 	ErrInfohash  = errors.New("peer answered for another torrent")
 	ErrProtocol  = errors.New("not the BitTorrent protocol")
