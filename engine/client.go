@@ -314,7 +314,15 @@ func (c *Client) Close(ctx context.Context) {
 		return
 	}
 	c.cancel() // every loop ends, and then says `stopped`
-	last := time.AfterFunc(stoppedAnnounces, c.silence)
+	ended := make(chan struct{})
+	var farewell sync.WaitGroup
+	farewell.Go(func() {
+		defer c.silence()
+		select {
+		case <-time.After(stoppedAnnounces):
+		case <-ended:
+		}
+	})
 	c.life.Lock()
 	c.ended = true
 	c.life.Unlock()
@@ -326,8 +334,8 @@ func (c *Client) Close(ctx context.Context) {
 		c.hand.Close()
 	}
 	c.wg.Wait()
-	last.Stop()
-	c.silence()
+	close(ended)
+	farewell.Wait()
 	if c.disk != nil {
 		// What could not be written is fetched again when it is needed: a
 		// store that is full or frozen is weather, and no failure of the stop.
