@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"bipfs/engine/metainfo"
-	"bipfs/handshake"
 	"bipfs/wire"
 )
 
@@ -106,8 +105,35 @@ func (t *Torrent) take(s Source) {
 	t.magnet = s.Magnet
 	if s.Torrent != nil {
 		t.known(s.Torrent.Info)
+		t.webSeeds = s.Torrent.WebSeeds
 		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
 	}
+}
+
+// remember fills a torrent that nobody else sees yet from the data folder. A
+// torrent that has its metadata can do without its magnet link.
+func (t *Torrent) remember(s stored) error {
+	m, err := metainfo.ParseMagnet(s.magnet)
+	if err == nil && m.Hash != t.hash {
+		err = errors.New("its magnet link is that of another torrent")
+	}
+	if err == nil {
+		t.magnet = m
+		t.trackers = Source{Magnet: m}.trackers()
+	}
+	if s.metainfo == nil {
+		return err
+	}
+	meta, err := metainfo.Parse(s.metainfo)
+	if err != nil {
+		return err
+	}
+	if meta.Info.Hash != t.hash {
+		return errors.New("its metadata has another infohash")
+	}
+	t.known(meta.Info)
+	t.trackers, t.webSeeds = meta.Trackers, meta.WebSeeds
+	return nil
 }
 
 // known sets the metadata of a torrent that nobody else sees yet.
@@ -118,12 +144,7 @@ func (t *Torrent) known(info *metainfo.Info) {
 
 // merge takes over what a source has that t has not.
 func (t *Torrent) merge(s Source) error {
-	if s.Magnet != nil && len(s.Magnet.Peers) > 0 {
-		t.c.spawn(func() {
-			t.c.hand.Offer(t.hash, handshake.User, t.c.resolveAll(s.Magnet.Peers)...)
-		})
-	}
-	if err := t.addTrackers(s.trackers()); err != nil {
+	if err := t.learn(s); err != nil {
 		return err
 	}
 	if s.Torrent == nil || t.Info() != nil {
@@ -136,29 +157,55 @@ func (t *Torrent) merge(s Source) error {
 	return err
 }
 
-// addTrackers gives t the trackers that it has not yet, each as a tier.
-func (t *Torrent) addTrackers(tiers [][]string) error {
+// learn gives t the trackers, each as a tier, and the peers that it has not
+// yet, and stores them.
+func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
+	if t.c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	t.mu.Lock()
 	known := slices.Concat(t.trackers...)
-	var more [][]string
-	for _, url := range slices.Concat(tiers...) {
+	var tiers [][]string
+	for _, url := range slices.Concat(s.trackers()...) {
 		if !slices.Contains(known, url) && len(known) < metainfo.MaxTrackers {
 			known = append(known, url)
-			more = append(more, []string{url})
+			tiers = append(tiers, []string{url})
 		}
 	}
-	t.trackers = append(slices.Clone(t.trackers), more...)
+	t.trackers = append(slices.Clone(t.trackers), tiers...)
+	peers := t.newPeers(s.Magnet)
 	l := t.loop
 	t.mu.Unlock()
-	if len(more) == 0 {
+	if len(tiers) == 0 && len(peers) == 0 {
 		return nil
 	}
 	if l != nil {
-		l.put(t.c.ctx, newTrackers{more})
+		l.put(t.c.ctx, newTrackers{tiers})
+		t.c.spawn(func() { l.offer(t.c.resolveAll(peers)) })
 	}
 	return t.saveMetadata(t.Info(), t.Mtime())
+}
+
+// newPeers takes over the peers that a magnet link names and t does not know.
+// The lock is held.
+func (t *Torrent) newPeers(m *metainfo.Magnet) (fresh []string) {
+	if m == nil || len(m.Peers) == 0 {
+		return nil
+	}
+	mine := metainfo.Magnet{Hash: t.hash}
+	if t.magnet != nil {
+		mine = *t.magnet // others read the old one without the lock
+	}
+	for _, p := range m.Peers {
+		if !slices.Contains(mine.Peers, p) && len(mine.Peers) < metainfo.MaxPeers {
+			mine.Peers = append(slices.Clip(mine.Peers), p)
+			fresh = append(fresh, p)
+		}
+	}
+	t.magnet = &mine
+	return fresh
 }
 
 // clampTime is when a torrent was created, as far as that can be true: from
@@ -244,15 +291,22 @@ func (t *Torrent) save(info *metainfo.Info, state torrentState) error {
 	return f.saveTorrent(t.hash, state)
 }
 
+// saveMetadata writes what the torrent was added by and what it has learnt. The
+// magnet link stays when the metadata is here: it names peers.
 func (t *Torrent) saveMetadata(info *metainfo.Info, created time.Time) error {
 	t.mu.Lock()
-	trackers, magnet := t.trackers, t.magnet
+	trackers, magnet, webSeeds := t.trackers, t.magnet, t.webSeeds
 	t.mu.Unlock()
-	if info == nil {
+	if magnet != nil {
 		m := *magnet
 		m.Trackers = slices.Concat(trackers...)
-		return t.c.folder.writeTorrent(t.hash, "magnet", []byte(m.String()+"\n"))
+		if err := t.c.folder.writeTorrent(t.hash, "magnet", []byte(m.String()+"\n")); err != nil {
+			return err
+		}
 	}
-	m := metainfo.Torrent{Info: info, Trackers: trackers, Created: created}
+	if info == nil {
+		return nil
+	}
+	m := metainfo.Torrent{Info: info, Trackers: trackers, WebSeeds: webSeeds, Created: created}
 	return t.c.folder.writeTorrent(t.hash, "torrent", m.Encode())
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/sha1"
+	"slices"
 	"time"
 
 	"bipfs/wire"
@@ -11,14 +12,16 @@ import (
 // The info dictionary of a magnet link, put together from several peers at a
 // time (BEP 9). Like the other rules it is pure: time is an argument.
 //
-//	offer ──▶ ask ──▶ data ──▶ … ──▶ whole, and its SHA-1 is the infohash
-//	            ▲        │
-//	            └─reject, silence, gone
+//	offer ──▶ its size has a place ──▶ ask ──▶ data ──▶ … ──▶ whole, and its
+//	             ▲                      ▲        │            SHA-1 is the infohash
+//	             └──── a minute ────────┴─reject, silence, gone
 //
 // The size is what peers say it is, so each size that is offered is put
-// together by itself. When one is whole and its hash is wrong, somebody lied;
-// from then on the pieces of that size are asked from one peer at a time, so
-// that the next wrong hash names the liar.
+// together by itself. Only so many have a place: one that has not come whole in
+// a minute goes to the end of the queue when others wait, so that no number of
+// liars keeps the truth out for ever. When one is whole and its hash is wrong,
+// somebody lied; from then on the pieces of that size are asked from one peer
+// at a time, so that the next wrong hash names the liar.
 
 const (
 	// metadataWindow is how many pieces are asked of one peer at a time.
@@ -27,29 +30,41 @@ const (
 	// metadataTimeout is how long a peer has to answer before others are asked.
 	metadataTimeout = 5 * time.Second
 
-	// mostSizes is how many different sizes are put together at a time.
+	// mostSizes is how many different sizes are put together at a time. All of
+	// them together are no longer than the longest metadata.
 	mostSizes = 4
+
+	// sizePatience is how long a size keeps its place while others wait.
+	sizePatience = time.Minute
+
+	// mostMisses is how many requests a peer may reject or leave unanswered
+	// before it is left alone for sourceRest.
+	mostMisses = 8
+	sourceRest = time.Minute
 )
 
 // assembly collects the metadata of one infohash.
 type assembly struct {
 	hash  wire.Digest
-	peers []*source // in the order in which they came
+	peers []*source // in the order in which they came, or lost their size's place
 	sizes []*sizeAssembly
 }
 
 // source is one peer that has metadata.
 type source struct {
 	peer   wire.Peer
-	of     *sizeAssembly
+	size   int64
+	of     *sizeAssembly     // nil while its size waits for a place
 	asked  map[int]time.Time // pieces, until when they may take
 	liar   bool
-	misses int // pieces rejected or never answered
+	misses int       // pieces rejected or never answered, since its last rest
+	rests  time.Time // it is asked for nothing until then
 }
 
 // sizeAssembly is the metadata at one size.
 type sizeAssembly struct {
 	size   int64
+	since  time.Time // when it got its place
 	pieces [][]byte
 	from   []wire.Peer
 	have   int
@@ -70,28 +85,72 @@ func (a *assembly) offer(p wire.Peer, size int64) {
 	if size <= 0 || size > extension.MaxMetadata || a.source(p) != nil {
 		return
 	}
-	of := a.ofSize(size)
-	if of == nil {
-		return
+	a.peers = append(a.peers, &source{peer: p, size: size, asked: map[int]time.Time{}})
+}
+
+// admit gives places to the sizes that wait for one. One that loses its place
+// to another may take a third's, so it goes on until nothing moves.
+func (a *assembly) admit(now time.Time) {
+	for moved := true; moved; {
+		moved = false
+		for _, s := range slices.Clone(a.peers) {
+			if s.of == nil && !s.liar {
+				s.of = a.ofSize(s.size, now)
+				moved = moved || s.of != nil
+			}
+		}
 	}
-	a.peers = append(a.peers, &source{peer: p, of: of, asked: map[int]time.Time{}})
 }
 
 // ofSize is the assembly at a size, made when there is none yet and there is
-// room for it.
-func (a *assembly) ofSize(size int64) *sizeAssembly {
+// a place for it.
+func (a *assembly) ofSize(size int64, now time.Time) *sizeAssembly {
 	for _, s := range a.sizes {
 		if s.size == size {
 			return s
 		}
 	}
-	if len(a.sizes) == mostSizes {
-		return nil
+	for !a.hasRoom(size) {
+		i := slices.IndexFunc(a.sizes, func(s *sizeAssembly) bool {
+			return !a.offered(s) || !now.Before(s.since.Add(sizePatience))
+		})
+		if i < 0 {
+			return nil
+		}
+		a.displace(a.sizes[i])
 	}
 	n := extension.MetadataPieces(size)
-	s := &sizeAssembly{size: size, pieces: make([][]byte, n), from: make([]wire.Peer, n)}
+	s := &sizeAssembly{size: size, since: now, pieces: make([][]byte, n), from: make([]wire.Peer, n)}
 	a.sizes = append(a.sizes, s)
 	return s
+}
+
+func (a *assembly) hasRoom(size int64) bool {
+	for _, s := range a.sizes {
+		size += s.size
+	}
+	return len(a.sizes) < mostSizes && size <= extension.MaxMetadata
+}
+
+// displace takes the place of a size away; those who offer it queue again.
+func (a *assembly) displace(of *sizeAssembly) {
+	a.sizes = slices.DeleteFunc(a.sizes, func(s *sizeAssembly) bool { return s == of })
+	var stay, queue []*source
+	for _, s := range a.peers {
+		if s.of != of {
+			stay = append(stay, s)
+			continue
+		}
+		s.of = nil
+		clear(s.asked)
+		queue = append(queue, s)
+	}
+	a.peers = append(stay, queue...)
+}
+
+// offered tells whether a peer that is here offers a size.
+func (a *assembly) offered(of *sizeAssembly) bool {
+	return slices.ContainsFunc(a.peers, func(s *source) bool { return s.of == of })
 }
 
 func (a *assembly) source(p wire.Peer) *source {
@@ -103,67 +162,53 @@ func (a *assembly) source(p wire.Peer) *source {
 	return nil
 }
 
-// gone forgets a peer. A size that nobody has any more is forgotten with it.
+// gone forgets a peer. What it has sent stays, as long as nobody else needs
+// the place.
 func (a *assembly) gone(p wire.Peer) {
-	for i, s := range a.peers {
-		if s.peer == p {
-			a.peers = append(a.peers[:i:i], a.peers[i+1:]...)
-			a.forgetUnless(s.of)
-			return
-		}
+	i := slices.IndexFunc(a.peers, func(s *source) bool { return s.peer == p })
+	if i < 0 {
+		return
+	}
+	of := a.peers[i].of
+	a.peers = slices.Delete(a.peers, i, i+1)
+	if of != nil && of.have == 0 && !a.offered(of) {
+		a.displace(of)
 	}
 }
-
-func (a *assembly) forgetUnless(of *sizeAssembly) {
-	for _, s := range a.peers {
-		if s.of == of {
-			return
-		}
-	}
-	for i, s := range a.sizes {
-		if s == of && s.have == 0 {
-			a.sizes = append(a.sizes[:i:i], a.sizes[i+1:]...)
-			return
-		}
-	}
-}
-
-// mostMisses is how many requests a peer may leave unanswered.
-const mostMisses = 8
 
 // asks are the requests to send now.
 func (a *assembly) asks(now time.Time) []metadataAsk {
+	for _, s := range a.peers {
+		s.expire(now)
+	}
+	a.admit(now)
 	var out []metadataAsk
 	for _, of := range a.sizes {
-		var chosen *source
 		for _, s := range a.peers {
-			if s.of != of || s.liar {
+			if s.of != of || s.liar || now.Before(s.rests) {
 				continue
-			}
-			s.expire(now)
-			if s.misses > mostMisses {
-				continue
-			}
-			if of.single {
-				if chosen == nil {
-					chosen = s
-				} else if chosen != s {
-					continue
-				}
 			}
 			out = s.ask(out, now, a)
+			if of.single {
+				break
+			}
 		}
 	}
 	return out
 }
 
-// expire gives up what the peer has not answered in time.
+// expire gives up what the peer has not answered in time, and a peer that
+// answers too little.
 func (s *source) expire(now time.Time) {
 	for piece, until := range s.asked {
 		if !now.Before(until) {
 			delete(s.asked, piece)
 			s.misses++
 		}
+	}
+	if s.misses > mostMisses {
+		s.misses, s.rests = 0, now.Add(sourceRest)
+		clear(s.asked)
 	}
 }
 
@@ -201,7 +246,7 @@ func (a *assembly) isAsked(of *sizeAssembly, piece int) bool {
 // liars are the peers whose metadata is proven wrong.
 func (a *assembly) data(p wire.Peer, piece int, size int64, b []byte) (whole []byte, liars []wire.Peer) {
 	s := a.source(p)
-	if s == nil {
+	if s == nil || s.of == nil {
 		return nil, nil
 	}
 	if _, ok := s.asked[piece]; !ok {
@@ -211,7 +256,7 @@ func (a *assembly) data(p wire.Peer, piece int, size int64, b []byte) (whole []b
 	of := s.of
 	start, end := extension.MetadataSpan(of.size, piece)
 	if size != 0 && size != of.size || int64(len(b)) != end-start {
-		s.liar = true
+		a.lied(p)
 		return nil, []wire.Peer{p}
 	}
 	if of.pieces[piece] != nil {
@@ -240,13 +285,24 @@ func (a *assembly) check(of *sizeAssembly) (whole []byte, liars []wire.Peer) {
 	}
 	if same {
 		liars = append(liars, of.from[0])
-		if s := a.source(of.from[0]); s != nil {
-			s.liar = true
-		}
+		a.lied(of.from[0])
 	}
 	clear(of.pieces)
 	of.have, of.single = 0, true
+	for _, s := range a.peers {
+		if s.of == of { // its answers would mix with those of the one to be asked
+			clear(s.asked)
+		}
+	}
 	return nil, liars
+}
+
+// lied has a peer asked for nothing any more.
+func (a *assembly) lied(p wire.Peer) {
+	if s := a.source(p); s != nil {
+		s.liar = true
+		clear(s.asked)
+	}
 }
 
 // rejected notes that a peer will not send a piece.
@@ -259,12 +315,22 @@ func (a *assembly) rejected(p wire.Peer, piece int) {
 	}
 }
 
-// next is how long until a request times out.
+// next is how long until asks may have more to say: a request times out, a
+// peer has rested, or a size has to make room. After asks it is above 0.
 func (a *assembly) next(now time.Time) time.Duration {
-	wait := time.Hour
+	wait, queue := time.Hour, false
 	for _, s := range a.peers {
 		for _, until := range s.asked {
 			wait = min(wait, until.Sub(now))
+		}
+		if now.Before(s.rests) {
+			wait = min(wait, s.rests.Sub(now))
+		}
+		queue = queue || s.of == nil && !s.liar
+	}
+	for _, s := range a.sizes {
+		if queue {
+			wait = min(wait, s.since.Add(sizePatience).Sub(now))
 		}
 	}
 	return wait

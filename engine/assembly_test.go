@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/sha1"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -134,6 +135,7 @@ func TestMetadataSizesAreBounded(t *testing.T) {
 	for p := range wire.Peer(100) {
 		a.offer(p, int64(p)+1)
 	}
+	a.asks(time.Unix(0, 0))
 	if len(a.sizes) != mostSizes {
 		t.Errorf("%d sizes are put together at a time", len(a.sizes))
 	}
@@ -170,4 +172,120 @@ func TestMetadataRejectedMovesOn(t *testing.T) {
 	}
 	s.add(2, truth, 10)
 	s.resolve(t, truth, 3)
+}
+
+// TestMetadataNeverSpins: whatever peers do, there is nothing to do at once
+// after asks, and what is asked for in vain is asked for again.
+func TestMetadataNeverSpins(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 0))
+	now := time.Unix(0, 0)
+	a := newAssembly(wire.Digest{1})
+	asked := 0
+	for step := range 20_000 {
+		p := wire.Peer(chance.IntN(12))
+		switch chance.IntN(6) {
+		case 0:
+			a.offer(p, 1+chance.Int64N(8)*extension.MetadataPieceLength)
+		case 1:
+			if chance.IntN(4) == 0 {
+				a.gone(p)
+			}
+		default:
+			now = now.Add(max(0, min(a.next(now), time.Minute)))
+		}
+		asks := a.asks(now)
+		asked += len(asks)
+		if a.next(now) <= 0 {
+			t.Fatalf("step %d: there is something to do at once", step)
+		}
+		for _, ask := range asks {
+			s := a.source(ask.peer)
+			switch chance.IntN(4) {
+			case 0:
+				start, end := extension.MetadataSpan(s.size, ask.piece)
+				a.data(ask.peer, ask.piece, s.size, make([]byte, end-start))
+			case 1:
+				a.rejected(ask.peer, ask.piece)
+			case 2:
+				a.data(ask.peer, ask.piece, 0, make([]byte, 1))
+			}
+		}
+		var all int64
+		for _, s := range a.sizes {
+			all += s.size
+		}
+		if len(a.sizes) > mostSizes || all > extension.MaxMetadata {
+			t.Fatalf("%d sizes of %d bytes", len(a.sizes), all)
+		}
+	}
+	if asked < 1000 {
+		t.Errorf("only %d requests", asked)
+	}
+}
+
+// TestMetadataSilentPeerIsAskedAgain: the only peer that has the metadata did
+// not answer at first.
+func TestMetadataSilentPeerIsAskedAgain(t *testing.T) {
+	truth := info(100)
+	s := newSwarm(truth)
+	s.add(1, nil, 100)
+	now := time.Unix(0, 0)
+	for range 3 * mostMisses {
+		s.round(now)
+		now = now.Add(s.a.next(now))
+	}
+	if s.asked > 3*mostMisses || now.Sub(time.Unix(0, 0)) < sourceRest {
+		t.Errorf("%d requests in %v", s.asked, now.Sub(time.Unix(0, 0)))
+	}
+	s.copies[1] = truth
+	if s.round(now.Add(sourceRest)) == nil {
+		t.Error("it was not asked again")
+	}
+}
+
+// TestMetadataLiarsKeepNoPlace: however many sizes are offered, and begun, the
+// right one has its turn.
+func TestMetadataLiarsKeepNoPlace(t *testing.T) {
+	truth := info(100)
+	s := newSwarm(truth)
+	for p := range wire.Peer(20) { // each begins, and stops
+		s.add(p+1, nil, int64(p+2)*extension.MetadataPieceLength)
+	}
+	s.add(99, truth, 100)
+	now := time.Unix(0, 0)
+	for range 10_000 {
+		for _, ask := range s.a.asks(now) {
+			if ask.peer == 99 {
+				return
+			}
+			if ask.piece == 0 {
+				s.a.data(ask.peer, 0, 0, make([]byte, extension.MetadataPieceLength))
+			}
+		}
+		now = now.Add(s.a.next(now))
+		if now.Sub(time.Unix(0, 0)) > 10*sizePatience {
+			break
+		}
+	}
+	t.Errorf("the right size was never asked for in %v", now.Sub(time.Unix(0, 0)))
+}
+
+// TestMetadataBegunByThoseWhoLeft does not keep others out.
+func TestMetadataBegunByThoseWhoLeft(t *testing.T) {
+	truth := info(100)
+	s := newSwarm(truth)
+	now := time.Unix(0, 0)
+	for p := range wire.Peer(mostSizes) {
+		s.add(p+1, nil, int64(p+2)*extension.MetadataPieceLength)
+	}
+	for _, ask := range s.a.asks(now) {
+		if ask.piece == 0 {
+			s.a.data(ask.peer, 0, 0, make([]byte, extension.MetadataPieceLength))
+		}
+	}
+	for p := range wire.Peer(mostSizes) {
+		s.a.gone(p + 1)
+	}
+	s.add(99, truth, 100)
+	s.resolve(t, truth, 2)
 }

@@ -13,12 +13,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"bipfs/diskcache"
-	"bipfs/engine/metainfo"
 	"bipfs/handshake"
 	"bipfs/wire"
 )
@@ -59,13 +59,17 @@ type Client struct {
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
-	waiting chan struct{} // a token for each read that waits for the swarm
+	waiting places        // of reads that wait for the swarm
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	life   sync.Mutex
-	ended  bool           // no goroutine is started any more; guarded by life
-	wg     sync.WaitGroup // every goroutine that the client starts
+	// farewell outlives ctx by stoppedAnnounces: trackers are told `stopped`.
+	farewell context.Context
+	silence  context.CancelFunc
+
+	life  sync.Mutex
+	ended bool           // no goroutine is started any more; guarded by life
+	wg    sync.WaitGroup // every goroutine that the client starts
 
 	// adding is held while the set of torrents, or one's metadata, changes: it
 	// may wait for the disk. It is taken before mu, under which nothing waits.
@@ -102,11 +106,12 @@ func Open(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
 		givenSet: make(chan struct{}),
-		waiting:  make(chan struct{}, cfg.WaitingReads),
 		torrents: map[wire.Digest]*Torrent{},
 		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
+	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.farewell, c.silence = context.WithCancel(context.Background())
 	if err := c.open(); err != nil {
 		c.Close(context.Background())
 		return nil, err
@@ -239,31 +244,25 @@ func (c *Client) load() error {
 
 func (c *Client) restore(s stored) error {
 	t := newTorrent(c, s.hash, s.state)
-	if s.metainfo != nil {
-		m, err := metainfo.Parse(s.metainfo)
-		if err != nil {
-			return err
-		}
-		if m.Info.Hash != s.hash {
-			return errors.New("its metadata has another infohash")
-		}
-		t.known(m.Info)
-		t.trackers = m.Trackers
-	} else {
-		m, err := metainfo.ParseMagnet(s.magnet)
-		if err != nil {
-			return err
-		}
-		t.magnet = m
-		t.trackers = Source{Magnet: m}.trackers()
+	if err := t.remember(s); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
+	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
+		other := c.order[i].hash
+		c.mu.Unlock()
+		return fmt.Errorf("its slot %d is that of %v", t.slot, other)
+	}
 	c.insert(t, s.state.Name)
+	state := t.state
 	c.mu.Unlock()
 	if t.Info() == nil {
 		_, err := t.activate()
 		return err
+	}
+	if state.Name != s.state.Name { // the last stop came before it was stored
+		return c.folder.saveTorrent(t.hash, state)
 	}
 	return nil
 }
@@ -272,7 +271,8 @@ func (c *Client) restore(s stored) error {
 func (c *Client) known(hash [20]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.torrents[hash] != nil
+	t := c.torrents[hash]
+	return t != nil && t.unusable() == nil
 }
 
 // become is the connected peer: it runs in the goroutine that made the
@@ -309,13 +309,12 @@ func (c *Client) Close(ctx context.Context) {
 	c.mu.Lock()
 	again := c.closed
 	c.closed = true
-	order := c.order
 	c.mu.Unlock()
 	if again {
 		return
 	}
-	c.stopTrackers(order)
-	c.cancel()
+	c.cancel() // every loop ends, and then says `stopped`
+	last := time.AfterFunc(stoppedAnnounces, c.silence)
 	c.life.Lock()
 	c.ended = true
 	c.life.Unlock()
@@ -327,6 +326,8 @@ func (c *Client) Close(ctx context.Context) {
 		c.hand.Close()
 	}
 	c.wg.Wait()
+	last.Stop()
+	c.silence()
 	if c.disk != nil {
 		// What could not be written is fetched again when it is needed: a
 		// store that is full or frozen is weather, and no failure of the stop.
@@ -334,18 +335,7 @@ func (c *Client) Close(ctx context.Context) {
 			c.log.Warn("the disk cache is closed early", "err", err)
 		}
 	}
+	c.adding.Lock() // whoever is adding a torrent still writes to the folder
+	defer c.adding.Unlock()
 	c.folder.close()
-}
-
-// stopTrackers tells the trackers of all torrents at the same time.
-func (c *Client) stopTrackers(torrents []*Torrent) {
-	ctx, cancel := context.WithTimeout(context.Background(), stoppedAnnounces)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, t := range torrents {
-		for _, trackers := range t.announcing() {
-			wg.Go(func() { trackers.Stop(ctx) })
-		}
-	}
-	wg.Wait()
 }

@@ -1,17 +1,17 @@
 package engine
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // How a torrent goes dormant: its peers are sent away, its trackers are told,
 // and its loop ends.
 
 // needed is when the torrent was last needed: now, while a file is open or the
-// metadata is missing.
+// metadata is missing; never again, once that is known to be unusable.
 func (l *loop) needed() time.Time {
-	if l.meta != nil || l.resolved {
+	switch {
+	case l.t.unusable() != nil:
+		return time.Time{}
+	case l.meta != nil || l.resolved:
 		return time.Now()
 	}
 	l.t.mu.Lock()
@@ -31,14 +31,16 @@ func (l *loop) sleepy() time.Duration {
 }
 
 // sleep ends the loop when nobody has needed it for a while. It is two steps:
-// the connections are closed, and when all are gone the loop ends.
+// the connections are closed, and when all are gone the loop ends. Somebody may
+// need it again in between: then the peers, who are not forgotten before the
+// end, are dialled again.
 func (l *loop) sleep() bool {
 	if !l.ending {
 		if l.sleepy() > 0 {
 			return false
 		}
 		l.ending = true
-		l.t.c.hand.Forget(l.t.hash)
+		l.t.c.hand.Want(l.t.hash, 0)
 		for _, k := range l.links {
 			k.conn.Close(errDormant)
 		}
@@ -46,24 +48,12 @@ func (l *loop) sleep() bool {
 	if len(l.links) > 0 {
 		return false
 	}
-	if !l.t.asleep() {
-		l.ending, l.lastUse = false, time.Now()
-		l.t.c.hand.Want(l.t.hash, torrentConnections)
-		return false
+	if l.t.asleep() {
+		return true
 	}
-	l.stopTrackersLater()
-	return true
-}
-
-// stopTrackersLater says `stopped` in the background: the loop has ended.
-func (l *loop) stopTrackersLater() {
-	for _, trackers := range l.trackers {
-		l.t.c.spawn(func() {
-			ctx, cancel := context.WithTimeout(l.t.c.ctx, 10*time.Second)
-			defer cancel()
-			trackers.Stop(ctx)
-		})
-	}
+	l.ending, l.lastUse = false, time.Now()
+	l.t.c.hand.Want(l.t.hash, torrentConnections)
+	return false
 }
 
 // shut closes every connection; the handshaker joins them.

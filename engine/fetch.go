@@ -20,6 +20,8 @@ const fetchAhead = 64 << 20
 func (t *Torrent) Fetch(ctx context.Context, progress func(here, all int64)) error {
 	select {
 	case <-t.Resolved():
+	case <-t.Unusable():
+		return t.unusable()
 	case <-ctx.Done():
 		return ctx.Err()
 	}

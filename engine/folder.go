@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,10 +202,11 @@ type stored struct {
 	hash     wire.Digest
 	state    torrentState
 	metainfo []byte // of the file `torrent`, or nil
-	magnet   string
+	magnet   string // "" when it never was a magnet link
 }
 
-// torrents are the stored torrents by slot. One that cannot be read is
+// torrents are the stored torrents: first those whose name is chosen, so that
+// no other takes it from them, then by slot. One that cannot be read is
 // reported and skipped: it takes nothing else with it.
 func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
 	entries, err := os.ReadDir(filepath.Join(f.dir, "torrents"))
@@ -219,6 +222,15 @@ func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
 		}
 		all = append(all, s)
 	}
+	slices.SortFunc(all, func(a, b stored) int {
+		if named := a.state.Name != ""; named != (b.state.Name != "") {
+			if named {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.state.Slot, b.state.Slot)
+	})
 	return all, nil
 }
 
@@ -241,11 +253,14 @@ func (f *folder) torrent(name string) (stored, error) {
 		return s, errors.New("state: it has no slot")
 	}
 	s.metainfo, err = os.ReadFile(filepath.Join(dir, "torrent"))
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
 	b, err = os.ReadFile(filepath.Join(dir, "magnet"))
 	s.magnet = strings.TrimSpace(string(b))
+	if s.metainfo != nil && errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
 	return s, err
 }
 

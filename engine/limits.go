@@ -52,6 +52,12 @@ const (
 	// out without a useful peer, until a useful peer comes.
 	brokenPatience = 400 * time.Millisecond
 
+	// openRetry is how long a store that could not be opened is left alone.
+	openRetry = 5 * time.Second
+
+	// stoppedAnnounce is how long one may take while the client goes on.
+	stoppedAnnounce = 10 * time.Second
+
 	// stoppedAnnounces is how long all `stopped` announces get together.
 	stoppedAnnounces = 200 * time.Millisecond
 

@@ -25,10 +25,11 @@ type link struct {
 	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
 	free       int             // slots of the lane for BEP 10
 	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
+	requests   []int           // pieces of our metadata that the peer waits for; bounded
 }
 
-// mostUnsent is how many messages of BEP 10 wait for one peer. What a peer
-// asks for beyond it is not answered.
+// mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
+// and requests. One beyond it is not sent; a request is asked again.
 const mostUnsent = 64
 
 // Why the engine ends a connection.
@@ -115,7 +116,7 @@ func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
 // unload tells the loop that a block could not be loaded. It runs on a worker
 // of the disk cache, which must not wait for the loop: a goroutine does.
 func (k *link) unload(b wire.Block) {
-	k.loop.t.c.spawn(func() { k.loop.put(context.Background(), unloaded{k.id, b}) })
+	k.loop.t.c.spawn(func() { k.loop.put(context.Background(), selection.Unloaded{Peer: k.id, Block: b}) })
 }
 
 // join makes a new peer known to the machine.
@@ -191,6 +192,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 		k.conn.Extend(k.unsent[0])
 		k.unsent = k.unsent[1:]
 	}
+	l.answerMetadata(k)
 }
 
 // ourMetadata is what we call ut_metadata.
@@ -229,14 +231,21 @@ func (l *loop) greeted(k *link, payload []byte) {
 		k.conn.Close(err)
 		return
 	}
-	k.metadataID = h.M["ut_metadata"]
+	if id, said := h.M["ut_metadata"]; said { // a later handshake says what has changed
+		k.metadataID = id
+	}
 	if h.Reqq > 0 {
 		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
 	}
-	if l.meta != nil && k.metadataID != 0 {
-		l.meta.offer(k.id, h.MetadataSize)
-		l.askMetadata()
+	if l.meta == nil {
+		return
 	}
+	if k.metadataID == 0 {
+		l.meta.gone(k.id) // it may have had it in an earlier handshake
+	} else {
+		l.meta.offer(k.id, h.MetadataSize)
+	}
+	l.askMetadata()
 }
 
 // wrote notes uploads: a torrent that uploads is not idle.

@@ -39,11 +39,15 @@ type loop struct {
 	barrier  int64            // blocks that had been swapped in when it was heard
 	stored   int64            // blocks that the machine knows of
 	trackers []*discovery.Trackers
+	told     map[string]bool // URLs of trackers that are announced to
 
 	links    map[wire.Peer]*link
 	meta     *assembly         // nil once the metadata is here
 	early    []selection.Event // wants that came before the geometry
-	resolved bool              // resolve is under way
+	resolved bool              // the metadata is whole, and is being stored
+	unstored *metainfo.Info    // metadata that could not be stored
+	again    time.Time         // when that is tried again
+	refused  string            // why it could not be stored, as logged last
 	ending   bool              // going dormant: connections are being closed
 	lastUse  time.Time         // when something was last wanted or uploaded
 	complete bool              // every piece is here
@@ -65,16 +69,14 @@ type (
 		id      uint8
 		payload []byte
 	}
-	// unloaded is a block that could not be loaded for an upload.
-	unloaded struct {
-		peer  wire.Peer
-		block wire.Block
-	}
-	// metadata is the checked info dictionary, stored.
+	// metadata is the checked info dictionary; err is why it could not be
+	// stored.
 	metadata struct {
 		info *metainfo.Info
 		err  error
 	}
+	// unusable is that the metadata is right and can never be shown.
+	unusable struct{ err error }
 	// newTrackers are tiers that a torrent was added again with.
 	newTrackers struct{ tiers [][]string }
 )
@@ -83,7 +85,7 @@ func newLoop(t *Torrent) *loop {
 	l := &loop{
 		t: t, log: t.c.log.With("torrent", t.hash),
 		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
-		done: make(chan struct{}), links: map[wire.Peer]*link{},
+		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
 		lastUse: time.Now(),
 	}
 	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.key), Upload: !t.c.cfg.NoUpload})
@@ -117,6 +119,7 @@ func (l *loop) want(e selection.Event) error {
 func (l *loop) run() {
 	defer close(l.done)
 	defer l.cancel()
+	defer l.t.setUseful(false)
 	l.start()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -129,6 +132,8 @@ func (l *loop) run() {
 		case <-l.bell:
 		case <-timer.C:
 			l.step(selection.Wake{})
+			l.askMetadata()
+			l.storeAgain()
 		case <-l.ctx.Done():
 			l.shut()
 			return
@@ -165,27 +170,16 @@ func (l *loop) start() {
 	} else {
 		l.meta = newAssembly(t.hash)
 	}
-	t.c.spawn(func() {
-		t.c.hand.Offer(t.hash, handshake.User, t.peersGiven()...)
-	})
+	t.c.spawn(func() { l.offer(t.peersGiven()) })
 	t.c.hand.Want(t.hash, torrentConnections)
 }
 
-// announceTo starts announcing to trackers.
-func (l *loop) announceTo(tiers [][]string) {
-	if len(tiers) == 0 {
-		return
+// offer names peers that the user gave. Looking them up took a while: the loop
+// may have ended.
+func (l *loop) offer(given []netip.AddrPort) {
+	if l.ctx.Err() == nil {
+		l.t.c.hand.Offer(l.t.hash, handshake.User, given...)
 	}
-	t := l.t
-	trackers := discovery.NewTrackers(discovery.Config{
-		Tiers: tiers, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
-		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
-		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
-	})
-	t.mu.Lock()
-	l.trackers = append(l.trackers, trackers)
-	t.mu.Unlock()
-	t.c.spawn(func() { trackers.Run(l.ctx) })
 }
 
 // begin gives the machine the geometry: from here on it can fetch and serve.
@@ -196,7 +190,9 @@ func (l *loop) begin(info *metainfo.Info) {
 	l.disk.set(store)
 	l.bell = store.Bell()
 	have := store.Have()
-	l.complete = have.Count() == info.Pieces()
+	if l.complete = have.Count() == info.Pieces(); l.complete {
+		l.t.finished.Store(true)
+	}
 	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
 	for _, e := range l.early {
 		l.step(e)
@@ -251,10 +247,10 @@ func (l *loop) event(e any) {
 		l.extension(e)
 	case extendedWritten:
 		l.extendedWrote(e)
-	case unloaded:
-		l.step(selection.Written{Peer: e.peer, Loads: 1})
 	case metadata:
 		l.gotMetadata(e)
+	case unusable:
+		l.giveUp(e.err)
 	case newTrackers:
 		l.announceTo(e.tiers)
 	}
@@ -302,7 +298,6 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 			k.conn.Deliver(c.Block, loan)
 			return
 		}
-		// The piece has just gone: its slot comes back as if it were written.
 		k.unload(c.Block)
 	})
 }
@@ -360,8 +355,11 @@ func (l *loop) verified(n diskcache.News) {
 	}
 	if !l.complete && l.t.missing() == 0 {
 		l.complete = true
-		for _, t := range l.trackers {
-			t.Completed()
+		// A piece may go and come back; the download has ended only once.
+		if !l.t.finished.Swap(true) {
+			for _, t := range l.trackers {
+				t.Completed()
+			}
 		}
 	}
 }
@@ -378,8 +376,11 @@ func (l *loop) wind(timer *time.Timer) {
 	if l.unjudged {
 		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
 	}
-	if l.meta != nil {
-		wait = min(wait, l.meta.next(time.Now()))
+	switch now := time.Now(); {
+	case l.unstored != nil:
+		wait = min(wait, l.again.Sub(now))
+	case l.meta != nil && !l.resolved:
+		wait = min(wait, l.meta.next(now))
 	}
 	timer.Reset(max(wait, 0))
 }

@@ -64,27 +64,46 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 	l.t.c.spawn(func() {
 		info, err := metainfo.ParseInfo(whole)
 		if err != nil {
-			l.put(l.ctx, metadata{err: err})
+			l.put(l.ctx, unusable{err})
 			return
 		}
 		l.resolve(info)
 	})
 }
 
-// serveMetadata answers a request for a piece of our metadata.
+// Metadata that a peer asks for: how many requests of it wait, and how many of
+// the answers, up to 16 KiB each, are on their way to it at a time.
+const (
+	mostMetadataRequests = 1024
+	mostMetadataReplies  = 4
+)
+
+// serveMetadata queues a request for a piece of our metadata. Only its number
+// waits, so that a peer that asks and does not read costs next to nothing;
+// what it asks for beyond the bound is not answered.
 func (l *loop) serveMetadata(k *link, piece int) {
-	if k.metadataID == 0 {
+	if k.metadataID == 0 || len(k.requests) == mostMetadataRequests {
 		return
 	}
+	k.requests = append(k.requests, piece)
+	l.answerMetadata(k)
+}
+
+// answerMetadata answers requests as slots come back.
+func (l *loop) answerMetadata(k *link) {
 	info := l.t.Info()
-	m := extension.Metadata{Type: extension.MetadataReject, Piece: piece}
-	if info != nil {
-		size := int64(len(info.Raw))
-		if start, end := extension.MetadataSpan(size, piece); end > 0 {
-			m = extension.Metadata{Type: extension.MetadataData, Piece: piece, TotalSize: size, Data: info.Raw[start:end]}
+	for len(k.requests) > 0 && len(k.unsent) == 0 && k.free > extendedSlots-mostMetadataReplies {
+		piece := k.requests[0]
+		k.requests = k.requests[1:]
+		m := extension.Metadata{Type: extension.MetadataReject, Piece: piece}
+		if info != nil {
+			size := int64(len(info.Raw))
+			if start, end := extension.MetadataSpan(size, piece); end > 0 {
+				m = extension.Metadata{Type: extension.MetadataData, Piece: piece, TotalSize: size, Data: info.Raw[start:end]}
+			}
 		}
+		k.extend(k.metadataID, m.Append(nil))
 	}
-	k.extend(k.metadataID, m.Append(nil))
 }
 
 // resolve stores checked metadata and tells the loop. It runs beside the loop:
@@ -94,22 +113,48 @@ func (l *loop) resolve(info *metainfo.Info) {
 	l.put(l.ctx, metadata{info, err})
 }
 
+// storeRetry is the pause before metadata that could not be stored is stored
+// again: the store may have room by then.
+const storeRetry = 30 * time.Second
+
+// storeAgain tries once more when that is due.
+func (l *loop) storeAgain() {
+	if l.unstored == nil || time.Now().Before(l.again) {
+		return
+	}
+	info := l.unstored
+	l.unstored = nil
+	l.t.c.spawn(func() { l.resolve(info) })
+}
+
 // gotMetadata goes on with the same connections, now with a geometry.
 func (l *loop) gotMetadata(e metadata) {
 	if l.meta == nil {
 		return
 	}
 	if e.err != nil {
-		// The hash is right, so every peer has this metadata: nothing better
-		// will come.
-		l.log.Error("the torrent's metadata cannot be used", "err", e.err)
+		if said := e.err.Error(); said != l.refused {
+			l.refused = said
+			l.log.Error("the torrent's metadata cannot be stored; it is tried again", "err", said, "every", storeRetry)
+		}
+		l.resolved, l.unstored, l.again = true, e.info, time.Now().Add(storeRetry)
 		return
 	}
 	l.begin(e.info)
-	l.resolved = false
+	l.resolved, l.unstored = false, nil
 	for _, k := range l.links {
 		if k.hand.Extended() {
 			k.extend(0, l.hello(k)) // now with the metadata's size
 		}
 	}
+}
+
+// giveUp ends the search for metadata that cannot be used. Its hash is right,
+// so every peer has this very metadata: nothing better will come.
+func (l *loop) giveUp(err error) {
+	if l.meta == nil {
+		return
+	}
+	l.log.Error("the torrent's metadata cannot be used", "err", err)
+	l.t.giveUp(err)
 }

@@ -80,25 +80,43 @@ func (r *Reader) Read(ctx context.Context, off int64, n int) ([]wire.Loan, error
 	n = int(min(int64(n), r.file.Length-off))
 	extents := r.geo.Extents(nil, r.file.Offset+off, int64(n))
 	r.move(off, int64(n))
+	loans, err := r.store.Acquire(ctx, extents)
+	if errors.Is(err, diskcache.ErrAbsent) {
+		return r.fetch(ctx, extents)
+	}
+	return loans, err
+}
+
+// fetch waits for extents and takes them. Until then it expects them: or what
+// has just come may be dropped again before it is taken.
+func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan, error) {
+	for _, e := range extents {
+		r.store.Expect(e.Piece)
+		defer r.store.Unexpect(e.Piece)
+	}
 	for {
+		if err := r.wait(ctx, extents); err != nil {
+			return nil, err
+		}
 		loans, err := r.store.Acquire(ctx, extents)
 		if !errors.Is(err, diskcache.ErrAbsent) {
 			return loans, err
 		}
-		if err := r.wait(ctx, extents); err != nil {
-			return nil, err
-		}
 	}
 }
 
-// wait asks the swarm for extents and waits until they are here.
+// wait asks the swarm for extents and waits until they are here, or until it is
+// worth another try.
 func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
 	t := r.t
-	release, err := t.queue(ctx)
+	ctx, release, err := t.c.waiting.take(ctx, &t.waits)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if t.c.ctx.Err() != nil {
+		return ErrClosed
+	}
 	l, err := t.activate()
 	if err != nil {
 		return err
@@ -113,45 +131,34 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
 	for _, e := range extents {
 		id := wire.Reader(t.c.readers.Add(1))
 		if err := l.want(selection.Want{Reader: id, Extent: e, Deadline: now, Class: selection.Now}); err != nil {
-			return nil // the loop has just gone dormant: again, with a new one
+			return err
 		}
 		wants = append(wants, id)
 	}
-	err = r.store.Await(ctx, extents, t.patience())
-	if errors.Is(err, diskcache.ErrNoProgress) {
-		t.timedOut()
-		return ErrNoPeers
+	patience, short := t.patience()
+	err = r.store.Await(ctx, extents, patience)
+	switch {
+	case context.Cause(ctx) == ErrNoPeers:
+		return ErrNoPeers // the place is somebody else's
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.Is(err, diskcache.ErrNoProgress):
+		return err
+	case short && t.useful.Load():
+		return nil // a peer has come: now the time-out counts
 	}
-	return err
+	t.timedOut()
+	return ErrNoPeers
 }
 
-// queue takes one of the places of waiting reads. When all are taken, a torrent
-// without a useful peer gets none: what it waits for will not come.
-func (t *Torrent) queue(ctx context.Context) (release func(), err error) {
-	release = func() { <-t.c.waiting }
-	select {
-	case t.c.waiting <- struct{}{}:
-		return release, nil
-	default:
+// patience is how long a read waits without progress; 0 is for ever. It is
+// short when a read has timed out and no useful peer has come since.
+func (t *Torrent) patience() (d time.Duration, short bool) {
+	d = t.c.cfg.ReadTimeout
+	if d > brokenPatience && t.broken.Load() && !t.useful.Load() {
+		return brokenPatience, true
 	}
-	if !t.useful.Load() {
-		return nil, ErrNoPeers
-	}
-	select {
-	case t.c.waiting <- struct{}{}:
-		return release, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// patience is how long a read waits without progress; 0 is for ever.
-func (t *Torrent) patience() time.Duration {
-	d := t.c.cfg.ReadTimeout
-	if d > 0 && t.broken.Load() && !t.useful.Load() {
-		d = min(d, brokenPatience)
-	}
-	return d
+	return d, false
 }
 
 // timedOut notes that a read has waited in vain.
@@ -168,10 +175,13 @@ func (t *Torrent) setUseful(useful bool) {
 	}
 }
 
-// The kernel's read-ahead comes unordered, and a reader may stand a little
-// behind what it has asked for: positions within nearby of each other belong
-// to one run.
-const nearby = 1 << 20
+// The kernel's read-ahead comes unordered: two requests of up to 1 MiB may be
+// under way, and the second may come first. Reads up to nearby ahead of where a
+// reader stands, or behind behind it, belong to one run.
+const (
+	nearby = 1 << 20
+	behind = 3 * nearby
+)
 
 // move notes a read, and moves the window with it. The window starts at one
 // piece, doubles while the reader goes on in order, and is closed by a jump.
@@ -183,7 +193,7 @@ func (r *Reader) move(off, n int64) {
 	}
 	end := off + n
 	switch {
-	case off > r.pos+nearby || off < r.pos-nearby-r.window:
+	case off > r.pos+nearby || off < r.pos-behind:
 		r.pos, r.window = end, 0 // a jump
 	case end > r.pos:
 		grown := end - r.pos
@@ -228,11 +238,7 @@ func (r *Reader) expect(first, last int64) {
 	r.ahead = kept
 	next := from
 	if n := len(kept); n > 0 {
-		next = kept[n-1].piece + 1
-		if kept[0].piece > from {
-			// The window has moved back: what is behind is not fetched again.
-			next = max(next, from)
-		}
+		next = kept[n-1].piece + 1 // what a window that moved back has behind was read just now
 	}
 	for p := next; p < to; p++ {
 		r.ahead = append(r.ahead, r.wantAhead(p))
@@ -267,5 +273,5 @@ func (r *Reader) wantAhead(p wire.Piece) aheadWant {
 // of films, so that the order among readers is that of their distances.
 func due(distance int64) time.Duration {
 	const rate = 16 << 20 // bytes a second
-	return time.Duration(distance) * time.Second / rate
+	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/rate
 }

@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"bipfs/diskcache"
-	"bipfs/engine/discovery"
 	"bipfs/engine/metainfo"
 	"bipfs/wire"
 	"bipfs/wire/peer"
@@ -30,9 +30,14 @@ type Torrent struct {
 	added time.Time
 
 	resolved chan struct{} // closed when info is set
+	hopeless chan struct{} // closed when the metadata cannot be used
+	why      error         // of that; set before
 
 	useful atomic.Bool // some peer can bring what is wanted
 	broken atomic.Bool // a read timed out, and no useful peer has come since
+
+	waits    waits       // of reads for the swarm
+	finished atomic.Bool // every piece was here at some time
 
 	downloaded, uploaded atomic.Int64 // payload bytes of connections that have ended
 
@@ -42,24 +47,29 @@ type Torrent struct {
 	info    atomic.Pointer[metainfo.Info]     // nil while it is not resolved
 	store   atomic.Pointer[diskcache.Torrent] // nil until the first use
 	opening sync.Mutex
+	refused error     // why the store could not be opened; guarded by opening
+	again   time.Time // when that is tried again
 
 	// What is guarded by mu, under which nothing waits.
 	mu        sync.Mutex
-	magnet    *metainfo.Magnet // nil when it came as a .torrent
+	magnet    *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
 	trackers  [][]string
-	loop      *loop // nil while dormant
-	handles   int   // open files, and fetches of the whole
+	webSeeds  []string // kept for those who can use them
+	loop      *loop    // nil while dormant
+	handles   int      // open files, and fetches of the whole
 	live      map[wire.Peer]*peer.Conn
 	lastClose time.Time
 	waited    bool // opening the unresolved directory has waited once
 }
 
 func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
-	return &Torrent{
+	t := &Torrent{
 		c: c, hash: hash, slot: s.Slot, state: s,
-		added: time.Unix(0, s.Added), resolved: make(chan struct{}),
+		added: time.Unix(0, s.Added), resolved: make(chan struct{}), hopeless: make(chan struct{}),
 		live: map[wire.Peer]*peer.Conn{},
 	}
+	t.waits.useful = t.useful.Load
+	return t
 }
 
 // Slot is t's number in the data folder: never 0, never used again.
@@ -102,6 +112,26 @@ func (t *Torrent) Info() *metainfo.Info { return t.info.Load() }
 // Resolved is closed when the metadata is here.
 func (t *Torrent) Resolved() <-chan struct{} { return t.resolved }
 
+// Unusable is closed when the metadata is known and cannot be used: it is of a
+// format that is not supported, or hostile. Resolved will never be closed then.
+func (t *Torrent) Unusable() <-chan struct{} { return t.hopeless }
+
+// unusable is why the metadata cannot be used, or nil.
+func (t *Torrent) unusable() error {
+	select {
+	case <-t.hopeless:
+		return t.why
+	default:
+		return nil
+	}
+}
+
+// giveUp notes that the metadata cannot be used. The loop calls it, once.
+func (t *Torrent) giveUp(err error) {
+	t.why = fmt.Errorf("the metadata cannot be used: %w", err)
+	close(t.hopeless)
+}
+
 // FirstWait reports whether this is the first time that somebody waits for the
 // metadata: later ones do not wait.
 func (t *Torrent) FirstWait() bool {
@@ -129,12 +159,17 @@ func (t *Torrent) open() (*diskcache.Torrent, error) {
 	return t.openAs(info)
 }
 
-// openAs is open with metadata that t is only about to have.
+// openAs is open with metadata that t is only about to have. A store that
+// cannot be opened (the journal of a newer version, a disk that fails) is said
+// once and is EIO; it is tried again, but not by every one of a thousand peers.
 func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 	t.opening.Lock()
 	defer t.opening.Unlock()
 	if s := t.store.Load(); s != nil {
 		return s, nil
+	}
+	if time.Now().Before(t.again) {
+		return nil, t.refused
 	}
 	files := make([]diskcache.File, len(info.Files))
 	for i, f := range info.Files {
@@ -145,7 +180,12 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		Hash: info.PieceHash, Files: files,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w", t.hash, err)
+		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.hash, err)
+		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
+			t.c.log.Error("the torrent cannot be read", "err", err)
+		}
+		t.refused, t.again = err, time.Now().Add(openRetry)
+		return nil, err
 	}
 	t.store.Store(s)
 	return s, nil
@@ -155,6 +195,9 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 func (t *Torrent) activate() (*loop, error) {
 	if l := t.running(); l != nil {
 		return l, nil
+	}
+	if err := t.unusable(); err != nil {
+		return nil, err
 	}
 	if t.Info() != nil {
 		if _, err := t.open(); err != nil {
@@ -174,16 +217,6 @@ func (t *Torrent) activate() (*loop, error) {
 	return l, nil
 }
 
-// announcing are the trackers that t's loop tells of itself.
-func (t *Torrent) announcing() []*discovery.Trackers {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.loop == nil {
-		return nil
-	}
-	return t.loop.trackers
-}
-
 // asleep ends t's loop, unless somebody needs it; it is the loop's own
 // question.
 func (t *Torrent) asleep() bool {
@@ -193,6 +226,8 @@ func (t *Torrent) asleep() bool {
 		return false
 	}
 	t.loop = nil
+	// Under the lock, or it would forget what the next loop has just offered.
+	t.c.hand.Forget(t.hash)
 	return true
 }
 
@@ -211,26 +246,6 @@ func (t *Torrent) peersGiven() []netip.AddrPort {
 		out = append(out, t.c.resolveAll(magnet.Peers)...)
 	}
 	return out
-}
-
-// announce is what trackers are told.
-func (t *Torrent) announce() discovery.Announce {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	a := discovery.Announce{
-		Infohash: t.hash, PeerID: t.c.peerID, Port: t.c.port, Key: t.c.key,
-		Downloaded: t.downloaded.Load(), Uploaded: t.uploaded.Load(),
-		Left: 1, // unknown, but not nothing, while there is no metadata
-	}
-	for _, conn := range t.live {
-		n := conn.Counters()
-		a.Downloaded += n.DownloadedPayload
-		a.Uploaded += n.UploadedPayload
-	}
-	if t.Info() != nil {
-		a.Left = t.missing()
-	}
-	return a
 }
 
 // hold counts who needs t's loop.
@@ -255,20 +270,6 @@ func (t *Torrent) parted(p wire.Peer) {
 	t.downloaded.Add(n.DownloadedPayload)
 	t.uploaded.Add(n.UploadedPayload)
 	delete(t.live, p)
-}
-
-// missing is how many bytes of t are not here. The metadata must be.
-func (t *Torrent) missing() int64 {
-	info, store := t.Info(), t.store.Load()
-	if store == nil {
-		return info.Length
-	}
-	have, last := store.Have(), wire.Piece(info.Pieces()-1)
-	here := int64(have.Count()) * info.PieceLength
-	if have.Has(last) {
-		here -= info.PieceLength - int64(info.PieceSize(last))
-	}
-	return info.Length - here
 }
 
 // Start wakes t without a reader: it announces itself and serves what it has.

@@ -72,6 +72,13 @@ type Written struct {
 	Loads    int
 }
 
+// Unloaded answers a Load whose block is not to be had: the piece has just
+// gone, or its disk failed. The load slot comes back, and the peer is told.
+type Unloaded struct {
+	Peer  wire.Peer
+	Block wire.Block
+}
+
 // Granted answers an Open: the piece has memory for Room blocks.
 type Granted struct {
 	Piece wire.Piece
@@ -136,6 +143,7 @@ func (Received) event()       {}
 func (Limits) event()         {}
 func (Stored) event()         {}
 func (Written) event()        {}
+func (Unloaded) event()       {}
 func (Granted) event()        {}
 func (Room) event()           {}
 func (Revoke) event()         {}

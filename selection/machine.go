@@ -164,6 +164,11 @@ func (m *Machine) take(e Event) {
 		if p := m.index[e.Peer]; p != nil {
 			m.written(p, e)
 		}
+	case Unloaded:
+		if p := m.index[e.Peer]; p != nil {
+			m.written(p, Written{Loads: 1})
+			m.reject(p, e.Block)
+		}
 	case Granted:
 		m.granted(e)
 	case Room:

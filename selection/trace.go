@@ -105,6 +105,8 @@ func (e Written) String() string {
 	return fmt.Sprintf("written %d messages=%d loads=%d", e.Peer, e.Messages, e.Loads)
 }
 
+func (e Unloaded) String() string { return fmt.Sprintf("unloaded %d %v", e.Peer, e.Block) }
+
 func (e Granted) String() string {
 	return fmt.Sprintf("granted %d lease=%d room=%d", e.Piece, e.Lease, e.Room)
 }
@@ -296,6 +298,8 @@ func (l *line) event() Event {
 		return Stored{l.peer(), l.block(), l.lease()}
 	case "written":
 		return Written{l.peer(), l.count("messages"), l.count("loads")}
+	case "unloaded":
+		return Unloaded{l.peer(), l.block()}
 	case "want":
 		return l.want()
 	case "unwant":

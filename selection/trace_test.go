@@ -24,6 +24,7 @@ var lines = []string{
 	"1.5ms stored 1 0:16384+16384 lease=18446744073709551615",
 	"1.5ms stored 1 0:16384+16384",
 	"1s written 1 messages=1 loads=2",
+	"1s unloaded 1 0:16384+16384",
 	"1s granted 1 lease=2 room=3",
 	"1s room lease=1 n=4",
 	"1s revoke lease=1",

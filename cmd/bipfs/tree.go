@@ -201,6 +201,8 @@ func waitResolved(ctx context.Context, torrent *engine.Torrent) error {
 	select {
 	case <-torrent.Resolved():
 		return nil
+	case <-torrent.Unusable():
+		return syscall.ENODATA
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:

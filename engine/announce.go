@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"bipfs/engine/discovery"
+	"bipfs/handshake"
+	"bipfs/wire"
+)
+
+// What trackers are told of a torrent, and who tells them.
+
+// announceTo starts announcing to trackers, but for those that are told
+// already. One goroutine is the trackers' whole life: when the loop's context
+// ends it says `stopped`, to those that were told `started`.
+func (l *loop) announceTo(tiers [][]string) {
+	t := l.t
+	var fresh [][]string
+	for _, tier := range tiers {
+		tier = slices.DeleteFunc(slices.Clone(tier), func(u string) bool { return l.told[u] })
+		for _, u := range tier {
+			l.told[u] = true
+		}
+		if len(tier) > 0 {
+			fresh = append(fresh, tier)
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	trackers := discovery.NewTrackers(discovery.Config{
+		Tiers: fresh, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
+		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
+		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
+	})
+	l.trackers = append(l.trackers, trackers)
+	t.c.spawn(func() {
+		trackers.Run(l.ctx)
+		ctx, cancel := context.WithTimeout(t.c.farewell, stoppedAnnounce)
+		defer cancel()
+		trackers.Stop(ctx)
+	})
+}
+
+// announce is what trackers are told.
+func (t *Torrent) announce() discovery.Announce {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := discovery.Announce{
+		Infohash: t.hash, PeerID: t.c.peerID, Port: t.c.port, Key: t.c.key,
+		Downloaded: t.downloaded.Load(), Uploaded: t.uploaded.Load(),
+		Left: 1, // unknown, but not nothing, while there is no metadata
+	}
+	for _, conn := range t.live {
+		n := conn.Counters()
+		a.Downloaded += n.DownloadedPayload
+		a.Uploaded += n.UploadedPayload
+	}
+	if t.Info() != nil {
+		a.Left = t.missing()
+	}
+	return a
+}
+
+// missing is how many bytes of t are not here. The metadata must be.
+func (t *Torrent) missing() int64 {
+	info, store := t.Info(), t.store.Load()
+	if store == nil {
+		return info.Length
+	}
+	have, last := store.Have(), wire.Piece(info.Pieces()-1)
+	here := int64(have.Count()) * info.PieceLength
+	if have.Has(last) {
+		here -= info.PieceLength - int64(info.PieceSize(last))
+	}
+	return info.Length - here
+}
