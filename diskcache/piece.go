@@ -64,6 +64,7 @@ type piece struct {
 	blocks []*block // when verified
 
 	failures int           // to write it
+	pauses   int           // the writer's, when it began to write it
 	retry    time.Duration // when it may be tried again
 }
 

@@ -19,6 +19,7 @@ type writer struct {
 	queue    []*piece // oldest first
 	active   int      // blocks with the workers
 	paused   bool     // the store is full
+	pauses   int      // how often it was
 	until    time.Duration
 	stopping bool
 }
@@ -101,6 +102,7 @@ func (w *writer) next() *piece {
 			}
 			w.queue = slices.Delete(w.queue, i, i+1)
 			w.active += p.room
+			p.pauses = w.pauses
 			return p
 		}
 		w.more.Wait()
@@ -116,10 +118,14 @@ func (w *writer) done(p *piece, err error) {
 	now := w.disk.now()
 	switch {
 	case err == nil:
-		resumed = w.paused
-		w.paused = false
+		// A write that was under way when the store was full says nothing.
+		resumed = w.paused && p.pauses == w.pauses
+		w.paused = w.paused && !resumed
 	case full(err):
 		stopped = !w.paused
+		if stopped {
+			w.pauses++
+		}
 		w.paused, w.until = true, now+pause
 		w.queue = slices.Insert(w.queue, 0, p)
 	default:

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv(readerEnv); job != "" {
 		os.Exit(readerMain(job))
 	}
+	if job := os.Getenv(trackerEnv); job != "" {
+		os.Exit(trackerMain(job))
+	}
 	flag.Parse()
 	os.Exit(runAll(m))
 }

@@ -1,28 +1,45 @@
 package integration
 
 import (
+	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
-// fixedTracker is a tracker that always gives one peer.
-func fixedTracker(t testing.TB, ln net.Listener, peer string) string {
+// trackerEnv makes the test's own program a tracker: LISTEN PEER.
+const trackerEnv = "BIPFS_INTEGRATION_TRACKER"
+
+// fixedTracker is a tracker that always gives one peer. It is a process, as it
+// runs in another network than the test.
+func fixedTracker(t testing.TB, at place, peer string) (url string) {
 	t.Helper()
+	listen := net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))
+	argv := append(at.prefix, os.Args[0])
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), trackerEnv+"="+listen+" "+peer)
+	startCommand(t, "tracker", cmd)
+	at.listening(t, listen)
+	return "http://" + listen + "/announce"
+}
+
+func trackerMain(job string) int {
+	listen, peer, _ := strings.Cut(job, " ")
 	addr, err := net.ResolveTCPAddr("tcp4", peer)
 	if err != nil {
-		t.Fatal(err)
+		fmt.Println(err)
+		return 2
 	}
 	compact := append(addr.IP.To4(), byte(addr.Port>>8), byte(addr.Port))
-	server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	fmt.Println(http.ListenAndServe(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(append([]byte("d8:intervali60e5:peers6:"), append(compact, 'e')...))
-	})}}
-	server.Start()
-	t.Cleanup(server.Close)
-	return "http://" + ln.Addr().String() + "/announce"
+	})))
+	return 1
 }
 
 // TestLeech: libtorrent and transmission download 700 MiB with bipfs as their
@@ -33,18 +50,18 @@ func TestLeech(t *testing.T) {
 	needLibtorrent(t)
 	// Transmission does not connect to 127.0.0.0/8: it gets a network in which
 	// the loopback device has other addresses, too.
-	net := newNamespace(t)
+	ns := newNamespace(t)
 	for _, address := range []string{"10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24", "10.77.1.4/24"} {
-		net.ip("address", "add", address, "dev", "lo")
+		ns.ip("address", "add", address, "dev", "lo")
 	}
-	at := func(address string) place { return place{address, net.prefix()} }
+	at := func(address string) place { return place{address, ns.prefix()} }
 	to := torrentOf(t, bigFile(t), 1<<20)
 	const listen = "10.77.1.1:6881"
-	tracker := fixedTracker(t, net.listen("10.77.1.1:0"), listen)
+	tracker := fixedTracker(t, at("10.77.1.1"), listen)
 
 	t.Run("complete", func(t *testing.T) {
 		seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
-		m := mountBipfs(t, mounting{prefix: net.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+		m := mountBipfs(t, mounting{prefix: ns.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
 		same(t, to.shown(m), to.content)
 		seeder.kill()
 		t.Run("libtorrent", func(t *testing.T) { leechLibtorrent(t, at("10.77.1.3"), listen, to) })
@@ -57,7 +74,7 @@ func TestLeech(t *testing.T) {
 	} {
 		t.Run("while fetching, "+name, func(t *testing.T) {
 			seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
-			m := mountBipfs(t, mounting{prefix: net.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+			m := mountBipfs(t, mounting{prefix: ns.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
 			// The reader is no faster than a good line, so the leech is there
 			// before the file is.
 			reader := start(t, "reader", "sh", "-euc", `for i in $(seq 0 21); do dd if="$0" of=/dev/null bs=1M skip=$((i*32)) count=32 status=none; sleep 0.3; done`, to.shown(m))

@@ -2,16 +2,12 @@ package integration
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A disk is a small filesystem of its own on a loop device.
@@ -193,33 +189,4 @@ func (n *namespace) packets() (sent int64) {
 		sent += n
 	}
 	return sent
-}
-
-// listen is a listener of the test inside the namespace.
-func (n *namespace) listen(addr string) net.Listener {
-	n.t.Helper()
-	type opened struct {
-		ln  net.Listener
-		err error
-	}
-	c := make(chan opened)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		ns, err := os.Open("/run/netns/" + n.name)
-		if err == nil {
-			defer ns.Close()
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-		}
-		var ln net.Listener
-		if err == nil {
-			ln, err = net.Listen("tcp", addr)
-		}
-		c <- opened{ln, err}
-	}()
-	o := <-c
-	if o.err != nil {
-		n.t.Fatal(o.err)
-	}
-	n.t.Cleanup(func() { o.ln.Close() })
-	return o.ln
 }
