@@ -17,6 +17,10 @@ import (
 // Add adds a torrent. One that is there already is returned as it is; the
 // metadata, trackers and peers that the source has beyond it are taken over.
 func (c *Client) Add(s Source) (*Torrent, error) {
+	if !c.enter() {
+		return nil, ErrClosed
+	}
+	defer c.wg.Done()
 	t, added, err := c.add(s)
 	if err != nil {
 		return nil, err
@@ -35,14 +39,11 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	defer c.adding.Unlock()
 	hash := s.hash()
 	c.mu.Lock()
-	t, closed, state := c.torrents[hash], c.closed, c.state
+	t, state := c.torrents[hash], c.state
 	if t == nil {
 		c.state.NextSlot++
 	}
 	c.mu.Unlock()
-	if closed {
-		return nil, false, ErrClosed
-	}
 	if t != nil {
 		return t, false, nil
 	}
@@ -162,9 +163,6 @@ func (t *Torrent) merge(s Source) error {
 func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
-	if t.c.ctx.Err() != nil {
-		return ErrClosed
-	}
 	t.mu.Lock()
 	known := slices.Concat(t.trackers...)
 	var tiers [][]string

@@ -302,9 +302,21 @@ func (c *Client) spawn(f func()) bool {
 	return !c.ended
 }
 
+// enter has Close wait for the caller, who calls c.wg.Done at the end. It is
+// false once the client is being closed.
+func (c *Client) enter() bool {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if !c.ended {
+		c.wg.Add(1)
+	}
+	return !c.ended
+}
+
 // Close ends everything: announces `stopped` where `started` was said, closes
 // every connection, writes what the time of ctx allows, and gives the folder
-// back. It returns when every goroutine of the client has ended.
+// back. It returns when every goroutine of the client has ended; those that a
+// frozen disk does not let go are given up at the end of ctx.
 func (c *Client) Close(ctx context.Context) {
 	c.mu.Lock()
 	again := c.closed
@@ -314,15 +326,6 @@ func (c *Client) Close(ctx context.Context) {
 		return
 	}
 	c.cancel() // every loop ends, and then says `stopped`
-	ended := make(chan struct{})
-	var farewell sync.WaitGroup
-	farewell.Go(func() {
-		defer c.silence()
-		select {
-		case <-time.After(stoppedAnnounces):
-		case <-ended:
-		}
-	})
 	c.life.Lock()
 	c.ended = true
 	c.life.Unlock()
@@ -330,12 +333,9 @@ func (c *Client) Close(ctx context.Context) {
 		s := c.disk.Stats()
 		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty)
 	}
-	if c.hand != nil {
-		c.hand.Close()
+	if !c.join(ctx) {
+		c.log.Warn("the data folder does not answer; what was being written to it is given up")
 	}
-	c.wg.Wait()
-	close(ended)
-	farewell.Wait()
 	if c.disk != nil {
 		// What could not be written is fetched again when it is needed: a
 		// store that is full or frozen is weather, and no failure of the stop.
@@ -343,7 +343,32 @@ func (c *Client) Close(ctx context.Context) {
 			c.log.Warn("the disk cache is closed early", "err", err)
 		}
 	}
-	c.adding.Lock() // whoever is adding a torrent still writes to the folder
-	defer c.adding.Unlock()
 	c.folder.close()
+}
+
+// join waits until every goroutine has ended, or ctx. The trackers get their
+// share of the time.
+func (c *Client) join(ctx context.Context) bool {
+	defer c.silence()
+	joined := make(chan struct{})
+	var joining sync.WaitGroup
+	joining.Go(func() {
+		if c.hand != nil {
+			c.hand.Close()
+		}
+		c.wg.Wait()
+		close(joined)
+	})
+	select {
+	case <-joined:
+	case <-time.After(stoppedAnnounces):
+		c.silence()
+		select {
+		case <-joined:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	joining.Wait()
+	return true
 }

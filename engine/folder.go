@@ -140,14 +140,15 @@ func (f *folder) torrentDir(hash wire.Digest) string {
 	return filepath.Join(f.dir, "torrents", hash.String())
 }
 
-// write puts b into the file name of the folder sub, whole or not at all.
+// write puts b into the file name of the folder sub, whole or not at all. One
+// file is written by one goroutine at a time: Client.adding.
 func (f *folder) write(sub, name string, b []byte) error {
 	dir := filepath.Join(f.dir, sub)
-	tmp, err := os.CreateTemp(dir, "."+name+"-")
+	// One name for all tries: what a kill leaves is overwritten by the next.
+	tmp, err := os.OpenFile(filepath.Join(dir, "."+name+".new"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(b)
 	if err == nil {
 		err = tmp.Sync()
@@ -157,6 +158,9 @@ func (f *folder) write(sub, name string, b []byte) error {
 	}
 	if err == nil {
 		err = os.Rename(tmp.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
 	}
 	return err
 }

@@ -74,8 +74,11 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 	stop()
 	l.t.parted(k.id)
 	l.put(context.Background(), left{k})
-	if errors.Is(err, errBanned) {
+	switch {
+	case errors.Is(err, errBanned):
 		return handshake.ErrBanned
+	case errors.Is(err, peer.ErrPanic):
+		l.log.Error("a peer ended by a bug", "peer", h.Addr, "err", err)
 	}
 	return err
 }

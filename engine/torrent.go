@@ -214,6 +214,9 @@ func (t *Torrent) activate() (*loop, error) {
 		return nil, ErrClosed
 	}
 	t.loop = l
+	// Trackers are told what was moved since the `started` of this life.
+	t.downloaded.Store(0)
+	t.uploaded.Store(0)
 	return l, nil
 }
 
