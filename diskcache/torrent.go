@@ -106,20 +106,25 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		return nil, fmt.Errorf("files of %d bytes are not a torrent of %d", length, s.Length)
 	}
 	t.spec.Dir = filepath.Clean(s.Dir)
-	if err := t.enter(); err != nil {
-		return nil, err
-	}
 	t.journal = &journal{
 		files: d.files, name: filepath.Join(t.spec.Dir, "journal"),
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
 		turn: make(chan struct{}, 1),
+	}
+	t.users = 1 // the Disk may be closed while the journal is read
+	if err := t.enter(); err != nil {
+		return nil, err
 	}
 	have, err := t.journal.load()
 	if err != nil {
 		t.gone()
 		return nil, err
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.have = have
+	t.users--
+	t.retire()
 	return t, nil
 }
 
