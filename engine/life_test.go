@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -203,4 +204,55 @@ func TestDueNeverOverflows(t *testing.T) {
 			last = d
 		}
 	}
+}
+
+// TestSeederThatLosesItsData says so, and the others bring what it cannot.
+func TestSeederThatLosesItsData(t *testing.T) {
+	c := newContent(t, 64<<10, 2_000_000)
+	broken, whole := seeder(t, c), seeder(t, c)
+	if err := os.Truncate(broken.Torrents()[0].DataFile(0), 100_000); err != nil {
+		t.Fatal(err)
+	}
+	leech := testClient(t, Config{Peers: []string{broken.addr(), whole.addr()}})
+	torrent, err := leech.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	readAll(t, torrent, c)
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestBrokenTorrentHeals: after a time-out reads fail soon, until a peer comes.
+func TestBrokenTorrentHeals(t *testing.T) {
+	c := newContent(t, 32<<10, 200_000)
+	leech := testClient(t, Config{ReadTimeout: 2 * brokenPatience})
+	torrent, err := leech.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := torrent.OpenFile(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := readRange(t.Context(), r, 0, 1); err != ErrNoPeers {
+		t.Fatalf("read without a peer: %v", err)
+	}
+	if d, short := torrent.patience(); d != brokenPatience || !short {
+		t.Errorf("the next read waits %v", d)
+	}
+	s := seeder(t, c)
+	magnet := &metainfo.Magnet{Hash: c.meta.Info.Hash, Peers: []string{s.addr()}}
+	if _, err := leech.Add(Source{Magnet: magnet}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the torrent stays broken", func() bool {
+		_, err := readRange(t.Context(), r, 0, 1)
+		return err == nil
+	})
+	readAll(t, torrent, c)
+	eventually(t, "it counts as broken", func() bool { return !torrent.broken.Load() })
 }

@@ -353,6 +353,7 @@ func (l *loop) verified(n diskcache.News) {
 		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
 		return
 	}
+	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.missing() == 0 {
 		l.complete = true
 		// A piece may go and come back; the download has ended only once.
