@@ -150,7 +150,7 @@ func (d *demo) swarm(ctx context.Context) (*metainfo.Torrent, error) {
 	if err := t.Start(); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(d.s.out, "A private swarm on 127.0.0.1: a tracker, and a seeder of %d files, %v.\n", len(m.Info.Files), Size(m.Info.Length))
+	fmt.Fprintf(d.s.out, "A private swarm on 127.0.0.1: a tracker, and a seeder of %d files, %d MB.\n", len(m.Info.Files), m.Info.Length/1e6)
 	return m, nil
 }
 
@@ -214,7 +214,7 @@ func (d *demo) read(ctx context.Context, m *metainfo.Torrent) error {
 	film := filepath.Join(folder, "film.bin")
 	steps := [][]string{
 		{"ls", "-l", folder},
-		{"head", "-c", "64", filepath.Join(folder, "README.txt")},
+		{"cat", filepath.Join(folder, "README.txt")},
 		{"dd", "if=" + film, "of=/dev/null", "bs=64K", "count=1", "status=none"},
 		{"dd", "if=" + film, "of=/dev/null", "bs=1M", "status=none"},
 		{"dd", "if=" + film, "of=/dev/null", "bs=1M", "status=none"},
