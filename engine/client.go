@@ -54,9 +54,6 @@ type Client struct {
 	key    uint32 // of announces
 	port   int
 
-	given    []netip.AddrPort // Config.Peers, resolved; written before givenSet closes
-	givenSet chan struct{}
-
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
 	waiting places        // of reads that wait for the swarm
@@ -105,7 +102,6 @@ func Open(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
-		givenSet: make(chan struct{}),
 		torrents: map[wire.Digest]*Torrent{},
 		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
@@ -148,7 +144,6 @@ func (c *Client) open() error {
 	if err := c.listen(); err != nil {
 		return err
 	}
-	c.spawn(c.resolvePeers)
 	return c.load()
 }
 
@@ -206,12 +201,6 @@ func (c *Client) listen() error {
 
 // Port is the port that peers reach the client at.
 func (c *Client) Port() int { return c.port }
-
-// resolvePeers looks up the names of Config.Peers.
-func (c *Client) resolvePeers() {
-	defer close(c.givenSet)
-	c.given = c.resolveAll(c.cfg.Peers)
-}
 
 // resolveAll looks up the names of peers. One that cannot be found is logged.
 func (c *Client) resolveAll(peers []string) []netip.AddrPort {

@@ -357,3 +357,35 @@ func eventually(t *testing.T, what string, so func() bool) {
 		}
 	}
 }
+
+func TestWokenByAPeerLooksForNoOthers(t *testing.T) {
+	c := newContent(t, 32<<10, 100_000)
+	stranger := testClient(t, Config{}) // has the torrent, and nothing of it
+	if _, err := stranger.Add(Source{Torrent: c.meta}); err != nil {
+		t.Fatal(err)
+	}
+	asleep := testClient(t, Config{Peers: []string{seeder(t, c).addr()}})
+	torrent, err := asleep.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The stranger is made to look for peers, and finds the sleeper.
+	reading, _ := stranger.ByName("folder")
+	stranger.cfg.Peers = []string{asleep.addr()}
+	if err := reading.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the sleeper is woken", func() bool { return torrent.running() != nil })
+	time.Sleep(200 * time.Millisecond)
+	if n := asleep.hand.Stats(c.meta.Info.Hash); n.Standing > 1 {
+		t.Errorf("a torrent that nobody reads has %d peers", n.Standing)
+	}
+	r, err := torrent.OpenFile(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := readRange(t.Context(), r, 0, 1); err != nil {
+		t.Errorf("a read does not begin the search: %v", err)
+	}
+}

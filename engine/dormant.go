@@ -39,7 +39,7 @@ func (l *loop) sleep() bool {
 		if l.sleepy() > 0 {
 			return false
 		}
-		l.ending = true
+		l.ending, l.searching = true, false
 		l.t.c.hand.Want(l.t.hash, 0)
 		for _, k := range l.links {
 			k.conn.Close(errDormant)
@@ -52,7 +52,7 @@ func (l *loop) sleep() bool {
 		return true
 	}
 	l.ending, l.lastUse = false, time.Now()
-	l.t.c.hand.Want(l.t.hash, torrentConnections)
+	l.search()
 	return false
 }
 

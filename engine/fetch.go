@@ -55,11 +55,7 @@ func (f *fetching) run(ctx context.Context, progress func(here, all int64)) erro
 			}
 			f.next++
 		}
-		err := f.store.Await(ctx, []wire.Extent{f.geo.Whole(p)}, f.t.c.cfg.ReadTimeout)
-		if errors.Is(err, diskcache.ErrNoProgress) {
-			return fmt.Errorf("no peer has sent anything of piece %d for %v", p, f.t.c.cfg.ReadTimeout)
-		}
-		if err != nil {
+		if err := f.await(ctx, p); err != nil {
 			return err
 		}
 		f.loop.want(selection.Unwant{Reader: f.wants[0]})
@@ -73,6 +69,21 @@ func (f *fetching) run(ctx context.Context, progress func(here, all int64)) erro
 		return fmt.Errorf("%d bytes could not be stored: free some space, then the same command goes on from here", left)
 	}
 	return nil
+}
+
+// await waits until a piece is here. That only others of the window come is
+// progress as well.
+func (f *fetching) await(ctx context.Context, p wire.Piece) error {
+	for {
+		before := f.t.missing()
+		err := f.store.Await(ctx, []wire.Extent{f.geo.Whole(p)}, f.t.c.cfg.ReadTimeout)
+		if !errors.Is(err, diskcache.ErrNoProgress) {
+			return err
+		}
+		if f.t.missing() == before {
+			return fmt.Errorf("no piece has come for %v, and nobody has sent anything of piece %d", f.t.c.cfg.ReadTimeout, p)
+		}
+	}
 }
 
 func (f *fetching) want(p wire.Piece) error {

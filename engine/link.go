@@ -50,9 +50,17 @@ func (d *lateDisk) set(t *diskcache.Torrent) { d.p.Store(t) }
 func (d *lateDisk) get() *diskcache.Torrent  { return d.p.Load() }
 func (d *lateDisk) Spare() *wire.Buf         { return d.get().Spare() }
 func (d *lateDisk) Return(b *wire.Buf)       { d.get().Return(b) }
-func (d *lateDisk) Swap(p wire.Peer, b wire.Block, full *wire.Buf) (*wire.Buf, wire.Lease) {
+func (d *lateDisk) Swap(p wire.Peer, b wire.Block, full *wire.Buf) (empty *wire.Buf, lease wire.Lease) {
 	d.swaps.Add(1)
-	return d.get().Swap(p, b, full)
+	swapped := false
+	defer func() {
+		if !swapped { // a panic, which ends the peer: its word will not come
+			d.swaps.Add(-1)
+		}
+	}()
+	empty, lease = d.get().Swap(p, b, full)
+	swapped = true
+	return empty, lease
 }
 
 // host is the life of one connection, in the goroutine that made it.

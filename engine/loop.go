@@ -3,13 +3,11 @@ package engine
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"bipfs/diskcache"
 	"bipfs/engine/discovery"
 	"bipfs/engine/metainfo"
-	"bipfs/handshake"
 	"bipfs/selection"
 	"bipfs/wire"
 	"bipfs/wire/peer"
@@ -41,20 +39,21 @@ type loop struct {
 	trackers []*discovery.Trackers
 	told     map[string]bool // URLs of trackers that are announced to
 
-	links    map[wire.Peer]*link
-	meta     *assembly         // nil once the metadata is here
-	early    []selection.Event // wants that came before the geometry
-	resolved bool              // the metadata is whole, and is being stored
-	unstored *metainfo.Info    // metadata that could not be stored
-	again    time.Time         // when that is tried again
-	refused  string            // why it could not be stored, as logged last
-	ending   bool              // going dormant: connections are being closed
-	lastUse  time.Time         // when something was last wanted or uploaded
-	complete bool              // every piece is here
-	judged   time.Time         // when the peers were last judged useful or not
-	unjudged bool              // something has happened since
-	ctx      context.Context
-	cancel   context.CancelFunc
+	links     map[wire.Peer]*link
+	meta      *assembly         // nil once the metadata is here
+	early     []selection.Event // wants that came before the geometry
+	resolved  bool              // the metadata is whole, and is being stored
+	unstored  *metainfo.Info    // metadata that could not be stored
+	again     time.Time         // when that is tried again
+	refused   string            // why it could not be stored, as logged last
+	searching bool              // looking for peers
+	ending    bool              // going dormant: connections are being closed
+	lastUse   time.Time         // when something was last wanted or uploaded
+	complete  bool              // every piece is here
+	judged    time.Time         // when the peers were last judged useful or not
+	unjudged  bool              // something has happened since
+	ctx       context.Context
+	cancel    context.CancelFunc
 }
 
 // Events of the loop itself, beside the machine's.
@@ -158,27 +157,15 @@ func (l *loop) judge() {
 	}
 }
 
-// start gives the machine what is known, and sets the search for peers going.
+// start gives the machine what is known, and begins the search for peers.
 func (l *loop) start() {
-	t := l.t
-	t.mu.Lock()
-	tiers := t.trackers
-	t.mu.Unlock()
-	l.announceTo(tiers)
-	if info := t.Info(); info != nil {
+	if info := l.t.Info(); info != nil {
 		l.begin(info)
 	} else {
-		l.meta = newAssembly(t.hash)
+		l.meta = newAssembly(l.t.hash)
 	}
-	t.c.spawn(func() { l.offer(t.peersGiven()) })
-	t.c.hand.Want(t.hash, torrentConnections)
-}
-
-// offer names peers that the user gave. Looking them up took a while: the loop
-// may have ended.
-func (l *loop) offer(given []netip.AddrPort) {
-	if l.ctx.Err() == nil {
-		l.t.c.hand.Offer(l.t.hash, handshake.User, given...)
+	if l.meta != nil || l.t.sought() {
+		l.search()
 	}
 }
 
@@ -206,6 +193,9 @@ func (l *loop) wanted(e selection.Event) {
 	if l.meta != nil {
 		l.early = append(l.early, e)
 		return
+	}
+	if _, ok := e.(selection.Want); ok {
+		l.search()
 	}
 	l.step(e)
 }
@@ -320,7 +310,7 @@ func (l *loop) hear() {
 			return
 		}
 		for i, n := range l.news {
-			if n.Kind == diskcache.Verified && l.stored < l.barrier {
+			if n.Kind == diskcache.Verified && l.stored < min(l.barrier, l.disk.swaps.Load()) {
 				l.news = l.news[i:]
 				return
 			}

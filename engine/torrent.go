@@ -56,6 +56,7 @@ type Torrent struct {
 	trackers  [][]string
 	webSeeds  []string // kept for those who can use them
 	loop      *loop    // nil while dormant
+	started   bool     // by Start
 	handles   int      // open files, and fetches of the whole
 	live      map[wire.Peer]*peer.Conn
 	lastClose time.Time
@@ -236,12 +237,7 @@ func (t *Torrent) asleep() bool {
 
 // peersGiven are the peers that the user and the magnet link name.
 func (t *Torrent) peersGiven() []netip.AddrPort {
-	select {
-	case <-t.c.givenSet:
-	case <-t.c.ctx.Done():
-		return nil
-	}
-	out := append([]netip.AddrPort(nil), t.c.given...)
+	out := t.c.resolveAll(t.c.cfg.Peers)
 	t.mu.Lock()
 	magnet := t.magnet
 	t.mu.Unlock()
@@ -277,8 +273,18 @@ func (t *Torrent) parted(p wire.Peer) {
 
 // Start wakes t without a reader: it announces itself and serves what it has.
 func (t *Torrent) Start() error {
+	t.mu.Lock()
+	t.started = true
+	t.mu.Unlock()
 	_, err := t.activate()
 	return err
+}
+
+// sought reports whether t looks for peers from the moment it wakes.
+func (t *Torrent) sought() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.started || t.handles > 0
 }
 
 // DataFile is where the content of file i of the metadata lies on disk.
