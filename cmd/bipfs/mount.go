@@ -105,6 +105,10 @@ func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, s
 		return err
 	}
 	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+	if os.Geteuid() != 0 {
+		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
+			"reads", server.MaxBackground())
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	gone := make(chan struct{})
