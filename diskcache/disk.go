@@ -72,17 +72,18 @@ type Disk struct {
 	epoch  time.Time
 	boot   [16]byte
 
-	memory *memory
-	cache  *cache
-	files  *files
-	writer *writer
-	hashes *line[*piece]
-	loads  *line[*job]
-	hits   *line[func()]
-	spares atomic.Int64
-	hit    atomic.Int64
-	miss   atomic.Int64
-	stored atomic.Int64 // bytes that were written to data files, or were to be
+	memory  *memory
+	cache   *cache
+	files   *files
+	writer  *writer
+	hashes  *line[*piece]
+	loads   *line[*job]
+	hits    *line[func()]
+	spares  atomic.Int64
+	hit     atomic.Int64
+	miss    atomic.Int64
+	stored  atomic.Int64 // bytes that were written to data files, or are to be
+	writing atomic.Int64 // of these, those that are not written yet
 
 	mu       sync.Mutex
 	ledger   *ledger.Ledger

@@ -21,24 +21,32 @@ const spaceMargin = 1 << 20
 // piece.
 const resumeMargin = 64 << 20
 
-// room claims space for n bytes. All writes since the last answer of the file
-// system count, other torrents' too, wherever they went: it errs on the safe
-// side.
-func (t *Torrent) room(n int64) error {
+// room claims space for n bytes; the claim is taken off Disk.writing when they
+// are written. All writes since the last answer of the file system count, and
+// those under way when it answered, other torrents' too, wherever they went: it
+// errs on the safe side.
+func (t *Torrent) room(n int64) (claim int64, err error) {
 	d := t.disk
 	n += n / 16 // for what the file system itself needs
 	total := d.stored.Add(n)
+	underWay := d.writing.Add(n)
+	defer func() {
+		if err != nil {
+			d.stored.Add(-n)
+			d.writing.Add(-n)
+		}
+	}()
 	s, ok := t.spaceKnown()
 	if !ok {
 		if err := d.fs.MkdirAll(t.spec.Dir); err != nil {
-			return err
+			return 0, err
 		}
 		at := d.now()
 		free, err := d.fs.Free(t.spec.Dir)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		s = space{free: free, at: at, stored: total - n, known: true}
+		s = space{free: free, at: at, stored: total - underWay, known: true}
 		t.setSpace(s)
 	}
 	margin := int64(spaceMargin)
@@ -47,10 +55,9 @@ func (t *Torrent) room(n int64) error {
 	}
 	if s.free-(total-s.stored) < d.config.KeepFree+margin {
 		t.setSpace(space{}) // ask again next time: that is a pause later
-		d.stored.Add(-n)
-		return errKeepFree
+		return 0, errKeepFree
 	}
-	return nil
+	return n, nil
 }
 
 func (t *Torrent) spaceKnown() (s space, ok bool) {

@@ -64,9 +64,11 @@ func (t *Torrent) spillable(p *piece) (numbers []int, bufs []*wire.Buf, done boo
 // spillBlocks writes blocks to their place and gives their memory back to the
 // lease: that is room for more.
 func (t *Torrent) spillBlocks(p *piece, numbers []int, bufs []*wire.Buf) error {
-	if err := t.room(int64(len(bufs)) * wire.BlockSize); err != nil {
+	claim, err := t.room(int64(len(bufs)) * wire.BlockSize)
+	if err != nil {
 		return err
 	}
+	defer t.disk.writing.Add(-claim)
 	for from := 0; from < len(numbers); {
 		to := from
 		var vector [][]byte

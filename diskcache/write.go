@@ -168,9 +168,11 @@ func (t *Torrent) put(p *piece) error {
 	for i, b := range p.blocks {
 		vector[i] = b.bytes()
 	}
-	if err := t.room(int64(t.spec.PieceSize(p.number))); err != nil {
+	claim, err := t.room(int64(t.spec.PieceSize(p.number)))
+	if err != nil {
 		return err
 	}
+	defer t.disk.writing.Add(-claim)
 	if err := t.write(t.spec.Offset(p.number, 0), vector); err != nil {
 		return err
 	}
