@@ -146,6 +146,11 @@ func (n *nodes) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.
 	size := int(min(uint64(in.Size), f.size-in.Offset))
 	w := n.waits.begin(cancel, in.Pid, f)
 	defer n.waits.end(w)
+	if err := w.Context.Err(); err != nil {
+		// The mount is ending. What is at hand is not given either: or a reader
+		// that goes on and on would hold up the end.
+		return nil, n.status("read", id, err)
+	}
 	reply, err := f.handle.Read(w, int64(in.Offset), size, Caller{TID: in.Pid, UID: in.Uid})
 	if err != nil {
 		return nil, n.status("read", id, err)
