@@ -10,7 +10,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -48,6 +50,10 @@ func usagef(format string, args ...any) error {
 }
 
 func main() {
+	// Whoever reads what we print may leave; that must not take the mount with
+	// it. A signal that is caught, unlike one that is ignored, is as usual again
+	// in the programs that we start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
