@@ -106,7 +106,10 @@ func (p *peer) due() time.Duration {
 // alarmed does what p was due for.
 func (m *Machine) alarmed(p *peer) {
 	p.refused = slices.DeleteFunc(p.refused, func(r refusal) bool { return r.until <= m.now })
-	p.ghosts = slices.DeleteFunc(p.ghosts, func(g ghost) bool { return g.until <= m.now })
+	if n := len(p.ghosts); n > 0 && p.ghosts[0].until <= m.now {
+		p.ghosts = slices.DeleteFunc(p.ghosts, func(g ghost) bool { return g.until <= m.now })
+		p.forget(n - len(p.ghosts))
+	}
 	if p.suspect <= m.now {
 		p.suspect = 0
 	}

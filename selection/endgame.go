@@ -42,7 +42,7 @@ func (m *Machine) worthwhile(p *peer, pc *piece, i int) bool {
 	}
 	j := q.find(pc, i)
 	ahead := blockTime(q.rate.guess(), j+1)
-	due := max(q.quiet+ahead, q.asked[j].at+q.rate.trip())
+	due := max(q.quiet+ahead, q.asked[j].at+q.rate.roundTrip())
 	left := max(due-m.now, m.now-due) // overdue: as long again
 	return p.eta()+queueTime < left
 }

@@ -9,24 +9,27 @@ import (
 // Every bound of the machine.
 const (
 	// Requests to a peer.
-	firstDepth   = 8   // queue of a peer nothing is known of
-	leastDepth   = 2   // queue of the slowest peer that is not snubbed
-	mostDepth    = 500 // queue of any peer, whatever its reqq
-	defaultReqq  = 250 // reqq of a peer that does not say (BEP 10)
-	queueTime    = 300 * time.Millisecond
-	guessedRate  = 512 << 10              // bytes a second, of a peer nothing is known of
-	guessedRTT   = 100 * time.Millisecond // of a peer nothing is known of
-	sampleTime   = 100 * time.Millisecond // shortest sample of a rate
-	leastSilence = 2 * time.Second        // a peer with due work that is silent so long is snubbed
-	mostSilence  = 20 * time.Second       // and any that is silent so long
-	firstMute    = 2 * time.Second        // a snubbed peer is left alone so long,
-	mostMute     = time.Minute            // doubling up to so long
-	refusalTime  = 10 * time.Second       // a piece whose block a peer rejected is not asked of it,
-	overflowTime = time.Second            // or so long if its queue may have been full
-	mostRefusals = 64                     // pieces remembered so; more replace the oldest
-	mostGhosts   = 2 * mostDepth          // cancelled requests remembered until they are answered,
-	ghostTime    = 3 * time.Second        // for so long
-	mostAllowed  = 64                     // allowed-fast pieces kept of a peer (BEP 6 suggests 10)
+	firstDepth     = 8   // queue of a peer nothing is known of
+	leastDepth     = 2   // queue of the slowest peer that is not snubbed
+	mostDepth      = 500 // queue of any peer, whatever its reqq
+	defaultReqq    = 250 // reqq of a peer that does not say (BEP 10)
+	queueTime      = 300 * time.Millisecond
+	guessedRate    = 512 << 10              // bytes a second, of a peer nothing is known of
+	guessedRTT     = 100 * time.Millisecond // of a peer nothing is known of
+	sampleTime     = 100 * time.Millisecond // shortest sample of a rate
+	shortestAnswer = time.Millisecond       // what came sooner counts as that
+	fewBlocks      = 4                      // of a peer say little about its rate
+	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
+	mostSilence    = 20 * time.Second       // and any that is silent so long
+	firstMute      = 2 * time.Second        // a snubbed peer is left alone so long,
+	mostMute       = time.Minute            // doubling up to so long
+	refusalTime    = 10 * time.Second       // a piece whose block a peer rejected is not asked of it,
+	overflowTime   = time.Second            // or so long if its queue may have been full
+	mostRefusals   = 64                     // pieces remembered so; more replace the oldest
+	mostGhosts     = 2 * mostDepth          // cancelled requests remembered until they are answered,
+	leastGhostTime = 500 * time.Millisecond // for so long at least,
+	mostGhostTime  = 3 * time.Second        // and at most
+	mostAllowed    = 64                     // allowed-fast pieces kept of a peer (BEP 6 suggests 10)
 
 	lingerTime = 10 * time.Second // interest outlasts the last want so long
 

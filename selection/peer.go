@@ -39,6 +39,7 @@ type peer struct {
 	asked       []request
 	cancels     []wire.Block // cancelled, the cancel not sent yet
 	ghosts      []ghost      // cancelled, and BEP 6 promises an answer
+	forgets     bool         // it has broken that promise
 	rate        meter
 	quiet       time.Duration // since when it owes us something and is silent
 	snubbed     bool
@@ -83,8 +84,9 @@ type fact struct{ should, does bool }
 
 // ghost is a cancelled request that is not answered yet. While there is one,
 // nothing of its piece is asked of its peer: the answer to the cancelled
-// request could not be told from that to the new one. Who breaks the promise
-// of an answer is believed to have forgotten after ghostTime.
+// request could not be told from that to the new one. The ghosts are in the
+// order of until, when the peer has broken the promise of an answer: it is not
+// believed again.
 type ghost struct {
 	block wire.Block
 	until time.Duration

@@ -14,23 +14,24 @@ type request struct {
 	alone  bool // the queue was empty: its answer tells the round trip
 	double bool // another peer was asked for the block before
 	at     time.Duration
+	before int64 // bytes that the peer had delivered then
 }
 
 // depth is how many requests may be outstanding with p: what it delivers in a
 // round trip and queueTime. At first the queue grows with every block that
-// comes, until the rate stops growing with it.
+// comes, up to twice that, until the rate stops growing with it.
 //
 //	too short: the peer idles      too long: a seek waits for what is queued
 func (p *peer) depth() int {
-	most := p.most
-	switch {
-	case p.snubbed:
+	if p.snubbed {
 		return 1
-	case !p.rate.steady:
-		return min(p.rate.depth, most)
 	}
-	bytes := float64(p.rate.rate) * (p.rate.trip() + queueTime).Seconds()
-	return max(min(int(bytes/wire.BlockSize)+1, most), min(leastDepth, most))
+	bytes := float64(p.rate.guess()) * (p.rate.roundTrip() + queueTime).Seconds()
+	need := max(int(bytes/wire.BlockSize)+1, leastDepth)
+	if !p.rate.steady {
+		need = min(p.rate.depth, max(2*need, firstDepth))
+	}
+	return min(need, p.most)
 }
 
 // capacity is how many requests p could be sent now.
@@ -69,7 +70,7 @@ func (m *Machine) refresh(p *peer) {
 
 // eta is how long p will take to bring one more block.
 func (p *peer) eta() time.Duration {
-	t := p.rate.trip() + blockTime(p.rate.guess(), len(p.asked)+1)
+	t := p.rate.roundTrip() + blockTime(p.rate.guess(), len(p.asked)+1)
 	if p.snubbed {
 		t += mostSilence
 	}
@@ -78,7 +79,7 @@ func (p *peer) eta() time.Duration {
 
 // patience is how long p may be silent while it owes us something.
 func (p *peer) patience() time.Duration {
-	t := 4 * p.rate.trip()
+	t := 4 * p.rate.roundTrip()
 	if p.rate.rate > 0 {
 		t = max(t, 3*blockTime(p.rate.rate, 1))
 	}
@@ -93,7 +94,7 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 		p.exposed++
 	}
 	s.asked++
-	r := request{piece: pc, block: int32(i), at: m.now, alone: len(p.asked) == 0}
+	r := request{piece: pc, block: int32(i), at: m.now, alone: len(p.asked) == 0, before: p.rate.delivered}
 	b.slot(nil).peer = p
 	if b.state == blockFree {
 		b.state = blockAsked
@@ -105,7 +106,6 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 		m.doubles++
 	}
 	if r.alone {
-		p.rate.begin(m.now)
 		p.quiet = m.now
 	}
 	p.asked = append(p.asked, r)
@@ -204,9 +204,6 @@ func (m *Machine) store(e Stored) {
 	}
 	if j >= 0 {
 		m.unask(p, j, false)
-		if len(p.asked) == 0 {
-			p.rate.idle(m.now)
-		}
 	}
 	switch {
 	case took:
@@ -229,14 +226,12 @@ func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 	}
 	m.touch(p)
 	j = slices.IndexFunc(p.asked, func(r request) bool { return r.piece == pc && int(r.block) == i })
-	alone := time.Duration(0)
-	if j >= 0 && p.asked[j].alone {
-		alone = m.now - p.asked[j].at
-	}
-	p.rate.block(m.now, b.Length, alone)
 	if j < 0 {
+		p.rate.block(b.Length)
 		p.exorcise(b)
+		return j
 	}
+	p.rate.answer(m.now, b.Length, p.asked[j], len(p.asked) < p.depth()/2)
 	return j
 }
 

@@ -6,74 +6,102 @@ import (
 	"bipfs/wire"
 )
 
-// meter measures what a peer delivers, over the time in which it owed us
-// something: idle time says nothing about a peer. Arithmetic is in integers,
-// so that a replay is exact everywhere.
+// meter measures how fast a peer delivers when it is asked for enough.
+//
+//	requests   ─a─────b─────c──────────────
+//	blocks     ───────a─────b─────c────────
+//	               └──────┘ └─────┘          rounds: one ends with the answer
+//	                                         to a request made in it
+//
+// A block's own rate is what came between its request and itself, over that
+// time: right for a peer that sends evenly and for one that sends what is asked
+// in bursts. A round's rate is the highest of its blocks'. Where the requests
+// were too few to keep the peer busy, a round says only what it can do at least.
+// Arithmetic is in integers, so that a replay is exact everywhere.
 type meter struct {
-	rate   int64 // bytes a second; 0 is unknown
-	last   int64 // the sample before
-	bytes  int64 // in this sample
-	since  time.Duration
-	steady bool // the rate has stopped growing: slow start is over
+	delivered int64 // bytes so far
+	rate      int64 // bytes a second; 0 is unknown
+	last      int64 // of the round before
+	steady    bool  // the rate has stopped growing: slow start is over
+
+	since   time.Duration // begin of the round
+	best    int64         // of its blocks
+	limited bool          // in it, the peer could have been asked for more
 
 	rtt   time.Duration // from a request on an empty queue to its block; 0 is unknown
 	depth int           // of the queue in slow start
 }
 
-// begin starts a sample: the queue was empty and is no longer.
-func (r *meter) begin(now time.Duration) { r.since, r.bytes = now, 0 }
+// block counts a block that came unasked.
+func (r *meter) block(n uint32) { r.delivered += int64(n) }
 
-// block counts a block that came. alone is the time since its request if
-// nothing else was outstanding then, else 0.
-func (r *meter) block(now time.Duration, n uint32, alone time.Duration) {
-	r.bytes += int64(n)
+// answer counts a block that answers a request, made at at when so much had
+// been delivered. limited says that fewer requests than could be were out.
+func (r *meter) answer(now time.Duration, n uint32, q request, limited bool) {
+	r.block(n)
+	took := max(now-q.at, shortestAnswer)
+	if q.alone {
+		r.trip(took)
+	}
 	if !r.steady {
 		r.depth++
 	}
+	if r.best > 0 && q.at >= r.since && now-r.since >= sampleTime {
+		r.round()
+	}
+	if r.best == 0 {
+		r.since = now
+	}
+	r.limited = r.limited || limited
+	r.best = max(r.best, 1, (r.delivered-q.before)*int64(time.Second/time.Microsecond)/int64(took/time.Microsecond))
+}
+
+// trip takes in a round trip. It follows a longer one at once: a queue that is
+// too short for a peer that answers twice a second wastes most of its time,
+// one that is too long costs a seek a little.
+func (r *meter) trip(took time.Duration) {
 	switch {
-	case alone <= 0:
-	case r.rtt == 0 || alone < r.rtt:
-		r.rtt = alone
+	case r.rtt == 0:
+		r.rtt = took
+	case took > r.rtt:
+		r.rtt += (took - r.rtt) / 2
 	default:
-		r.rtt += (alone - r.rtt) / 8
-	}
-	if now-r.since >= sampleTime {
-		r.sample(now)
+		r.rtt -= (r.rtt - took) / 8
 	}
 }
 
-// idle ends a sample early: nothing is outstanding any more.
-func (r *meter) idle(now time.Duration) {
-	if r.bytes >= 4*wire.BlockSize && now-r.since >= time.Millisecond {
-		r.sample(now)
+// round ends a round.
+func (r *meter) round() {
+	best, limited := r.best, r.limited
+	r.best, r.limited = 0, false
+	switch {
+	case r.rate == 0:
+		r.rate = best
+	case limited:
+		r.rate = max(r.rate, best)
+		return
+	default:
+		r.rate = (r.rate + best) / 2
 	}
-}
-
-func (r *meter) sample(now time.Duration) {
-	took := now - r.since
-	rate := max(1, r.bytes*int64(time.Second/time.Microsecond)/max(1, int64(took/time.Microsecond)))
-	if rate < r.last+r.last/8 {
+	if !limited && best < r.last+r.last/8 {
 		r.steady = true
 	}
-	r.last = rate
-	if r.rate == 0 {
-		r.rate = rate
-	} else {
-		r.rate = (r.rate + rate) / 2
-	}
-	r.since, r.bytes = now, 0
+	r.last = best
 }
 
-// guess is the rate, or a guess.
+// guess is the rate, or what the first round says so far, or a guess.
 func (r *meter) guess() int64 {
-	if r.rate == 0 {
-		return guessedRate
+	switch {
+	case r.rate > 0:
+		return r.rate
+	case r.best > 0 && r.delivered >= fewBlocks*wire.BlockSize:
+		return r.best
 	}
-	return r.rate
+	return guessedRate
 }
 
-// trip is the round trip, or a guess.
-func (r *meter) trip() time.Duration {
+// roundTrip is the round trip, or a guess.
+func (r *meter) roundTrip() time.Duration {
 	if r.rtt == 0 {
 		return guessedRTT
 	}

@@ -70,14 +70,18 @@ func (m *Machine) control(p *peer) {
 	for ; n < len(p.cancels) && p.slots > 0; n++ {
 		b := p.cancels[n]
 		m.send(p, wire.Of(wire.Cancel, b))
-		if !p.fast {
+		if !p.fast || p.forgets {
 			p.forgive(1)
 			continue
 		}
 		if len(p.ghosts) == mostGhosts {
 			p.ghosts = append(p.ghosts[:0], p.ghosts[1:]...)
 		}
-		p.ghosts = append(p.ghosts, ghost{b, m.now + ghostTime})
+		until := m.now + min(max(leastGhostTime, p.eta()), mostGhostTime)
+		if n := len(p.ghosts); n > 0 {
+			until = max(until, p.ghosts[n-1].until)
+		}
+		p.ghosts = append(p.ghosts, ghost{b, until})
 	}
 	p.cancels = append(p.cancels[:0], p.cancels[n:]...)
 }

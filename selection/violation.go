@@ -28,6 +28,12 @@ func (m *Machine) speaksFast(p *peer) bool {
 // choke, and is made again may be answered twice.
 func (p *peer) forgive(n int) { p.unasked = max(p.unasked-n, -mostForgiven) }
 
+// forget notes that n cancelled requests were never answered.
+func (p *peer) forget(n int) {
+	p.forgets = true
+	p.forgive(n)
+}
+
 // unasked takes in a block that nobody asked for.
 func (m *Machine) unasked(p *peer) {
 	if p.unasked++; p.unasked > mostUnasked {
