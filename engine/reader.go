@@ -27,17 +27,9 @@ type Reader struct {
 	store *diskcache.Torrent
 	geo   wire.Geometry
 
-	mu     sync.Mutex
-	closed bool
-	pos    int64       // where the reader goes on, if it goes on in order
-	window int64       // how far ahead of pos is fetched, bytes
-	ahead  []aheadWant // pieces that are expected, in order
-}
-
-// aheadWant is a piece that the reader is going to read.
-type aheadWant struct {
-	piece wire.Piece
-	want  wire.Reader // 0 when it was here already
+	mu      sync.Mutex
+	closed  bool
+	session *session // nil before the first read, and after the end of the file
 }
 
 // Errors of reads, as the kernel shows them.
@@ -62,7 +54,9 @@ func (t *Torrent) OpenFile(i int) (*Reader, error) {
 func (r *Reader) Close() {
 	r.mu.Lock()
 	r.closed = true
-	r.expect(0, 0)
+	if r.session != nil {
+		r.session.end()
+	}
 	r.mu.Unlock()
 	r.t.hold(-1)
 }
@@ -175,103 +169,24 @@ func (t *Torrent) setUseful(useful bool) {
 	}
 }
 
-// The kernel's read-ahead comes unordered: two requests of up to 1 MiB may be
-// under way, and the second may come first. Reads up to nearby ahead of where a
-// reader stands, or behind behind it, belong to one run.
-const (
-	nearby = 1 << 20
-	behind = 3 * nearby
-)
-
-// move notes a read, and moves the window with it. The window starts at one
-// piece, doubles while the reader goes on in order, and is closed by a jump.
+// move notes a read of the bytes [off, off+n) of the file. Who has read in order
+// to its end leaves the session to whoever reads the next file.
 func (r *Reader) move(off, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
-	end := off + n
-	switch {
-	case off > r.pos+nearby || off < r.pos-behind:
-		r.pos, r.window = end, 0 // a jump
-	case end > r.pos:
-		grown := end - r.pos
-		r.pos = end
-		least := max(r.geo.PieceLength, nearby)
-		r.window = min(max(r.window+2*grown, least), longestReadAhead, r.t.c.readAhead())
+	if r.session == nil {
+		r.session = r.t.walks.take(r, off)
 	}
-	first := r.file.Offset + max(0, r.pos-nearby)
-	last := r.file.Offset + min(r.file.Length, r.pos+r.window)
-	if r.window == 0 {
-		first, last = 0, 0
-	}
-	r.expect(first, last)
-}
-
-// readAhead is how much of the memory one reader may look ahead for.
-func (c *Client) readAhead() int64 { return max(c.cfg.Memory/8, 1<<20) }
-
-// expect moves the window to the bytes [first, last) of the torrent. The lock
-// is held.
-func (r *Reader) expect(first, last int64) {
-	var from, to wire.Piece // [from, to)
-	if last > first {
-		from = wire.Piece(first / r.geo.PieceLength)
-		to = wire.Piece((last-1)/r.geo.PieceLength) + 1
-	}
-	if n := len(r.ahead); n > 0 && from < to && r.ahead[0].piece == from && r.ahead[n-1].piece+1 == to {
-		return
-	}
-	l := r.t.running()
-	kept := r.ahead[:0]
-	for _, a := range r.ahead {
-		if a.piece >= from && a.piece < to {
-			kept = append(kept, a)
-			continue
+	r.session.move(r.file.Offset+off, n)
+	if off+n == r.file.Length {
+		if r.session.read >= r.file.Length/2 { // and not only where an index is
+			r.t.walks.leave(r.session)
+		} else {
+			r.session.end()
 		}
-		r.store.Unexpect(a.piece)
-		if a.want != 0 && l != nil {
-			l.want(selection.Unwant{Reader: a.want})
-		}
+		r.session = nil
 	}
-	r.ahead = kept
-	next := from
-	if n := len(kept); n > 0 {
-		next = kept[n-1].piece + 1 // what a window that moved back has behind was read just now
-	}
-	for p := next; p < to; p++ {
-		r.ahead = append(r.ahead, r.wantAhead(p))
-	}
-}
-
-// wantAhead expects a piece, and asks the swarm for it when it is not here.
-func (r *Reader) wantAhead(p wire.Piece) aheadWant {
-	r.store.Expect(p)
-	whole := r.geo.Whole(p)
-	if r.store.Local(whole) {
-		return aheadWant{piece: p}
-	}
-	l, err := r.t.activate()
-	if err != nil {
-		return aheadWant{piece: p}
-	}
-	distance := max(0, r.geo.Offset(p, 0)-r.file.Offset-r.pos)
-	id := wire.Reader(r.t.c.readers.Add(1))
-	err = l.want(selection.Want{
-		Reader: id, Extent: whole, Class: selection.ReadAhead,
-		Deadline: r.t.c.clock.now() + due(distance),
-	})
-	if err != nil {
-		id = 0
-	}
-	return aheadWant{piece: p, want: id}
-}
-
-// due is when bytes at a distance ahead of a reader are going to be read, as
-// far as nothing is known of how fast it reads: at a rate that is above that
-// of films, so that the order among readers is that of their distances.
-func due(distance int64) time.Duration {
-	const rate = 16 << 20 // bytes a second
-	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/rate
 }

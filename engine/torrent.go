@@ -37,6 +37,7 @@ type Torrent struct {
 	broken atomic.Bool // a read timed out, and no useful peer has come since
 
 	waits    waits       // of reads for the swarm
+	walks    walks       // of readers from file to file
 	finished atomic.Bool // every piece was here at some time
 
 	downloaded, uploaded atomic.Int64 // payload bytes of connections that have ended
