@@ -81,6 +81,7 @@ type Disk struct {
 	hits    *line[func()]
 	spares  atomic.Int64
 	hit     atomic.Int64
+	hashed  atomic.Int64
 	miss    atomic.Int64
 	stored  atomic.Int64 // bytes that were written to data files, or are to be
 	writing atomic.Int64 // of these, those that are not written yet
@@ -201,6 +202,7 @@ type Stats struct {
 	Taken        int   // blocks of memory that anybody has
 	Cached       int   // held blocks that ristretto has
 	Hits, Misses int64 // blocks that were read from memory, and from the store
+	Hashed       int64 // bytes that were hashed for the proof of a piece
 	Storing      bool  // false while the store is full
 }
 
@@ -211,7 +213,7 @@ func (d *Disk) Stats() Stats {
 	d.mu.Unlock()
 	return Stats{
 		Counts: c, SparesOut: int(d.spares.Load()), Taken: d.memory.taken(),
-		Cached: int(d.cache.count.Load()), Hits: d.hit.Load(), Misses: d.miss.Load(),
+		Cached: int(d.cache.count.Load()), Hits: d.hit.Load(), Misses: d.miss.Load(), Hashed: d.hashed.Load(),
 		Storing: !d.writer.isPaused(),
 	}
 }

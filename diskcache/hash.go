@@ -63,6 +63,7 @@ func (t *Torrent) frontier(p *piece, run []*wire.Buf) int {
 func (p *piece) add(b []byte) {
 	b = b[:p.length(p.next)]
 	p.sha.Write(b)
+	p.t.disk.hashed.Add(int64(len(b)))
 	p.crcs = append(p.crcs, crc32.Checksum(b, castagnoli))
 	p.next++
 }

@@ -46,6 +46,7 @@ func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) 
 			return nil, false
 		}
 		h.Write(buf[:b.Length])
+		t.disk.hashed.Add(int64(b.Length))
 		crcs = append(crcs, crc32.Checksum(buf[:b.Length], castagnoli))
 	}
 	return crcs, wire.Digest(h.Sum(nil)) == t.spec.Hash(n)

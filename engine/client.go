@@ -320,7 +320,7 @@ func (c *Client) Close(ctx context.Context) {
 	c.life.Unlock()
 	if c.disk != nil {
 		s := c.disk.Stats()
-		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty)
+		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty, "hashed", s.Hashed)
 	}
 	if !c.join(ctx) {
 		c.log.Warn("the data folder does not answer; what was being written to it is given up")

@@ -9,8 +9,8 @@ import (
 )
 
 // TestKill kills bipfs at random moments under load, 50 times: each restart
-// mounts over the dead mount at once, every byte is right, and next to nothing
-// is fetched twice.
+// mounts over the dead mount at once, every byte is right, next to nothing is
+// fetched twice, and nothing that was marked is hashed again.
 func TestKill(t *testing.T) {
 	long(t)
 	const (
@@ -46,6 +46,9 @@ func TestKill(t *testing.T) {
 	same(t, to.shown(m), to.content)
 	m.stop(5 * time.Second)
 	sent := seeder.sent.Load()
+	if hashed, came := hashedBy(t, m), sent-before; hashed > came {
+		t.Errorf("after the last kill %d KiB were hashed, and %d KiB had come", hashed>>10, came>>10)
+	}
 	t.Logf("slowest start %v; %d MiB were sent in %d killed rounds, %d MiB after them", slowest, before>>20, rounds, (sent-before)>>20)
 	// A kill loses 100 ms of traffic, and what is in open pieces: the window of
 	// one reader in order, half full on average, and the other reader's.
@@ -55,7 +58,18 @@ func TestKill(t *testing.T) {
 	} else {
 		t.Logf("a kill loses %d KiB on average", lost>>10)
 	}
-	reads(t, to, mounting{data: o.data}) // complete: no peer is needed
+	m = mountBipfs(t, mounting{data: o.data}) // complete: no peer is needed
+	same(t, to.shown(m), to.content)
+	m.stop(5 * time.Second)
+	if hashed := hashedBy(t, m); hashed != 0 {
+		t.Errorf("%d KiB of a file that is stored were hashed again", hashed>>10)
+	}
+}
+
+// hashedBy is how many bytes a bipfs that has stopped had hashed.
+func hashedBy(t testing.TB, m *mount) int64 {
+	t.Helper()
+	return int64(attribute(t, diskCacheLine.FindString(m.printed()), "hashed"))
 }
 
 // isReadError reports whether cmp ended because its file could no longer be

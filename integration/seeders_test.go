@@ -1,11 +1,14 @@
 package integration
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
+
+var soak = flag.Bool("soak", false, "read everything with every tool from every seeder in every way")
 
 // A swarm is one torrent of each content, and who seeds it. The contents are
 // the same in all swarms; the lengths of the pieces, so the infohashes, differ,
@@ -17,6 +20,7 @@ type swarm struct {
 	small   *torrent
 	big     *torrent
 	folder  *torrent
+	film    *torrent
 }
 
 // realSwarms starts the seeders and the tracker: a swarm for each program, and
@@ -49,7 +53,7 @@ func realSwarms(t *testing.T, tr *tracker, swarms []*swarm) {
 func (s *swarm) torrents() []*torrent {
 	list := []*torrent{s.small}
 	if s.big != nil {
-		list = append(list, s.folder, s.big)
+		list = append(list, s.folder, s.big, s.film)
 	}
 	return list
 }
@@ -120,11 +124,41 @@ func resolved(t *testing.T, m *mount, to *torrent) {
 }
 
 // TestSeeders reads from real seeders, one at a time and together, found in
-// every way: the small file in all of them, the large contents in some, so that
-// each seeder and each way has carried each content.
+// every way: the small file in all of them, the large contents and each of the
+// tools in one, so that each seeder and each way has carried each content; of
+// the tools, transmission, which takes its time, has to do with a few. With
+// -soak everything is read from all seeders in all ways.
 func TestSeeders(t *testing.T) {
 	needFuse(t)
 	t.Parallel() // with the other test that waits for transmission most of the time
+	tr, swarms := seederSwarms(t)
+	for i, s := range swarms {
+		t.Run(s.name, func(t *testing.T) {
+			for j, w := range ways {
+				t.Run(w.name, func(t *testing.T) {
+					if i == 0 && j > 0 {
+						long(t) // transmission lets nobody in for up to 10 s
+					}
+					reads(t, s.small, w.mounting(t, s.small, tr, s.addrs))
+					if s.big != nil && (*soak || j == i) {
+						t.Run("700 MiB", func(t *testing.T) { reads(t, s.big, w.mounting(t, s.big, tr, s.addrs)) })
+					}
+					if s.folder != nil && (*soak || j == (i+2)%len(ways)) {
+						t.Run("300 files", func(t *testing.T) { reads(t, s.folder, w.mounting(t, s.folder, tr, s.addrs)) })
+					}
+					for k, u := range tools {
+						if s.folder != nil && (*soak || j == (i+k)%len(ways) && (i > 0 || k%4 == 0)) {
+							t.Run(u.name, func(t *testing.T) { u.reads(t, s, w, tr) })
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// seederSwarms are the swarms of each seeder and of all of them, in a tracker.
+func seederSwarms(t *testing.T) (*tracker, []*swarm) {
 	small := smallFile(t)
 	names := []string{"transmission", "libtorrent", "aria2", "all together"}
 	var swarms []*swarm
@@ -136,7 +170,7 @@ func TestSeeders(t *testing.T) {
 			s.small = madeBy(t, "mktorrent", small, length)
 		}
 		if !testing.Short() {
-			s.big, s.folder = torrentOf(t, bigFile(t), length), torrentOf(t, folder(t), length)
+			s.big, s.folder, s.film = torrentOf(t, bigFile(t), length), torrentOf(t, folder(t), length), torrentOf(t, film(t), length>>2)
 			if i == 3 {
 				s.big, s.folder = madeBy(t, "bipfs", bigFile(t), length), madeBy(t, "mktorrent", folder(t), length)
 			}
@@ -146,22 +180,5 @@ func TestSeeders(t *testing.T) {
 	}
 	tr := opentracker(t, tracked...)
 	realSwarms(t, tr, swarms)
-	for i, s := range swarms {
-		t.Run(s.name, func(t *testing.T) {
-			for j, w := range ways {
-				t.Run(w.name, func(t *testing.T) {
-					if i == 0 && j > 0 {
-						long(t) // transmission lets nobody in for up to 10 s
-					}
-					reads(t, s.small, w.mounting(t, s.small, tr, s.addrs))
-					if s.big != nil && j == i {
-						t.Run("700 MiB", func(t *testing.T) { reads(t, s.big, w.mounting(t, s.big, tr, s.addrs)) })
-					}
-					if s.folder != nil && j == (i+2)%len(ways) {
-						t.Run("300 files", func(t *testing.T) { reads(t, s.folder, w.mounting(t, s.folder, tr, s.addrs)) })
-					}
-				})
-			}
-		})
-	}
+	return tr, swarms
 }

@@ -9,56 +9,70 @@ import (
 	"time"
 )
 
-// TestTools reads a folder of 300 files and a film with the tools that people
-// use, each on its own mount of an empty store, so that each waits for the
+// A tool is a program that people read a folder with, or the film.
+type tool struct {
+	name string
+	film bool
+	// read compares what the mount shows with the original.
+	read func(t *testing.T, shown, original string)
+}
+
+// tools read each from an empty store of its own, so that each waits for the
 // swarm.
-func TestTools(t *testing.T) {
-	long(t)
-	need(t, "rsync", "tar", "dd", "cmp", "sha256sum")
-	dir := folder(t)
-	movie := film(t)
-	folderTorrent, movieTorrent := torrentOf(t, dir, 256<<10), torrentOf(t, movie, 64<<10)
-	seeder := libtorrent(t, place{address: "127.0.0.2"}, contentDir(), folderTorrent, movieTorrent)
-	fresh := func(t *testing.T) *mount {
-		return mountBipfs(t, mounting{flags: []string{"--peer", seeder.addr}, sources: []string{folderTorrent.file, movieTorrent.file}})
-	}
-	lines := []struct{ name, line string }{ // $1: the folder as mounted, $2: the original, $3: an empty folder
-		{"cp", `cp -r "$1" "$3/copy"; diff -r "$3/copy" "$2"`},
-		{"sha256sum", `cd "$2"; find . -type f -print0 | xargs -0 sha256sum >"$3/sums"; cd "$1"; sha256sum --quiet -c "$3/sums"`},
-		{"rsync", `cp -r "$2" "$3/copy"; test -z "$(rsync -rc --delete --itemize-changes --omit-dir-times "$1/" "$3/copy/")"`},
-		{"tar", `tar -C "$1" -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`},
-		{"tar -S", `tar -C "$1" -S -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`},
-		{"find and du", `test "$(cd "$1" && find . -type f -size +0 | wc -l)" = "$(cd "$2" && find . -type f -size +0 | wc -l)"; test "$(du -s "$1" | cut -f1)" -gt 1000`},
-	}
-	for _, l := range lines {
-		t.Run(l.name, func(t *testing.T) {
-			m := fresh(t)
-			sh(t, readPatience, l.line, folderTorrent.shown(m), dir, tempDir(t))
-			m.stop(5 * time.Second)
-		})
-	}
-	t.Run("dd at odd offsets", func(t *testing.T) { oddOffsets(t, folderTorrent.shown(fresh(t)), dir) })
-	t.Run("mmap", func(t *testing.T) {
+var tools = []tool{
+	{name: "cp", read: line(`cp -r "$1" "$3/copy"; diff -r "$3/copy" "$2"`)},
+	{name: "sha256sum", read: line(`cd "$2"; find . -type f -print0 | xargs -0 sha256sum >"$3/sums"; cd "$1"; sha256sum --quiet -c "$3/sums"`)},
+	{name: "rsync", read: line(`cp -r "$2" "$3/copy"; test -z "$(rsync -rc --delete --itemize-changes --omit-dir-times "$1/" "$3/copy/")"`)},
+	{name: "tar", read: line(`tar -C "$1" -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
+	{name: "tar -S", read: line(`tar -C "$1" -S -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
+	{name: "find and du", read: line(`test "$(cd "$1" && find . -type f -size +0 | wc -l)" = "$(cd "$2" && find . -type f -size +0 | wc -l)"; test "$(du -s "$1" | cut -f1)" -gt 1000`)},
+	{name: "dd at odd offsets", read: oddOffsets},
+	{name: "mmap", read: func(t *testing.T, shown, original string) {
 		path, _ := entry(3)
-		run(t, readPatience, python, "testdata/maps.py", filepath.Join(folderTorrent.shown(fresh(t)), path), filepath.Join(dir, path))
-	})
-	t.Run("ffprobe and ffmpeg", func(t *testing.T) {
-		shown := movieTorrent.shown(fresh(t))
-		probe := []string{"ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "csv"}
-		want := run(t, readPatience, append(probe, movie)...).out
-		got := run(t, readPatience, append(probe, shown)...).out
-		if got = strings.ReplaceAll(got, shown, movie); got != want {
-			t.Errorf("ffprobe: got %s, want %s", got, want)
-		}
-		decode := func(path string) string { // from the middle, as players jump, then all of it
-			return run(t, readPatience, "ffmpeg", "-v", "error", "-ss", "20", "-i", path, "-t", "2", "-f", "framemd5", "-").out +
-				run(t, readPatience, "ffmpeg", "-v", "error", "-i", path, "-c", "copy", "-f", "framemd5", "-").out
-		}
-		if decode(shown) != decode(movie) {
-			t.Error("ffmpeg decodes other frames from the mount")
-		}
-		same(t, shown, movie)
-	})
+		run(t, readPatience, python, "testdata/maps.py", filepath.Join(shown, path), filepath.Join(original, path))
+	}},
+	{name: "ffprobe and ffmpeg", film: true, read: plays},
+}
+
+// line is a command of the shell; $1: the folder as mounted, $2: the original,
+// $3: an empty folder.
+func line(command string) func(t *testing.T, shown, original string) {
+	return func(t *testing.T, shown, original string) {
+		sh(t, readPatience, command, shown, original, tempDir(t))
+	}
+}
+
+// reads mounts what the tool reads, in one way, and has it read.
+func (u tool) reads(t *testing.T, s *swarm, w way, tr *tracker) {
+	need(t, "rsync", "tar", "dd", "cmp", "sha256sum", "ffprobe", "ffmpeg")
+	to := s.folder
+	if u.film {
+		to = s.film
+	}
+	m := mountBipfs(t, w.mounting(t, to, tr, s.addrs))
+	resolved(t, m, to)
+	begin := time.Now()
+	u.read(t, to.shown(m), to.content)
+	t.Logf("read in %.1f s", time.Since(begin).Seconds())
+	m.stop(5 * time.Second)
+}
+
+// plays looks at the film as players do, from the middle, then all of it.
+func plays(t *testing.T, shown, original string) {
+	probe := []string{"ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "csv"}
+	want := run(t, readPatience, append(probe, original)...).out
+	got := run(t, readPatience, append(probe, shown)...).out
+	if got = strings.ReplaceAll(got, shown, original); got != want {
+		t.Errorf("ffprobe: got %s, want %s", got, want)
+	}
+	decode := func(path string) string {
+		return run(t, readPatience, "ffmpeg", "-v", "error", "-ss", "20", "-i", path, "-t", "2", "-f", "framemd5", "-").out +
+			run(t, readPatience, "ffmpeg", "-v", "error", "-i", path, "-c", "copy", "-f", "framemd5", "-").out
+	}
+	if decode(shown) != decode(original) {
+		t.Error("ffmpeg decodes other frames from the mount")
+	}
+	same(t, shown, original)
 }
 
 // oddOffsets reads runs of bytes that begin and end where nothing else does.
