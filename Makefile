@@ -2,7 +2,7 @@
 # make test   everything that proves bipfs right (README: what it needs)
 # make build  the program, static, into ./bipfs
 # make fuzz   every fuzz target for FUZZTIME (default 20s)
-# make soak   the long runs that are not part of test
+# make soak   the long run: every tool reads from every seeder, found in every way
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -14,7 +14,7 @@ TEST     := go test -count=1 -timeout=10m -p 2
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross mounts interop bench soak clean
+.PHONY: build demo test vet unit race single fuzz cross bench soak clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -63,6 +63,10 @@ cross:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+soak:
+	@integration/need test
+	go test -count=1 -timeout=60m -v -run TestSeeders ./integration -soak
 
 clean:
 	rm -f bipfs
