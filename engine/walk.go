@@ -26,7 +26,7 @@ type walks struct {
 
 type leftSession struct {
 	*session
-	lapse *time.Timer
+	taken chan struct{} // closed when it is in left no more
 }
 
 // take is the session of a reader whose first read is at off of its file: one
@@ -56,39 +56,57 @@ func (w *walks) before(off, from, reach int64) *session {
 	if best < 0 {
 		return nil
 	}
-	s := w.left[best]
-	s.lapse.Stop()
-	w.left = slices.Delete(w.left, best, best+1)
-	return s.session
+	return w.takeOut(best).session
+}
+
+// takeOut takes session i out. The lock is held.
+func (w *walks) takeOut(i int) *leftSession {
+	s := w.left[i]
+	close(s.taken)
+	w.left = slices.Delete(w.left, i, i+1)
+	return s
 }
 
 // leave keeps a session for whoever reads the next file, for walkPatience.
 func (w *walks) leave(s *session) {
-	l := &leftSession{session: s}
+	l := &leftSession{session: s, taken: make(chan struct{})}
 	w.mu.Lock()
-	l.lapse = time.AfterFunc(walkPatience, func() { w.drop(l) })
 	w.left = append(w.left, l)
 	var oldest *leftSession
 	if len(w.left) > mostWalks {
-		oldest = w.left[0]
+		oldest = w.takeOut(0)
 	}
 	w.mu.Unlock()
 	if oldest != nil {
-		w.drop(oldest)
+		oldest.end()
+	}
+	c := s.t.c
+	if !c.spawn(func() { w.lapse(l, c.ctx.Done()) }) {
+		w.drop(l)
 	}
 }
 
-// drop ends a session that nobody goes on with. It may wait for the torrent's
-// loop, so not under the lock.
+// lapse drops a session that nobody takes in time.
+func (w *walks) lapse(l *leftSession, closing <-chan struct{}) {
+	select {
+	case <-l.taken:
+	case <-closing:
+		w.drop(l)
+	case <-time.After(walkPatience):
+		w.drop(l)
+	}
+}
+
+// drop ends a session that nobody goes on with, if it was not taken just now.
+// That may wait for the torrent's loop, so not under the lock.
 func (w *walks) drop(l *leftSession) {
 	w.mu.Lock()
 	i := slices.Index(w.left, l)
 	if i >= 0 {
-		w.left = slices.Delete(w.left, i, i+1)
+		w.takeOut(i)
 	}
 	w.mu.Unlock()
 	if i >= 0 {
-		l.lapse.Stop()
 		l.end()
 	}
 }
