@@ -33,6 +33,7 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
+	NoPEX       bool // no exchange of peers with peers (BEP 11)
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents

@@ -27,6 +27,7 @@ type link struct {
 	free       int             // slots of the lane for BEP 10
 	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
 	requests   []int           // pieces of our metadata that the peer waits for; bounded
+	exchange   exchange
 }
 
 // mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
@@ -213,12 +214,15 @@ const ourMetadata = 1
 // hello is our extended handshake.
 func (l *loop) hello(k *link) []byte {
 	h := extension.Handshake{
-		M: map[string]uint8{"ut_metadata": ourMetadata},
+		M: map[string]uint8{extension.UTMetadata: ourMetadata},
 		V: "bipfs " + l.t.c.cfg.Version, Reqq: requestQueue,
 		Port: l.t.c.port, YourIP: k.hand.Addr.Addr(),
 	}
 	if info := l.t.Info(); info != nil {
 		h.MetadataSize = int64(len(info.Raw))
+	}
+	if h.M[extension.UTPex] = 0; l.exchanges() { // 0 takes back what was said before the metadata came
+		h.M[extension.UTPex] = ourPEX
 	}
 	return h.Append(nil)
 }
@@ -234,6 +238,8 @@ func (l *loop) extension(e extended) {
 		l.greeted(k, e.payload)
 	case ourMetadata:
 		l.metadataMessage(k, e.payload)
+	case ourPEX:
+		l.hearPeers(k, e.payload)
 	}
 }
 
@@ -243,12 +249,13 @@ func (l *loop) greeted(k *link, payload []byte) {
 		k.conn.Close(err)
 		return
 	}
-	if id, said := h.M["ut_metadata"]; said { // a later handshake says what has changed
+	if id, said := h.M[extension.UTMetadata]; said { // a later handshake says what has changed
 		k.metadataID = id
 	}
 	if h.Reqq > 0 {
 		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
 	}
+	l.introduce(k, h)
 	if l.meta == nil {
 		return
 	}

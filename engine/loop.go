@@ -39,21 +39,22 @@ type loop struct {
 	trackers []*discovery.Trackers
 	told     map[string]bool // URLs of trackers that are announced to
 
-	links     map[wire.Peer]*link
-	meta      *assembly         // nil once the metadata is here
-	early     []selection.Event // wants that came before the geometry
-	resolved  bool              // the metadata is whole, and is being stored
-	unstored  *metainfo.Info    // metadata that could not be stored
-	again     time.Time         // when that is tried again
-	refused   string            // why it could not be stored, as logged last
-	searching bool              // looking for peers
-	ending    bool              // going dormant: connections are being closed
-	lastUse   time.Time         // when something was last wanted or uploaded
-	complete  bool              // every piece is here
-	judged    time.Time         // when the peers were last judged useful or not
-	unjudged  bool              // something has happened since
-	ctx       context.Context
-	cancel    context.CancelFunc
+	links      map[wire.Peer]*link
+	meta       *assembly         // nil once the metadata is here
+	early      []selection.Event // wants that came before the geometry
+	resolved   bool              // the metadata is whole, and is being stored
+	unstored   *metainfo.Info    // metadata that could not be stored
+	again      time.Time         // when that is tried again
+	refused    string            // why it could not be stored, as logged last
+	exchangeAt time.Time         // when a peer is to be told of others; zero: never
+	searching  bool              // looking for peers
+	ending     bool              // going dormant: connections are being closed
+	lastUse    time.Time         // when something was last wanted or uploaded
+	complete   bool              // every piece is here
+	judged     time.Time         // when the peers were last judged useful or not
+	unjudged   bool              // something has happened since
+	ctx        context.Context
+	cancel     context.CancelFunc
 }
 
 // Events of the loop itself, beside the machine's.
@@ -133,6 +134,7 @@ func (l *loop) run() {
 			l.step(selection.Wake{})
 			l.askMetadata()
 			l.storeAgain()
+			l.tellPeers()
 		case <-l.ctx.Done():
 			l.shut()
 			return
@@ -366,6 +368,9 @@ func (l *loop) wind(timer *time.Timer) {
 	}
 	if l.unjudged {
 		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
+	}
+	if !l.exchangeAt.IsZero() {
+		wait = min(wait, time.Until(l.exchangeAt))
 	}
 	switch now := time.Now(); {
 	case l.unstored != nil:

@@ -65,6 +65,30 @@ func Local(ip netip.Addr) bool {
 	return false
 }
 
+// credible reports whether an address that from named may be dialled: nobody
+// in the world may point us at our neighbourhood, and nobody there at this
+// machine.
+func credible(a netip.AddrPort, from netip.Addr) bool {
+	ip := a.Addr().Unmap()
+	from = from.Unmap()
+	switch {
+	case a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || nobody.Contains(ip) || ip == broadcast:
+		return false
+	case !Local(ip) || from.IsLoopback():
+		return true
+	case ip.IsLoopback():
+		return false
+	case ip.IsLinkLocalUnicast():
+		return from.IsLinkLocalUnicast()
+	}
+	return Local(from)
+}
+
+var (
+	nobody    = netip.MustParsePrefix("0.0.0.0/8")
+	broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+)
+
 // announcePath reports whether a URL path, escaped as it goes on the wire, is
 // one that trackers use: its last element is "announce", with or without a
 // short extension. A torrent may name a tracker on a local address, but with

@@ -43,3 +43,33 @@ func TestAnnouncePath(t *testing.T) {
 		}
 	}
 }
+
+func TestCredible(t *testing.T) {
+	for _, l := range []struct {
+		from string
+		yes  string
+		no   string
+	}{
+		{"1.1.1.1", "8.8.8.8:1 [2001:4860::1]:65535",
+			"8.8.8.8:0 127.0.0.1:1 10.0.0.1:1 192.168.1.1:80 169.254.169.254:80 100.64.0.1:1 [::1]:1 [fe80::1]:1 [fd00::1]:1 [::ffff:10.0.0.1]:1 [64:ff9b::7f00:1]:1"},
+		{"192.168.1.1", "8.8.8.8:1 10.0.0.1:1 192.168.1.7:80 [fd00::1]:1", "127.0.0.1:1 [::1]:1 169.254.169.254:80 [fe80::1]:1"},
+		{"fe80::1", "8.8.8.8:1 [fe80::2]:1 169.254.1.1:1", "127.0.0.1:1"},
+		{"127.0.0.1", "8.8.8.8:1 127.0.0.9:1 192.168.1.1:1 [::1]:1", "0.0.0.0:1 0.1.2.3:1 [::]:1 224.0.0.1:1 255.255.255.255:1 [ff02::1]:1 127.0.0.1:0"},
+		{"::ffff:127.0.0.1", "127.0.0.1:1", "0.0.0.0:1"},
+	} {
+		from := netip.MustParseAddr(l.from)
+		for _, a := range strings.Fields(l.yes) {
+			if !credible(netip.MustParseAddrPort(a), from) {
+				t.Errorf("%s from %s is not taken", a, from)
+			}
+		}
+		for _, a := range strings.Fields(l.no) {
+			if credible(netip.MustParseAddrPort(a), from) {
+				t.Errorf("%s from %s is taken", a, from)
+			}
+		}
+	}
+	if credible(netip.AddrPort{}, netip.MustParseAddr("1.1.1.1")) {
+		t.Error("no address is taken")
+	}
+}

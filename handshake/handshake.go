@@ -38,6 +38,7 @@ type Source uint8
 const (
 	User     Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
 	Tracker                // named by a tracker (BEP 3)
+	PEX                    // named by another peer (BEP 11)
 	Incoming               // not dialled: it connected to us
 )
 
@@ -48,6 +49,8 @@ func (s Source) String() string {
 		return "user"
 	case Tracker:
 		return "tracker"
+	case PEX:
+		return "pex"
 	}
 	return "incoming"
 }
