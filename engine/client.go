@@ -34,6 +34,9 @@ type Config struct {
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
 	NoPEX       bool // no exchange of peers with peers (BEP 11)
+	// Blocklist is a file, or an http or https URL, of addresses that no peer
+	// may have; "" = none.
+	Blocklist string
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents
@@ -130,6 +133,9 @@ func (c *Client) open() error {
 	}
 	c.identify()
 	c.net = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version})
+	if err := c.LoadBlocklist(c.ctx); err != nil {
+		return err
+	}
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
 		Connections: connections(c.cfg.Memory), Log: c.log,
@@ -138,7 +144,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial,
+		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial, Blocked: c.net.Blocked,
 		Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)},
 	})

@@ -193,6 +193,11 @@ func (f *folder) saveClient(s clientState) error {
 	return f.write(".", "client", append(b, '\n'))
 }
 
+// blocklist is where the block list is kept that was fetched last.
+func (f *folder) blocklist() string { return filepath.Join(f.dir, "blocklist") }
+
+func (f *folder) saveBlocklist(b []byte) error { return f.write(".", "blocklist", b) }
+
 func (f *folder) saveTorrent(hash wire.Digest, s torrentState) error {
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,7 @@ type Network struct {
 	agent    string
 	resolver *net.Resolver
 	local    func(netip.Addr) bool
+	blocked  atomic.Pointer[Blocklist]
 	clients  map[Purpose]*http.Client
 }
 
@@ -60,10 +62,20 @@ func (n *Network) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, erro
 		// to point us at ourselves.
 		return nil, fmt.Errorf("%s is not the address of a peer", addr)
 	}
+	if n.Blocked(ip) {
+		return nil, fmt.Errorf("%s: %w", addr, ErrBlocked)
+	}
 	// The peer wire has keep-alives of its own (BEP 3).
 	d := net.Dialer{Timeout: ConnectTime, KeepAlive: -1}
 	return d.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, addr.Port()).String())
 }
+
+// Block has the door refuse the peers on a list, instead of those on the one
+// before; nil: none.
+func (n *Network) Block(list *Blocklist) { n.blocked.Store(list) }
+
+// Blocked reports whether no peer may have an address.
+func (n *Network) Blocked(ip netip.Addr) bool { return n.blocked.Load().Has(ip) }
 
 // Listen accepts TCP connections at addr, "HOST:PORT": ":6881" means all
 // addresses of both families, port 0 lets the kernel choose. The error says

@@ -115,9 +115,12 @@ type Config struct {
 	// else the sooner the longer it lasted. ctx ends with Close, or when the connection
 	// turns out to be the lesser of two to one peer.
 	Become func(ctx context.Context, c *Conn) error
-	Limits Limits
-	Seed   uint64 // of the jitter of back-offs
-	Log    *slog.Logger
+	// Blocked reports whether the user wants no peer at an address; nil: none.
+	// It must not wait. After it has changed, Sweep ends who stands.
+	Blocked func(netip.Addr) bool
+	Limits  Limits
+	Seed    uint64 // of the jitter of back-offs
+	Log     *slog.Logger
 }
 
 // Why a handshake fails or a connection ends.
@@ -251,8 +254,25 @@ func (h *Handshaker) Ban(addr netip.Addr) {
 }
 
 func (h *Handshaker) isBanned(t *torrent, ip netip.Addr) bool {
-	a := netip.AddrPortFrom(ip, 0)
-	return h.banned.has(a) || t.banned.has(a)
+	return t.banned.has(netip.AddrPortFrom(ip, 0)) || h.isUnwelcome(ip)
+}
+
+// isUnwelcome reports whether no torrent wants to meet ip.
+func (h *Handshaker) isUnwelcome(ip netip.Addr) bool {
+	return h.banned.has(netip.AddrPortFrom(ip, 0)) || h.config.Blocked != nil && h.config.Blocked(ip)
+}
+
+// Sweep ends the connections to addresses that are blocked by now.
+func (h *Handshaker) Sweep() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.torrents {
+		for _, l := range t.links {
+			if h.isUnwelcome(l.addr) {
+				l.end(ErrBanned)
+			}
+		}
+	}
 }
 
 // Stats is the state of one torrent.

@@ -10,6 +10,7 @@ import (
 // link is a connection that stands.
 type link struct {
 	peerID   [20]byte
+	addr     netip.Addr
 	incoming bool
 	since    time.Time
 	life     context.Context
@@ -44,7 +45,7 @@ func (h *Handshaker) admit(t *torrent, c *Conn) (*link, error) {
 	if old != nil {
 		old.end(ErrDuplicate)
 	}
-	l := &link{peerID: c.PeerID, incoming: c.Incoming, since: now}
+	l := &link{peerID: c.PeerID, addr: c.Addr.Addr(), incoming: c.Incoming, since: now}
 	l.life, l.end = context.WithCancelCause(h.life)
 	t.links[c.PeerID] = l
 	t.standing++

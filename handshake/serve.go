@@ -83,7 +83,7 @@ func (h *Handshaker) accept(socket net.Conn) {
 		}
 	}
 	var oldest *accepted
-	refused := same >= h.limits.PerIP || h.banned.has(netip.AddrPortFrom(ip, 0))
+	refused := same >= h.limits.PerIP || h.isUnwelcome(ip)
 	if !refused {
 		if len(h.accepted) >= h.limits.Accepting {
 			oldest = h.accepted[0]

@@ -24,6 +24,7 @@ type engineFlags struct {
 	Peer        []string      `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
 	ReadTimeout time.Duration `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
 	NoUpload    bool          `help:"Upload nothing."`
+	Blocklist   string        `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
 	NoPEX       bool          `name:"no-pex" help:"Exchange no addresses of peers with peers."`
 	logFlags
 }
@@ -57,7 +58,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Version: version, Log: log,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist, Version: version, Log: log,
 	}, nil
 }
 

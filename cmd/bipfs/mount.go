@@ -116,15 +116,40 @@ func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, s
 		server.Wait()
 		close(gone)
 	})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	wg.Go(func() { reload(ctx, client, cfg.Log) })
 	select {
 	case sig := <-signals:
 		cfg.Log.Info("stopping", "signal", sig)
 	case <-gone:
 		cfg.Log.Info("unmounted from outside")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+	cancel()
+	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
 	return server.Unmount(ctx)
+}
+
+// reload reads the block list again at each SIGHUP, until ctx ends. One that
+// cannot be used leaves the one before.
+func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+		}
+		switch err := client.LoadBlocklist(ctx); {
+		case err == nil:
+			log.Info("read again at SIGHUP")
+		case ctx.Err() == nil:
+			log.Error("the block list is not read again: the one before holds", "err", err)
+		}
+	}
 }
 
 // folder is the data folder, and what removes it at the end.
