@@ -48,6 +48,19 @@ const (
 	RC4   Method = 2
 )
 
+// String is the method's name in logs; "none" is no handshake of this package.
+func (m Method) String() string {
+	switch m {
+	case 0:
+		return "none"
+	case Plain:
+		return "plain"
+	case RC4:
+		return "rc4"
+	}
+	return "several"
+}
+
 // Bounds of a handshake. With them it takes some 7 kB of memory at most.
 const (
 	MaxPad = 512     // bytes of each pad, ours and theirs
