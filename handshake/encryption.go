@@ -3,20 +3,19 @@ package handshake
 // How a peer is greeted when encryption is preferred. What a candidate was
 // found to speak is kept, so that the next dial does not pay twice:
 //
-//	          MSE, then BEP 3 inside it
-//	unknown ----------------------------> answered: encrypted, whatever
-//	 ^ ^ |                                          came of it
-//	 | | |  no answer: it hung up, or half                |
-//	 | | |  of the time is over                           |
-//	 | | v                               no answer        |
-//	 | | a new connection, BEP 3         <----------------+
-//	 | |   |         |                  (unknown again)
-//	 | +---+ failed  +--> done: plain
-//	 |                           |
-//	 +---------------------------+ failed
+//	unknown --MSE--> done: encrypted --MSE--> done: encrypted
+//	   ^ |                                |
+//	   | | failed                         | failed: unknown
+//	   | v
+//	   | BEP 3, on a new connection --> done: plain --BEP 3--> done: plain
+//	   |       |                                       |
+//	   +-------+ failed                                | failed: unknown
 //
-// A connect that fails says nothing of what the peer speaks, and is not tried
-// again at once.
+// It does not matter how far MSE got: some receivers speak it and hang up at
+// the end (Transmission 3.00 that prefers plain streams takes the encrypted IA
+// for plain). A peer that only keeps silent has half the time of a handshake
+// before it is tried in plain. A connect that fails says nothing of what the
+// peer speaks, and is not tried again at once.
 
 import (
 	"bufio"
@@ -96,17 +95,17 @@ func (h *Handshaker) reach(t *torrent, c *Conn, speaks tongue) (tongue, error) {
 		if goesPlain {
 			limit /= 2
 		}
-		answered, err := h.dialEncrypted(ctx, t, c, limit)
+		err := h.dialEncrypted(ctx, t, c, limit)
 		switch {
-		case answered:
-			return encrypted, err
+		case err == nil:
+			return encrypted, nil
 		case c.Conn == nil: // not connected
 			return speaks, err
 		case !goesPlain || ctx.Err() != nil:
 			return unknown, err
 		}
 		c.Conn.Close()
-		c.Conn, c.Reader = nil, nil
+		c.Conn, c.Reader, c.MSE = nil, nil, 0
 	}
 	err := h.dialPlain(ctx, t, c)
 	switch {
@@ -132,25 +131,23 @@ func (h *Handshaker) dialPlain(ctx context.Context, t *torrent, c *Conn) error {
 }
 
 // dialEncrypted connects and shakes hands inside MSE. The peer has limit after
-// the connect. It is not answered if the peer may not speak MSE.
-func (h *Handshaker) dialEncrypted(ctx context.Context, t *torrent, c *Conn, limit time.Duration) (answered bool, err error) {
+// the connect.
+func (h *Handshaker) dialEncrypted(ctx context.Context, t *torrent, c *Conn, limit time.Duration) error {
 	if err := h.connect(ctx, c); err != nil {
-		return false, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err = within(ctx, c.Conn, func() error {
+	return within(ctx, c.Conn, func() error {
 		s, err := mse.Initiator{
 			SKey: t.infohash, Provide: h.config.Encryption.methods(), IA: h.hello(t.infohash),
 		}.Handshake(c.Conn)
-		answered = !errors.Is(err, mse.ErrNoAnswer)
 		if err != nil {
 			return err
 		}
 		c.adopt(s)
 		return h.readAnswer(t, c)
 	})
-	return answered, err
 }
 
 // adopt goes on with the stream that an encrypted handshake came to.

@@ -304,3 +304,34 @@ func TestForgetBetween(t *testing.T) {
 		w.end()
 	})
 }
+
+// TestHalfSpoken meets a peer in plain that speaks MSE and hangs up at the end
+// of it, and does not try that again.
+func TestHalfSpoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, Limits{}, ourID, Prefer)
+		good := answering(byAddr)
+		w.remote = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
+			if len(w.tried()) > 1 {
+				return good(ctx, a)
+			}
+			near, far := net.Pipe()
+			go func() {
+				mse.Receiver{Find: w.h.config.Find, Accept: mse.Plain}.Handshake(far, nil)
+				far.Close()
+			}()
+			return near, nil
+		}
+		w.become = func(context.Context, *Conn) error {
+			time.Sleep(lasting)
+			return nil
+		}
+		w.h.Offer(hash, Tracker, addr(1))
+		w.h.Want(hash, 1)
+		time.Sleep(2*lasting + lasting/2)
+		if n := w.met(); n != 3 || len(w.tried()) != 4 {
+			t.Errorf("met %d times over %d connections", n, len(w.tried()))
+		}
+		w.end()
+	})
+}

@@ -2,7 +2,6 @@ package mse
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 )
@@ -19,13 +18,11 @@ type Initiator struct {
 }
 
 // Handshake shakes hands over a socket: two round trips. It has no time limit
-// of its own; closing the socket ends it. An error that is ErrNoAnswer may mean
-// that the other side does not speak MSE; after others the socket is of no use
-// either, but it does.
+// of its own; closing the socket ends it.
 func (i Initiator) Handshake(socket net.Conn) (*Session, error) {
 	x := newExchange(socket, nil, i.Rand)
 	if err := x.greet(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		return nil, err
 	}
 	x.begin(i.SKey, "keyA", "keyB")
 	if err := x.ask(i); err != nil {

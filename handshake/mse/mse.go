@@ -69,15 +69,12 @@ const (
 
 // Why a handshake fails, beside the errors of the socket.
 var (
-	// ErrNoAnswer wraps whatever went wrong before the receiver's key was here:
-	// such a receiver may not speak MSE.
-	ErrNoAnswer = errors.New("no answer to an encrypted handshake")
-	ErrKey      = errors.New("public key out of range")
-	ErrSync     = errors.New("encrypted handshake is out of step")
-	ErrVC       = errors.New("verification constant is wrong")
-	ErrTooLong  = errors.New("part of an encrypted handshake is too long")
-	ErrMethod   = errors.New("no encryption method in common")
-	ErrUnknown  = errors.New("encrypted handshake for a torrent that is not here")
+	ErrKey     = errors.New("public key out of range")
+	ErrSync    = errors.New("encrypted handshake is out of step")
+	ErrVC      = errors.New("verification constant is wrong")
+	ErrTooLong = errors.New("part of an encrypted handshake is too long")
+	ErrMethod  = errors.New("no encryption method in common")
+	ErrUnknown = errors.New("encrypted handshake for a torrent that is not here")
 )
 
 // Session is what a handshake came to.
