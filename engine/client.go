@@ -33,6 +33,7 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
+	Encryption  Encryption // of peer connections
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents
@@ -76,9 +77,10 @@ type Client struct {
 	closed   bool
 	state    clientState
 	torrents map[wire.Digest]*Torrent
-	order    []*Torrent          // by slot
-	names    map[string]*Torrent // as shown now
-	earlier  map[string]*Torrent // as shown before
+	hidden   map[[20]byte]*Torrent // by what encrypted handshakes name them
+	order    []*Torrent            // by slot
+	names    map[string]*Torrent   // as shown now
+	earlier  map[string]*Torrent   // as shown before
 }
 
 // ErrClosed is that the client has been closed.
@@ -102,8 +104,8 @@ func Open(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
-		torrents: map[wire.Digest]*Torrent{},
-		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
+		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]*Torrent{},
+		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -138,8 +140,8 @@ func (c *Client) open() error {
 	}
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial,
-		Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
-		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)},
+		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
 	if err := c.listen(); err != nil {
 		return err
