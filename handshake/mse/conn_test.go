@@ -127,3 +127,21 @@ func TestReadError(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// BenchmarkHandshake is both sides of a handshake: four powers modulo p.
+func BenchmarkHandshake(b *testing.B) {
+	for b.Loop() {
+		near, far := net.Pipe()
+		done := make(chan error)
+		go func() {
+			_, err := Receiver{Find: only(skey), Accept: RC4}.Handshake(far, nil)
+			done <- err
+		}()
+		_, err := Initiator{SKey: skey, Provide: RC4, IA: hello}.Handshake(near)
+		if other := <-done; err != nil || other != nil {
+			b.Fatal(err, other)
+		}
+		near.Close()
+		far.Close()
+	}
+}

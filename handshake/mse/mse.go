@@ -61,7 +61,8 @@ func (m Method) String() string {
 	return "several"
 }
 
-// Bounds of a handshake. With them it takes some 7 kB of memory at most.
+// Bounds of a handshake. With them one side of it never allocates more than
+// 32 KiB in all.
 const (
 	MaxPad = 512     // bytes of each pad, ours and theirs
 	MaxIA  = 4 << 10 // bytes of their initial payload; those of clients have one or two messages

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -256,5 +257,28 @@ func TestRandom(t *testing.T) {
 		if a.err == nil || b.err == nil {
 			t.Fatalf("the receiver had %d bytes of chance: %v, %v", n, a.err, b.err)
 		}
+	}
+}
+
+// TestMemory bounds all that one side of a handshake ever allocates, with the
+// longest of everything.
+func TestMemory(t *testing.T) {
+	const most, rounds = 32 << 10, 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		a, b, near, far := meet(t, Initiator{SKey: skey, Provide: RC4, IA: make([]byte, MaxIA), Rand: &chance{1, MaxPad}},
+			Receiver{Find: only(skey), Accept: RC4, Rand: &chance{2, MaxPad}})
+		if a.err != nil || b.err != nil {
+			t.Fatal(a.err, b.err)
+		}
+		near.Close()
+		far.Close()
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / rounds / 2; each > most {
+		t.Errorf("%d bytes for a side", each)
+	} else {
+		t.Logf("%d bytes for a side", each)
 	}
 }
