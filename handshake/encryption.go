@@ -41,6 +41,10 @@ const (
 	Off                       // plain, in and out
 )
 
+// attempts is how many share the time of a handshake where a plain one may
+// follow the encrypted one.
+const attempts = 2
+
 // ErrPlain is that a peer does not encrypt where it has to.
 var ErrPlain = errors.New("peer does not encrypt")
 
@@ -93,7 +97,7 @@ func (h *Handshaker) reach(t *torrent, c *Conn, speaks tongue) (tongue, error) {
 		limit := h.limits.Handshake
 		goesPlain := policy == Prefer && speaks == unknown
 		if goesPlain {
-			limit /= 2
+			limit /= attempts
 		}
 		err := h.dialEncrypted(ctx, t, c, limit)
 		switch {

@@ -170,7 +170,7 @@ func TestFirstBytes(t *testing.T) {
 			defer l.Close()
 			start(t, "bipfs", bipfs, "fetch", "--listen", "127.0.0.1:0", "--encryption", policy,
 				"--peer", l.Addr().String(), to.file, "-o", tempDir(t))
-			for range 4 { // after pauses of one, two and four seconds
+			for range 3 { // after pauses of one and two seconds
 				l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
 				c, err := l.Accept()
 				if err != nil {
