@@ -33,7 +33,8 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
-	NoPEX       bool // no exchange of peers with peers (BEP 11)
+	Encryption  Encryption // of peer connections
+	NoPEX       bool       // no exchange of peers with peers (BEP 11)
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
 	Blocklist string
@@ -80,9 +81,10 @@ type Client struct {
 	closed   bool
 	state    clientState
 	torrents map[wire.Digest]*Torrent
-	order    []*Torrent          // by slot
-	names    map[string]*Torrent // as shown now
-	earlier  map[string]*Torrent // as shown before
+	hidden   map[[20]byte]*Torrent // by what encrypted handshakes name them
+	order    []*Torrent            // by slot
+	names    map[string]*Torrent   // as shown now
+	earlier  map[string]*Torrent   // as shown before
 }
 
 // ErrClosed is that the client has been closed.
@@ -106,8 +108,8 @@ func Open(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
-		torrents: map[wire.Digest]*Torrent{},
-		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
+		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]*Torrent{},
+		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -145,8 +147,8 @@ func (c *Client) open() error {
 	}
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial, Blocked: c.net.Blocked,
-		Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
-		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)},
+		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
 	if err := c.listen(); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"syscall"
+
+	"bipfs/handshake"
 )
 
 // What the root of a mount shows: the set of torrents, by slot and by name.
@@ -46,6 +48,7 @@ func (c *Client) ByName(name string) (t *Torrent, listed bool) {
 // another's by now, under one that is free. The lock is held.
 func (c *Client) insert(t *Torrent, name string) {
 	c.torrents[t.hash] = t
+	c.hidden[handshake.Obfuscate(t.hash)] = t
 	i, _ := slices.BinarySearchFunc(c.order, t.slot, bySlot)
 	c.order = slices.Insert(c.order, i, t)
 	if name == "" || c.names[name] != nil {

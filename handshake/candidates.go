@@ -29,6 +29,7 @@ type torrent struct {
 type candidate struct {
 	addr     netip.AddrPort
 	source   Source
+	speaks   tongue
 	failures int
 	due      time.Time // not dialled before
 	number   uint64    // order in which they were offered

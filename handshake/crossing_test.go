@@ -73,9 +73,12 @@ func TestTwice(t *testing.T) {
 // TestCrossing has two clients dial each other at about the same time, and
 // looks at them later: both must have kept the same connection, and kept it.
 func TestCrossing(t *testing.T) {
+	policies := [][2]Encryption{{Off, Off}, {Prefer, Prefer}, {Prefer, Off}, {Require, Prefer}, {Require, Require}}
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { crossing(t, rand.New(rand.NewPCG(seed, 0))) })
+			synctest.Test(t, func(t *testing.T) {
+				crossing(t, rand.New(rand.NewPCG(seed, 0)), policies[seed%5])
+			})
 		})
 	}
 }
@@ -119,7 +122,7 @@ func (b *buffered) Close() error {
 	return b.Conn.Close()
 }
 
-func crossing(t *testing.T, r *rand.Rand) {
+func crossing(t *testing.T, r *rand.Rand, policies [2]Encryption) {
 	var clients [2]*Handshaker
 	at := [2]netip.AddrPort{addr(1), addr(2)}
 	var delays [2][]time.Duration
@@ -132,7 +135,9 @@ func crossing(t *testing.T, r *rand.Rand) {
 		dials := 0
 		clients[i] = New(Config{
 			PeerID: [20]byte{byte(i + 1)}, Reserved: Reserved, Seed: uint64(i),
-			Known: func([20]byte) bool { return true },
+			Encryption: policies[i],
+			Find:       func([20]byte) ([20]byte, bool) { return hash, true },
+			Known:      func([20]byte) bool { return true },
 			Dial: func(_ context.Context, a netip.AddrPort) (net.Conn, error) {
 				if a != at[1-i] {
 					t.Errorf("dialled %v", a)

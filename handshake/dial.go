@@ -114,7 +114,12 @@ func (h *Handshaker) feed(t *torrent) {
 // ended.
 func (h *Handshaker) dial(t *torrent, c *candidate) {
 	conn := &Conn{Addr: c.addr, Source: c.source}
-	err := h.guard(conn, func() error { return h.reach(t, conn) })
+	speaks := c.speaks // which only the one goroutine that dials it touches
+	err := h.guard(conn, func() (err error) {
+		speaks, err = h.reach(t, conn, speaks)
+		return err
+	})
+	c.speaks = speaks
 	h.mu.Lock()
 	h.halfOpen--
 	t.halfOpen--
@@ -132,7 +137,7 @@ func (h *Handshaker) dial(t *torrent, c *candidate) {
 	if conn.Conn != nil {
 		conn.Close() // whatever Become did
 	}
-	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "lasted", lasted, "reason", err)
+	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "mse", conn.MSE.String(), "lasted", lasted, "reason", err)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.leave(t, l)
@@ -140,28 +145,14 @@ func (h *Handshaker) dial(t *torrent, c *candidate) {
 	h.feed(t)
 }
 
-// reach connects to the address of c and shakes hands, all within one deadline.
-func (h *Handshaker) reach(t *torrent, c *Conn) error {
-	ctx, cancel := context.WithTimeout(t.life, h.limits.Handshake)
-	defer cancel()
+// connect opens the socket of c.
+func (h *Handshaker) connect(ctx context.Context, c *Conn) error {
 	socket, err := h.config.Dial(ctx, c.Addr)
 	if err != nil {
 		return err
 	}
 	c.Conn, c.Reader = socket, newReader(socket)
-	return within(ctx, socket, func() error {
-		hello := Append(nil, h.config.Reserved, t.infohash, h.config.PeerID)
-		if _, err := socket.Write(hello); err != nil {
-			return err
-		}
-		if err := c.readTorrent(h.config.Reserved); err != nil {
-			return err
-		}
-		if c.Infohash != t.infohash {
-			return ErrInfohash
-		}
-		return c.readPeerID()
-	})
+	return nil
 }
 
 // within runs greet on a socket, which is closed when ctx ends: at its deadline

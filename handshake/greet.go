@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"io"
 	"net"
-
-	"bipfs/wire"
 )
 
 // protocol opens every handshake: its length, then its name (BEP 3).
@@ -15,9 +13,8 @@ const protocol = "\x13BitTorrent protocol"
 // extension bits, the infohash, the peer ID.
 const HandshakeSize = len(protocol) + 8 + 20 + 20
 
-// newReader is the reader that goes along with the connection. A buffer of the
-// longest head takes in next to nothing of a block.
-func newReader(c net.Conn) *bufio.Reader { return bufio.NewReaderSize(c, wire.HeadSize) }
+// newReader is the reader that goes along with the connection.
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReaderSize(c, readerSize) }
 
 // Append appends a handshake to b.
 func Append(b []byte, reserved [8]byte, infohash, peerID [20]byte) []byte {
@@ -25,6 +22,22 @@ func Append(b []byte, reserved [8]byte, infohash, peerID [20]byte) []byte {
 	b = append(b, reserved[:]...)
 	b = append(b, infohash[:]...)
 	return append(b, peerID[:]...)
+}
+
+// hello is our handshake for a torrent.
+func (h *Handshaker) hello(infohash [20]byte) []byte {
+	return Append(nil, h.config.Reserved, infohash, h.config.PeerID)
+}
+
+// readAnswer reads the handshake of a peer that we connected to.
+func (h *Handshaker) readAnswer(t *torrent, c *Conn) error {
+	if err := c.readTorrent(h.config.Reserved); err != nil {
+		return err
+	}
+	if c.Infohash != t.infohash {
+		return ErrInfohash
+	}
+	return c.readPeerID()
 }
 
 // readProtocol reads the opening. It stops at the first byte that is wrong:

@@ -1,8 +1,8 @@
 // Package handshake turns addresses and accepted sockets into connected peers.
 //
 //	Offer, Want -> candidates -> scheduler --go--> dial ----+
-//	                   ^                                    |   68 bytes each way, ten
-//	                   |                                    +-> seconds for all of it
+//	                   ^                                    |   encrypted or plain, 68 bytes
+//	                   |                                    +-> each way, ten seconds for all
 //	                   |          Serve --go--> accepted ---+
 //	                   |                                    |
 //	                   |                                    v
@@ -29,6 +29,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"bipfs/handshake/mse"
 )
 
 // Source says who named an address. A lower one is dialled first.
@@ -57,7 +59,7 @@ func (s Source) String() string {
 
 // Conn is a socket whose handshake is done.
 type Conn struct {
-	net.Conn               // the socket itself, as Dial or Accept gave it
+	net.Conn               // the socket itself, as Dial or Accept gave it, or RC4 over it
 	Reader   *bufio.Reader // over Conn; holds what came behind the handshake
 	Infohash [20]byte
 	PeerID   [20]byte
@@ -65,6 +67,9 @@ type Conn struct {
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
+	MSE      mse.Method // how the stream goes on after an encrypted handshake; 0: that was plain
+
+	secret [20]byte // the infohash that an accepted encrypted handshake knew
 }
 
 // Fast reports whether both sides speak BEP 6.
@@ -105,6 +110,9 @@ type Config struct {
 	Reserved [8]byte // our extension bits
 	// Dial opens a socket; it ends when ctx does.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
+	// a look-up in a table. It is not asked if Encryption is Off.
+	Find func(name [20]byte) (infohash [20]byte, known bool)
 	// Known reports whether an accepted peer may ask for the torrent. It may
 	// wake the torrent; it should not wait.
 	Known func(infohash [20]byte) bool
@@ -117,10 +125,11 @@ type Config struct {
 	Become func(ctx context.Context, c *Conn) error
 	// Blocked reports whether the user wants no peer at an address; nil: none.
 	// It must not wait. After it has changed, Sweep ends who stands.
-	Blocked func(netip.Addr) bool
-	Limits  Limits
-	Seed    uint64 // of the jitter of back-offs
-	Log     *slog.Logger
+	Blocked    func(netip.Addr) bool
+	Encryption Encryption
+	Limits     Limits
+	Seed       uint64 // of the jitter of back-offs
+	Log        *slog.Logger
 }
 
 // Why a handshake fails or a connection ends.

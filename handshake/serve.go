@@ -121,7 +121,7 @@ func (h *Handshaker) greeted(a *accepted) {
 		err = h.become(l, conn)
 	}
 	a.socket.Close() // whatever Become did
-	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "reason", err)
+	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "mse", conn.MSE.String(), "reason", err)
 	if l == nil {
 		return
 	}
@@ -139,14 +139,19 @@ func (h *Handshaker) greet(c *Conn) error {
 	ctx, cancel := context.WithTimeout(h.life, h.limits.Handshake)
 	defer cancel()
 	return within(ctx, c.Conn, func() error {
+		if err := h.unveil(c); err != nil {
+			return err
+		}
 		if err := c.readTorrent(h.config.Reserved); err != nil {
 			return err
+		}
+		if c.MSE != 0 && c.Infohash != c.secret {
+			return ErrInfohash
 		}
 		if !h.config.Known(c.Infohash) {
 			return ErrUnknown
 		}
-		hello := Append(nil, h.config.Reserved, c.Infohash, h.config.PeerID)
-		if _, err := c.Write(hello); err != nil {
+		if _, err := c.Write(h.hello(c.Infohash)); err != nil {
 			return err
 		}
 		return c.readPeerID()

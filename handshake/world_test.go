@@ -47,8 +47,10 @@ type dialled struct {
 }
 
 // newWorld is a world in which every dial fails and every peer stays until its
-// context ends.
-func newWorld(t *testing.T, l Limits) *world {
+// context ends, and nothing is encrypted.
+func newWorld(t *testing.T, l Limits) *world { return newWorldOf(t, l, ourID, Off) }
+
+func newWorldOf(t *testing.T, l Limits, id [20]byte, e Encryption) *world {
 	w := &world{t: t, known: true, start: time.Now()}
 	w.remote = func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, errors.New("refused") }
 	w.become = func(ctx context.Context, c *Conn) error {
@@ -56,7 +58,8 @@ func newWorld(t *testing.T, l Limits) *world {
 		return context.Cause(ctx)
 	}
 	w.h = New(Config{
-		PeerID: ourID, Reserved: Reserved, Limits: l, Seed: 1,
+		PeerID: id, Reserved: Reserved, Limits: l, Seed: 1, Encryption: e,
+		Find:  func(name [20]byte) ([20]byte, bool) { return hash, w.known && name == Obfuscate(hash) },
 		Known: func(h [20]byte) bool { return w.known && h == hash },
 		Dial:  w.dial, Become: w.live,
 	})

@@ -30,8 +30,9 @@ func freePort(t testing.TB, address string) string {
 // A place is where a client runs: an address of its own, in a network namespace
 // or in that of the test.
 type place struct {
-	address string
-	prefix  []string // enters the namespace
+	address    string
+	prefix     []string // enters the namespace
+	encryption string   // of the client that runs there: off, require, or as it likes
 }
 
 // listening waits until something accepts connections there.
@@ -59,6 +60,7 @@ func transmission(t testing.TB, at place, folder string, torrents ...*torrent) *
 	config := tempDir(t)
 	peers, rpc := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1")
 	settings, err := json.Marshal(map[string]any{
+		"encryption":       map[string]int{"off": 0, "": 1, "require": 2}[at.encryption], // 0 is plain first: it has no off
 		"rpc-bind-address": at.address, "rpc-port": json.Number(rpc), "rpc-whitelist-enabled": false,
 		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
 		"bind-address-ipv4": at.address, "peer-port": json.Number(peers), "port-forwarding-enabled": false,
@@ -106,7 +108,7 @@ func libtorrent(t testing.TB, at place, folder string, torrents ...*torrent) *cl
 	t.Helper()
 	needLibtorrent(t)
 	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
-	argv := append(at.prefix, python, "testdata/client.py", "seed", c.addr, folder)
+	argv := append(at.prefix, python, "testdata/client.py", "seed"+at.encryption, c.addr, folder)
 	for _, to := range torrents {
 		argv = append(argv, to.file)
 	}
@@ -121,11 +123,12 @@ func libtorrentLeech(t testing.TB, at place, folder, peer string, to *torrent) *
 	t.Helper()
 	needLibtorrent(t)
 	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
-	c.process = start(t, "libtorrent-leech", append(at.prefix, python, "testdata/client.py", "leech", c.addr, folder, peer, to.file)...)
+	c.process = start(t, "libtorrent-leech", append(at.prefix, python, "testdata/client.py", "leech"+at.encryption, c.addr, folder, peer, to.file)...)
 	return c
 }
 
-// aria2 starts an aria2c that seeds.
+// aria2 starts an aria2c that seeds, or downloads from the tracker's peers what
+// is not in the folder.
 func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client {
 	t.Helper()
 	need(t, "aria2c")
@@ -136,6 +139,9 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
 		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
 		"--file-allocation=none", "--summary-interval=0", "--quiet=true", "--follow-torrent=false")
+	if at.encryption == "require" { // it has no off
+		argv = append(argv, "--bt-require-crypto=true", "--bt-min-crypto-level=arc4")
+	}
 	for _, to := range torrents {
 		argv = append(argv, to.file)
 	}

@@ -54,7 +54,7 @@ func TestLeech(t *testing.T) {
 	for _, address := range []string{"10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24", "10.77.1.4/24"} {
 		ns.ip("address", "add", address, "dev", "lo")
 	}
-	at := func(address string) place { return place{address, ns.prefix()} }
+	at := func(address string) place { return place{address: address, prefix: ns.prefix()} }
 	to := torrentOf(t, bigFile(t), 1<<20)
 	const listen = "10.77.1.1:6881"
 	tracker := fixedTracker(t, at("10.77.1.1"), listen)

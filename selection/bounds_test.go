@@ -197,3 +197,54 @@ func TestFar(t *testing.T) {
 		t.Errorf("%v", c)
 	}
 }
+
+// TestLateBitfield adds to what a peer has, and takes nothing away; one that
+// does not fit ends it, and so does a flood of them.
+func TestLateBitfield(t *testing.T) {
+	const pieces = 20
+	field := func(set ...wire.Piece) []byte {
+		b := wire.NewBitfield(pieces)
+		for _, p := range set {
+			b.Set(p)
+		}
+		return b
+	}
+	say := func(m *Machine, b []byte) string {
+		m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.HaveBitfield}, Payload: b})
+		for _, c := range m.Ready() {
+			if d, ok := c.(Drop); ok {
+				return d.Reason
+			}
+		}
+		return ""
+	}
+	for what, first := range map[string]wire.Message{
+		"have-none": {Kind: wire.HaveNone}, "have": {Kind: wire.Have, Piece: 3}, "have-all": {Kind: wire.HaveAll},
+	} {
+		m := New(Config{})
+		m.Step(0, Geometry{Geometry: geometryOf(pieces, 1)})
+		m.Step(0, PeerConnect{Peer: 1, Slots: 100, Fast: true})
+		m.Step(0, Received{Peer: 1, Message: first})
+		if why := say(m, field(0, 19)) + say(m, field(9)); why != "" {
+			t.Errorf("%s: dropped: %s", what, why)
+		}
+		p := m.peers[0]
+		if !p.has.Has(0) || !p.has.Has(9) || !p.has.Has(19) || p.has.Has(3) != (what != "have-none") || p.has.Has(8) != (what == "have-all") {
+			t.Errorf("%s: it has %v", what, p.has)
+		}
+		if m.full.Count() != pieces {
+			t.Errorf("%s: what all seeders share has changed", what)
+		}
+		if why := say(m, make([]byte, 4)); why != badBitfield {
+			t.Errorf("%s: a bitfield that does not fit: %q", what, why)
+		}
+	}
+	m := New(Config{})
+	m.Step(0, Geometry{Geometry: geometryOf(pieces, 1)})
+	m.Step(0, PeerConnect{Peer: 1, Slots: 100})
+	for i := range mostNoise + 2 {
+		if why := say(m, field(1)); (why == flood) != (i == mostNoise+1) {
+			t.Fatalf("bitfield %d: %q", i, why)
+		}
+	}
+}

@@ -5,7 +5,7 @@ import "time"
 // Reasons for dropping a peer.
 const (
 	badBitfield  = "bitfield does not fit the torrent"
-	lateBitfield = "bitfield, have-all or have-none is not the first word about pieces"
+	lateAll      = "have-all or have-none is not the first word about pieces"
 	badHave      = "have of a piece that the torrent does not have"
 	badRequest   = "request of bytes that no piece has"
 	badAllowed   = "allowed-fast of a piece that the torrent does not have"

@@ -18,14 +18,15 @@ import (
 
 // engineFlags are the flags of every command that runs an engine.
 type engineFlags struct {
-	Memory      Size          `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
-	KeepFree    *Size         `help:"Never store below this much free space (default: the larger of 1GiB and 5 %)." placeholder:"SIZE"`
-	Listen      []string      `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
-	Peer        []string      `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
-	ReadTimeout time.Duration `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
-	NoUpload    bool          `help:"Upload nothing."`
-	Blocklist   string        `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
-	NoPEX       bool          `name:"no-pex" help:"Exchange no addresses of peers with peers."`
+	Memory      Size              `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
+	KeepFree    *Size             `help:"Never store below this much free space (default: the larger of 1GiB and 5 %)." placeholder:"SIZE"`
+	Listen      []string          `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
+	Peer        []string          `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
+	ReadTimeout time.Duration     `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
+	NoUpload    bool              `help:"Upload nothing."`
+	Encryption  engine.Encryption `default:"prefer" help:"Encryption of peer connections: prefer dials with it first and accepts both; require encrypts all that is sent and refuses plain peers; off is plain only." placeholder:"prefer|require|off"`
+	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
+	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
 	logFlags
 }
 
@@ -58,7 +59,8 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist, Version: version, Log: log,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist,
+		Encryption: f.Encryption, Version: version, Log: log,
 	}, nil
 }
 

@@ -3,6 +3,9 @@
 #   client.py seed  ADDRESS:PORT FOLDER TORRENT...
 #   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
 #
+# seedoff and leechoff know no encryption; with seedrequire and leechrequire all
+# is encrypted, with seedforce and leechforce it need be the handshake only.
+#
 # It prints "ready" when it listens, and "done" when a leech has everything.
 import sys
 import time
@@ -10,12 +13,20 @@ import time
 import libtorrent as lt
 
 role, listen, folder = sys.argv[1:4]
+forced, disabled, plain, rc4 = lt.enc_policy.pe_forced, lt.enc_policy.pe_disabled, lt.enc_level.pe_plaintext, lt.enc_level.pe_rc4
+encryption = {
+    "off": {"out_enc_policy": disabled, "in_enc_policy": disabled},
+    "require": {"out_enc_policy": forced, "in_enc_policy": forced, "allowed_enc_level": rc4},
+    "force": {"out_enc_policy": forced, "in_enc_policy": forced, "allowed_enc_level": plain | rc4},
+}
+role, policy = ("seed", role[4:]) if role.startswith("seed") else ("leech", role[5:])
 session = lt.session({
     "listen_interfaces": listen,
     "outgoing_interfaces": listen.split(":")[0],
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "allow_multiple_connections_per_ip": True,
+    **{name: int(value) for name, value in encryption.get(policy, {}).items()},
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
 })

@@ -90,6 +90,14 @@ type Torrent interface {
 	Written(ctx context.Context, p wire.Peer, w Written) error
 }
 
+// VectorWriter is a connection that is more than a socket, as it encrypts.
+// WriteBuffers writes v as net.Buffers.WriteTo does, but never in its place:
+// the bytes of v are verified blocks, which others read at the same time. After
+// an error it is called again with what was left of v.
+type VectorWriter interface {
+	WriteBuffers(v *net.Buffers) (int64, error)
+}
+
 // Slots is the length of each lane: the most entries that are in it or on
 // their way from it to the socket.
 type Slots struct{ Messages, Extended, Loaded int }
@@ -116,7 +124,8 @@ type Counters struct {
 type Config struct {
 	Peer wire.Peer
 	// Conn is the socket itself, not a wrapper around it: only the type of
-	// package net writes a vector in one system call.
+	// package net writes a vector in one system call. A stream that is
+	// encrypted is a VectorWriter.
 	Conn net.Conn
 	// Reader may hold bytes that came behind the handshake; nil: none.
 	Reader *bufio.Reader
@@ -168,6 +177,7 @@ func New(c Config) *Conn {
 	p.asked.init(c.Disk, c.Fast)
 	p.out.init(c.Slots)
 	p.sink = sink{conn: c.Conn, written: &p.uploaded}
+	p.sink.crypt, _ = c.Conn.(VectorWriter)
 	return p
 }
 

@@ -205,6 +205,11 @@ func (l *leech) ask(n int) {
 // transfer moves blocks from a seeder to a leech over TCP.
 func transfer(t testing.TB, blocks, queue int, check func(*wire.Buf)) (seed, leeched Counters) {
 	near, far := pair(t)
+	return transferOver(t, near, far, blocks, queue, check)
+}
+
+// transferOver is transfer over any connection.
+func transferOver(t testing.TB, near, far net.Conn, blocks, queue int, check func(*wire.Buf)) (seed, leeched Counters) {
 	const loads = 64
 	slots := Slots{Messages: MaxAsked, Extended: 1, Loaded: loads}
 	s := &seeder{still: still{new(wire.Buf)}, free: make(chan struct{}, loads)}
@@ -274,12 +279,4 @@ func TestIdleMemory(t *testing.T) {
 			w.end(ErrClosed)
 		}
 	})
-}
-
-// BenchmarkConn is both ends of one connection on loopback.
-func BenchmarkConn(b *testing.B) {
-	b.SetBytes(wire.BlockSize)
-	b.ReportAllocs()
-	transfer(b, b.N, 256, nil)
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "blocks/s")
 }

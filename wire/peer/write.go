@@ -93,6 +93,7 @@ func (c *Conn) note(messages []Outgoing) error {
 // As in source, the deadline is only moved when it has passed.
 type sink struct {
 	conn    net.Conn
+	crypt   VectorWriter  // conn, if it is one
 	written *atomic.Int64 // bytes
 	last    time.Time     // when the last write ended
 
@@ -154,7 +155,7 @@ func (s *sink) send() error {
 		s.arm(due)
 	}
 	for {
-		n, err := s.vector.WriteTo(s.conn)
+		n, err := s.writeVector()
 		s.written.Add(n)
 		moved += n
 		now = time.Now()
@@ -173,6 +174,14 @@ func (s *sink) send() error {
 		}
 		s.arm(due)
 	}
+}
+
+// writeVector writes what is left of the vector: to a socket in one system call.
+func (s *sink) writeVector() (int64, error) {
+	if s.crypt != nil {
+		return s.crypt.WriteBuffers(&s.vector)
+	}
+	return s.vector.WriteTo(s.conn)
 }
 
 func (s *sink) arm(at time.Time) {
