@@ -34,6 +34,8 @@ type Config struct {
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
 	Encryption  Encryption // of peer connections
+	Bind        string     // device or address that all packets leave from; "" = any
+	Proxy       string     // URL of a proxy that everything goes through; "" = none
 	NoPEX       bool       // no exchange of peers with peers (BEP 11)
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
@@ -134,7 +136,10 @@ func (c *Client) open() error {
 		c.log.Warn(w, "dir", c.cfg.Dir)
 	}
 	c.identify()
-	c.net = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version})
+	c.net, err = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version, Bind: c.cfg.Bind, Proxy: c.cfg.Proxy})
+	if err != nil {
+		return err
+	}
 	if err := c.LoadBlocklist(c.ctx); err != nil {
 		return err
 	}
@@ -182,6 +187,9 @@ func digits(version string) string {
 // listen opens the listeners. Without addresses of the user's it listens at
 // all addresses at one port, chosen once and kept.
 func (c *Client) listen() error {
+	if c.net.Proxied() {
+		return nil // who connected would go around the proxy
+	}
 	addrs := c.cfg.Listen
 	chosen := len(addrs) == 0
 	if chosen {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,8 @@ type Network struct {
 	resolver *net.Resolver
 	local    func(netip.Addr) bool
 	blocked  atomic.Pointer[Blocklist]
+	bound    *binding // nil: packets leave where the kernel sends them
+	proxy    *url.URL // nil: none
 	clients  map[Purpose]*http.Client
 }
 
@@ -38,19 +41,32 @@ type Network struct {
 type NetworkConfig struct {
 	// UserAgent is what HTTP servers are told, "bipfs/0.1.0".
 	UserAgent string
+	// Bind is a device or an address of this machine that all packets leave
+	// from; "" = any.
+	Bind string
+	// Proxy is the URL of a proxy that everything goes through; "" = none.
+	Proxy string
 }
 
 // NewNetwork opens the door. It starts no goroutine and holds no socket.
 //
-// Proxies of the environment (http_proxy and the like) are not used: a proxy
-// looks names up itself, so the rule on local addresses could not be kept.
-func NewNetwork(c NetworkConfig) *Network {
-	n := &Network{agent: c.UserAgent, resolver: &net.Resolver{}, local: Local}
+// Proxies of the environment (http_proxy and the like) are not used: a proxy is
+// for everything or for nothing.
+func NewNetwork(c NetworkConfig) (*Network, error) {
+	n := &Network{agent: c.UserAgent, local: Local}
+	var err error
+	if n.bound, err = parseBinding(c.Bind); err != nil {
+		return nil, fmt.Errorf("--bind %s: %w", c.Bind, err)
+	}
+	if n.proxy, err = ParseProxy(c.Proxy); err != nil {
+		return nil, fmt.Errorf("--proxy: %w", err) // without the URL, which may hold a password
+	}
+	n.resolver = n.newResolver()
 	n.clients = map[Purpose]*http.Client{
 		ForTorrent: n.newClient(ForTorrent),
 		ForTracker: n.newClient(ForTracker),
 	}
-	return n
+	return n, nil
 }
 
 // Dial connects to a peer over TCP. How long it takes is bounded by ctx and by
@@ -65,9 +81,15 @@ func (n *Network) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, erro
 	if n.Blocked(ip) {
 		return nil, fmt.Errorf("%s: %w", addr, ErrBlocked)
 	}
-	// The peer wire has keep-alives of its own (BEP 3).
-	d := net.Dialer{Timeout: ConnectTime, KeepAlive: -1}
-	return d.DialContext(ctx, "tcp", netip.AddrPortFrom(ip, addr.Port()).String())
+	to := netip.AddrPortFrom(ip, addr.Port()).String()
+	if n.proxy != nil {
+		return n.dialProxy(ctx, to)
+	}
+	d, err := n.dialer(ip)
+	if err != nil {
+		return nil, err
+	}
+	return d.DialContext(ctx, "tcp", to)
 }
 
 // Block has the door refuse the peers on a list, instead of those on the one
@@ -81,10 +103,16 @@ func (n *Network) Blocked(ip netip.Addr) bool { return n.blocked.Load().Has(ip) 
 // addresses of both families, port 0 lets the kernel choose. The error says
 // what to do when the port is taken.
 func (n *Network) Listen(ctx context.Context, addr string) (net.Listener, error) {
-	if _, _, err := splitPort(addr); err != nil {
+	host, port, err := splitPort(addr)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("cannot listen: %w", err)
+	case n.proxy != nil:
+		return nil, fmt.Errorf("cannot listen at %s: %w", addr, ErrProxied)
+	case host == "" && n.bound != nil && n.bound.addr.IsValid():
+		addr = netip.AddrPortFrom(n.bound.addr, port).String()
 	}
-	c := net.ListenConfig{KeepAlive: -1}
+	c := net.ListenConfig{KeepAlive: -1, Control: n.bound.control}
 	// Peers do not speak multipath TCP, which Go would listen for.
 	c.SetMultipathTCP(false)
 	l, err := c.Listen(ctx, "tcp", addr)
@@ -117,6 +145,9 @@ func (n *Network) Resolve(ctx context.Context, peer string) ([]netip.AddrPort, e
 	}
 	if !ascii(host) {
 		return nil, fmt.Errorf("%q: %w", host, ErrNotASCII)
+	}
+	if n.proxy != nil {
+		return nil, fmt.Errorf("looking up %q: %w: give its address", host, ErrProxied)
 	}
 	ctx, cancel := context.WithTimeout(ctx, ResolveTime)
 	defer cancel()

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 )
@@ -158,12 +159,19 @@ func (n *Network) dialHop(ctx context.Context, network, address string) (net.Con
 	if !ok {
 		panic("engine: an HTTP request went around the door")
 	}
-	d := net.Dialer{
-		Timeout:  ConnectTime,
-		Resolver: n.resolver,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			return n.allow(h, address)
-		},
+	if n.proxy != nil {
+		return n.dialHopProxied(ctx, h, address)
+	}
+	d, err := n.dialer(netip.Addr{})
+	if err != nil {
+		return nil, err
+	}
+	d.Control = nil
+	d.ControlContext = func(_ context.Context, network, address string, c syscall.RawConn) error {
+		if err := n.allow(h, address); err != nil {
+			return err
+		}
+		return n.bound.control(network, address, c)
 	}
 	c, err := d.DialContext(ctx, network, address)
 	if err != nil {
@@ -172,6 +180,27 @@ func (n *Network) dialHop(ctx context.Context, network, address string) (net.Con
 	to, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	h.world.Store(err != nil || !n.local(to.Addr()))
 	return c, nil
+}
+
+// dialHopProxied connects one hop through the proxy. The proxy looks its name
+// up, in a network that is not ours: only what is written as an address, or
+// means this machine everywhere, can be judged.
+func (n *Network) dialHopProxied(ctx context.Context, h *hop, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ip, err := netip.ParseAddr(host)
+	if name := strings.ToLower(strings.TrimSuffix(host, ".")); err != nil && (name == "localhost" || strings.HasSuffix(name, ".localhost")) {
+		ip, err = netip.IPv6Loopback(), nil
+	}
+	if err == nil {
+		if err := n.allow(h, net.JoinHostPort(ip.String(), port)); err != nil {
+			return nil, err
+		}
+	}
+	h.world.Store(err != nil || !n.local(ip))
+	return n.dialProxy(ctx, address)
 }
 
 // allow judges an address that a hop is about to connect to.

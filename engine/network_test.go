@@ -15,7 +15,7 @@ import (
 )
 
 func TestDialAndListen(t *testing.T) {
-	n := NewNetwork(NetworkConfig{})
+	n := network(NetworkConfig{})
 	for addr, to := range map[string][]string{
 		":0": {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, "127.0.0.1:0": {"127.0.0.1"}, "[::1]:0": {"::1"},
 	} {
@@ -50,7 +50,7 @@ func TestDialAndListen(t *testing.T) {
 }
 
 func TestDialRefuses(t *testing.T) {
-	n := NewNetwork(NetworkConfig{})
+	n := network(NetworkConfig{})
 	for _, addr := range []string{"0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80", "224.0.0.1:80", "[ff02::1]:80", "127.0.0.1:0"} {
 		if _, err := n.Dial(t.Context(), netip.MustParseAddrPort(addr)); err == nil || !strings.Contains(err.Error(), "not the address of a peer") {
 			t.Errorf("%s: %v", addr, err)
@@ -128,10 +128,19 @@ func (s *names) answer(q []byte) []byte {
 	return a
 }
 
+// network is a door that is known to open.
+func network(c NetworkConfig) *Network {
+	n, err := NewNetwork(c)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
 // lab is a network in which the world is 127.0.1.0/24, and the rest of loopback
 // is local.
 func lab(has map[string][]string) *Network {
-	n := NewNetwork(NetworkConfig{UserAgent: "bipfs/test"})
+	n := network(NetworkConfig{UserAgent: "bipfs/test"})
 	n.local = func(ip netip.Addr) bool { return !netip.MustParsePrefix("127.0.1.0/24").Contains(ip.Unmap()) }
 	n.resolver.PreferGo = true
 	n.resolver.Dial = (&names{has: has}).dial
@@ -183,5 +192,5 @@ func TestHTTPClientOfNoPurpose(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	var _ *http.Client = NewNetwork(NetworkConfig{}).HTTPClient(99)
+	var _ *http.Client = network(NetworkConfig{}).HTTPClient(99)
 }

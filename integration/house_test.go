@@ -27,7 +27,7 @@ var rooms = map[string]room{
 	"wire/peer":      {ours: []string{"wire", "wire/extension"}},
 	"wire/webseed":   {ours: []string{"wire", "wire/extension"}},
 
-	"handshake":     {ours: []string{"wire", "handshake/mse", "handshake/utp"}, others: []string{"golang.org/x/net/proxy"}},
+	"handshake":     {ours: []string{"wire", "handshake/mse", "handshake/utp"}},
 	"handshake/mse": {},
 	"handshake/utp": {},
 
@@ -36,7 +36,8 @@ var rooms = map[string]room{
 	"diskcache/ledger": {pure: true, ours: []string{"wire"}},
 
 	"engine": {ours: []string{"wire", "wire/bencode", "wire/extension", "wire/merkle", "wire/peer", "wire/webseed",
-		"handshake", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"}},
+		"handshake", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"},
+		others: []string{"golang.org/x/sys", "golang.org/x/net/proxy"}}, // of its door to the network
 	"engine/metainfo":          {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
 	"engine/discovery":         {ours: []string{"wire", "wire/bencode"}},
 	"engine/discovery/tracker": {ours: []string{"wire", "wire/bencode"}},

@@ -156,7 +156,10 @@ func (d *demo) swarm(ctx context.Context) (*metainfo.Torrent, error) {
 
 // tracker starts an HTTP tracker; it returns its announce URL.
 func (d *demo) tracker() (string, error) {
-	network := engine.NewNetwork(engine.NetworkConfig{UserAgent: "bipfs/" + version})
+	network, err := engine.NewNetwork(engine.NetworkConfig{UserAgent: "bipfs/" + version})
+	if err != nil {
+		return "", err
+	}
 	ln, err := network.Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		return "", err

@@ -25,6 +25,8 @@ type engineFlags struct {
 	ReadTimeout time.Duration     `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
 	NoUpload    bool              `help:"Upload nothing."`
 	Encryption  engine.Encryption `default:"prefer" help:"Encryption of peer connections: prefer dials with it first and accepts both; require encrypts all that is sent and refuses plain peers; off is plain only." placeholder:"prefer|require|off"`
+	Bind        string            `help:"Send all packets from this device or address, or not at all." placeholder:"IFACE|ADDR"`
+	Proxy       string            `help:"Reach peers, trackers and URLs through this proxy (socks5:// or http://), or not at all: no incoming peers, no UDP, no names looked up here." placeholder:"URL"`
 	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
 	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
 	logFlags
@@ -52,6 +54,12 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 			return engine.Config{}, usagef("--listen %s: %w", addr, err)
 		}
 	}
+	if _, err := engine.ParseProxy(f.Proxy); err != nil {
+		return engine.Config{}, usagef("--proxy: %w", err)
+	}
+	if f.Proxy != "" && len(f.Listen) > 0 {
+		return engine.Config{}, usagef("--listen and --proxy exclude each other: who connects here goes around the proxy")
+	}
 	free, err := f.keepFree(dir)
 	if err != nil {
 		return engine.Config{}, err
@@ -59,7 +67,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy,
 		Encryption: f.Encryption, Version: version, Log: log,
 	}, nil
 }
