@@ -65,6 +65,16 @@ func (t *Torrent) Await(ctx context.Context, es []wire.Extent, patience time.Dur
 	}
 }
 
+// Excuse forgives all waits the time that has passed: it was lost for another
+// reason than that nobody sends.
+func (t *Torrent) Excuse() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.awaited {
+		a.last = t.disk.now()
+	}
+}
+
 // here reports whether a wait for es is over. The caller does not hold t.mu.
 func (t *Torrent) here(es []wire.Extent) (done bool, err error) {
 	t.mu.Lock()

@@ -45,7 +45,10 @@ type Config struct {
 	Version      string // of the program, for the peer id and user agents
 	Log          *slog.Logger
 
-	dormantAfter time.Duration // 0 = dormantAfter; tests cannot wait
+	// For tests, which cannot wait, sleep or move.
+	dormantAfter time.Duration // 0 = dormantAfter
+	wall         func() time.Time
+	addrs        func() ([]net.Addr, error)
 }
 
 // Client is a set of torrents over one data folder.
@@ -64,6 +67,7 @@ type Client struct {
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
 	waiting places        // of reads that wait for the swarm
+	stirred chan struct{} // holds one ring: a torrent has a loop
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -104,12 +108,18 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.dormantAfter == 0 {
 		cfg.dormantAfter = dormantAfter
 	}
+	if cfg.wall == nil {
+		cfg.wall = func() time.Time { return time.Now().Round(0) } // without the monotonic clock
+	}
+	if cfg.addrs == nil {
+		cfg.addrs = net.InterfaceAddrs
+	}
 	f, err := openFolder(cfg.Dir, cfg.Mountpoint)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
+		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]*Torrent{},
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
@@ -158,6 +168,7 @@ func (c *Client) open() error {
 	if err := c.listen(); err != nil {
 		return err
 	}
+	c.spawn(c.watch)
 	return c.load()
 }
 

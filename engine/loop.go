@@ -243,6 +243,8 @@ func (l *loop) event(e any) {
 		l.gotMetadata(e)
 	case unusable:
 		l.giveUp(e.err)
+	case woken:
+		l.rouse()
 	case newTrackers:
 		l.announceTo(e.tiers)
 	}

@@ -216,6 +216,7 @@ func (t *Torrent) activate() (*loop, error) {
 		return nil, ErrClosed
 	}
 	t.loop = l
+	t.c.stir()
 	// Trackers are told what was moved since the `started` of this life.
 	t.downloaded.Store(0)
 	t.uploaded.Store(0)

@@ -11,7 +11,7 @@ import (
 // torrent is what the handshaker knows of one torrent.
 type torrent struct {
 	infohash [20]byte
-	life     context.Context // of its dials
+	life     context.Context // of its dials, until Wake
 	end      context.CancelCauseFunc
 
 	want       int

@@ -56,7 +56,8 @@ func (h *Handshaker) dialDue(now time.Time) (due time.Time) {
 		if c != nil {
 			t.halfOpen++
 			h.halfOpen++
-			h.spawn(func() { h.dial(t, c) })
+			life := t.life
+			h.spawn(func() { h.dial(life, t, c) })
 			queue = append(queue, t)
 			continue
 		}
@@ -112,11 +113,14 @@ func (h *Handshaker) feed(t *torrent) {
 
 // dial is a goroutine's life: connect, greet, be the peer, and note how it
 // ended.
-func (h *Handshaker) dial(t *torrent, c *candidate) {
+func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate) {
 	conn := &Conn{Addr: c.addr, Source: c.source}
 	speaks := c.speaks // which only the one goroutine that dials it touches
 	err := h.guard(conn, func() (err error) {
-		speaks, err = h.reach(t, conn, speaks)
+		speaks, err = h.reach(life, t, conn, speaks)
+		if err != nil && life.Err() != nil {
+			err = context.Cause(life)
+		}
 		return err
 	})
 	c.speaks = speaks

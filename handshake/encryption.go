@@ -89,8 +89,8 @@ const (
 
 // reach connects to the address of c, of which is known what it speaks, and
 // shakes hands, all within one deadline. It says what is known then.
-func (h *Handshaker) reach(t *torrent, c *Conn, speaks tongue) (tongue, error) {
-	ctx, cancel := context.WithTimeout(t.life, h.limits.Handshake)
+func (h *Handshaker) reach(life context.Context, t *torrent, c *Conn, speaks tongue) (tongue, error) {
+	ctx, cancel := context.WithTimeout(life, h.limits.Handshake)
 	defer cancel()
 	policy := h.config.Encryption
 	if policy == Require || policy == Prefer && speaks != plain {

@@ -11,6 +11,7 @@ import (
 type link struct {
 	peerID   [20]byte
 	addr     netip.Addr
+	local    netip.Addr // our end
 	incoming bool
 	since    time.Time
 	life     context.Context
@@ -45,7 +46,7 @@ func (h *Handshaker) admit(t *torrent, c *Conn) (*link, error) {
 	if old != nil {
 		old.end(ErrDuplicate)
 	}
-	l := &link{peerID: c.PeerID, addr: c.Addr.Addr(), incoming: c.Incoming, since: now}
+	l := &link{peerID: c.PeerID, addr: c.Addr.Addr(), local: addrOf(c.LocalAddr()).Addr(), incoming: c.Incoming, since: now}
 	l.life, l.end = context.WithCancelCause(h.life)
 	t.links[c.PeerID] = l
 	t.standing++

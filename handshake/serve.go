@@ -73,7 +73,7 @@ func (h *Handshaker) Serve(ctx context.Context, l net.Listener) error {
 // all places are taken the oldest makes room: an honest peer needs a moment,
 // and one that lets us wait has waited longest.
 func (h *Handshaker) accept(socket net.Conn) {
-	ip := addrOf(socket).Addr()
+	ip := addrOf(socket.RemoteAddr()).Addr()
 	a := &accepted{socket: socket, home: home(ip)}
 	h.mu.Lock()
 	same := 0
@@ -104,7 +104,7 @@ func (h *Handshaker) accept(socket net.Conn) {
 // greeted is a goroutine's life: greet, be the peer.
 func (h *Handshaker) greeted(a *accepted) {
 	conn := &Conn{
-		Conn: a.socket, Reader: newReader(a.socket), Addr: addrOf(a.socket),
+		Conn: a.socket, Reader: newReader(a.socket), Addr: addrOf(a.socket.RemoteAddr()),
 		Incoming: true, Source: Incoming,
 	}
 	err := h.guard(conn, func() error { return h.greet(conn) })
@@ -158,9 +158,9 @@ func (h *Handshaker) greet(c *Conn) error {
 	})
 }
 
-// addrOf is the address of the other end; zero if it has none.
-func addrOf(c net.Conn) netip.AddrPort {
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+// addrOf is an address of TCP or UDP; zero for another one.
+func addrOf(a net.Addr) netip.AddrPort {
+	if a, ok := a.(interface{ AddrPort() netip.AddrPort }); ok {
 		ap := a.AddrPort()
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}

@@ -54,6 +54,7 @@ type Trackers struct {
 	soonest   time.Duration // until the next round, if they are
 	completed bool          // `completed` waits to be told
 	more      bool          // peers are wanted sooner
+	moved     bool          // our address may be another one
 }
 
 // NewTrackers puts each tier in an order of its own (BEP 12). Trackers that
@@ -111,6 +112,19 @@ func (t *Trackers) Completed() { t.want(&t.completed) }
 // MinInterval at the soonest: a reader waits and nobody has what it needs.
 func (t *Trackers) More() { t.want(&t.more) }
 
+// Moved has the trackers told at once that we may have another address: those
+// that answered, and those that failed as well, for which that may be why.
+func (t *Trackers) Moved() {
+	t.mu.Lock()
+	for _, tier := range t.tiers {
+		for _, tr := range tier {
+			tr.retry = time.Time{}
+		}
+	}
+	t.mu.Unlock()
+	t.want(&t.moved)
+}
+
 func (t *Trackers) want(what *bool) {
 	t.mu.Lock()
 	*what = true
@@ -131,7 +145,7 @@ func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
 		if t.more {
 			due = t.at.Add(t.soonest)
 		}
-		if t.completed {
+		if t.completed || t.moved {
 			due = now
 		}
 		return due.Sub(now), true
@@ -240,7 +254,7 @@ func (t *Trackers) settle(o outcome) bool {
 	news := o.of.settle(o, now, t.chance)
 	if o.err == nil {
 		t.front(o.of)
-		t.answered, t.at, t.more = o.of, now, false
+		t.answered, t.at, t.more, t.moved = o.of, now, false, false
 		t.soonest = max(o.answer.MinInterval, MinInterval)
 		t.interval = max(o.answer.Interval, t.soonest)
 		// One that is told `started` with nothing left knows all it must.
