@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 
 	"bipfs/engine/discovery"
@@ -11,6 +13,20 @@ import (
 )
 
 // What trackers are told of a torrent, and who tells them.
+
+// trackerWays are the ways to trackers: each family of addresses is one, so
+// that a tracker with both learns both of ours (BEP 7).
+func trackerWays(n *Network) (ways []discovery.Way) {
+	for _, f := range []Family{IPv4, IPv6} {
+		ways = append(ways, discovery.Way{
+			HTTP: discovery.HTTP{Client: n.TrackerClient(f)},
+			UDP: discovery.NewUDP(func(ctx context.Context, tracker *url.URL) (net.Conn, error) {
+				return n.DialTracker(ctx, f, tracker)
+			}),
+		})
+	}
+	return ways
+}
 
 // announceTo starts announcing to trackers, but for those that are told
 // already. One goroutine is the trackers' whole life: when the loop's context
@@ -31,7 +47,7 @@ func (l *loop) announceTo(tiers [][]string) {
 		return
 	}
 	trackers := discovery.NewTrackers(discovery.Config{
-		Tiers: fresh, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
+		Tiers: fresh, Ways: t.c.ways,
 		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
 		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
 	})

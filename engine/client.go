@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"bipfs/diskcache"
+	"bipfs/engine/discovery"
 	"bipfs/handshake"
 	"bipfs/wire"
 )
@@ -50,6 +51,7 @@ type Client struct {
 	net    *Network
 	disk   *diskcache.Disk
 	hand   *handshake.Handshaker
+	ways   []discovery.Way // to trackers
 	peerID [20]byte
 	key    uint32 // of announces
 	port   int
@@ -129,6 +131,7 @@ func (c *Client) open() error {
 	}
 	c.identify()
 	c.net = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version})
+	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
 		Connections: connections(c.cfg.Memory), Log: c.log,

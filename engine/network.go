@@ -30,6 +30,7 @@ type Network struct {
 	resolver *net.Resolver
 	local    func(netip.Addr) bool
 	clients  map[Purpose]*http.Client
+	trackers map[Family]*http.Client // those ForTracker, over one family each
 }
 
 // NetworkConfig says how the house looks from outside.
@@ -45,8 +46,14 @@ type NetworkConfig struct {
 func NewNetwork(c NetworkConfig) *Network {
 	n := &Network{agent: c.UserAgent, resolver: &net.Resolver{}, local: Local}
 	n.clients = map[Purpose]*http.Client{
-		ForTorrent: n.newClient(ForTorrent),
-		ForTracker: n.newClient(ForTracker),
+		ForTorrent: n.newClient(ForTorrent, n.dialHop),
+		ForTracker: n.newClient(ForTracker, n.dialHop),
+	}
+	n.trackers = map[Family]*http.Client{}
+	for _, f := range []Family{IPv4, IPv6} {
+		n.trackers[f] = n.newClient(ForTracker, func(ctx context.Context, network, address string) (net.Conn, error) {
+			return n.dialHop(ctx, f.network(network), address)
+		})
 	}
 	return n
 }

@@ -10,14 +10,21 @@ package discovery
 // A tracker that failed is left out of rounds until its back-off has passed.
 // One that is silent for Patience does not hold the round up: the next is asked
 // beside it, and the first to answer ends the round.
+//
+// Each tracker is asked every way at once, that is over IPv4 and over IPv6
+// (BEP 7): it learns both our addresses, and gives peers of both families. It
+// has failed when every way has.
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -31,12 +38,32 @@ const (
 
 // Config is what the trackers of one torrent are made of.
 type Config struct {
-	Tiers [][]string // URLs of trackers
-	HTTP  HTTP
+	Tiers [][]string                // URLs of trackers
+	Ways  []Way                     // one for each address family, or one for all
 	State func() Announce           // the torrent's figures now; Event and TrackerID are not read
 	Peers func(ps []netip.AddrPort) // takes what a tracker gave; may wait
 	Log   *slog.Logger              // nil: no log
 	Seed  uint64                    // of the order of trackers and of the jitter
+}
+
+// Way is one way to trackers, over one address family for example. Ways may be
+// shared by any number of torrents.
+type Way struct {
+	HTTP HTTP
+	UDP  *UDP // nil: UDP trackers are not asked this way
+}
+
+// announce asks the tracker at tracker by the protocol that its URL names.
+func (w Way) announce(ctx context.Context, tracker string, a Announce) (Answer, error) {
+	switch u, err := checkURL(tracker); {
+	case err != nil:
+		return Answer{}, err
+	case u.Scheme != "udp":
+		return w.HTTP.Announce(ctx, tracker, a)
+	case w.UDP == nil:
+		return Answer{}, ErrNoUDP
+	}
+	return w.UDP.Announce(ctx, tracker, a)
 }
 
 // Trackers are the trackers of one torrent. Run asks them; it calls State and
@@ -58,7 +85,7 @@ type Trackers struct {
 
 // NewTrackers puts each tier in an order of its own (BEP 12). Trackers that
 // appear twice, and what is over MaxTrackers, are left out. Those that cannot
-// be asked (udp, so far) are in the Status only.
+// be asked (wss, say) are in the Status only.
 func NewTrackers(c Config) *Trackers {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -147,10 +174,18 @@ func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
 	return first.Sub(now), ever
 }
 
-// outcome is how one announce ended.
+// trial is one tracker that is being asked, all ways at once.
+type trial struct {
+	of       *tracker
+	asked    Announce
+	under    int  // ways that have not ended
+	answered bool // by some way
+	err      error
+}
+
+// outcome is how one announce, by one way, ended.
 type outcome struct {
-	of     *tracker
-	asked  Announce
+	*trial
 	answer Answer
 	err    error
 }
@@ -160,34 +195,39 @@ func (t *Trackers) round(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	due := t.due(time.Now())
-	outcomes := make(chan outcome, len(due)) // each announce finds room, so none outlives the round
+	outcomes := make(chan outcome, len(due)*len(t.c.Ways)) // each announce finds room, so none outlives the round
 	var asking sync.WaitGroup
-	for under, ended := 0, false; !ended; {
-		if len(due) > 0 {
-			a, tr := t.question(due[0]), due[0]
-			due, under = due[1:], under+1
-			asking.Go(func() {
-				answer, err := t.c.HTTP.Announce(ctx, tr.url, a)
-				outcomes <- outcome{tr, a, answer, err}
-			})
+	var won *trial
+	var impatient <-chan time.Time
+	for under, next := 0, true; won == nil && ctx.Err() == nil; {
+		if next && len(due) > 0 {
+			t.ask(ctx, &asking, due[0], outcomes)
+			due, under, impatient = due[1:], under+1, nil
+			if len(due) > 0 {
+				impatient = time.After(Patience)
+			}
 		}
 		if under == 0 {
 			break
 		}
-		var impatient <-chan time.Time
-		if len(due) > 0 {
-			impatient = time.After(Patience)
-		}
+		next = true
 		select {
 		case o := <-outcomes:
-			under--
 			// Our own end is no failure of the tracker's.
-			ended = ctx.Err() != nil && o.err != nil || t.settle(o)
+			if ctx.Err() != nil && o.err != nil {
+				break
+			}
+			if t.settle(o) {
+				won = o.trial
+			}
+			if next = o.trial.under == 0; next {
+				under--
+			}
 		case <-impatient:
 		case <-ctx.Done():
-			ended = true
 		}
 	}
+	t.otherWays(ctx, won, outcomes)
 	// Whoever was asked beside the one that answered is told no more; what it
 	// said in the meantime counts, for `stopped` has to be told to it too.
 	cancel()
@@ -196,6 +236,35 @@ func (t *Trackers) round(ctx context.Context) {
 	for o := range outcomes {
 		if o.err == nil {
 			t.settle(o)
+		}
+	}
+}
+
+// ask has tr asked, all ways at once.
+func (t *Trackers) ask(ctx context.Context, asking *sync.WaitGroup, tr *tracker, outcomes chan<- outcome) {
+	asked := &trial{of: tr, asked: t.question(tr), under: len(t.c.Ways)}
+	for _, way := range t.c.Ways {
+		asking.Go(func() {
+			answer, err := way.announce(ctx, tr.url, asked.asked)
+			outcomes <- outcome{asked, answer, err}
+		})
+	}
+}
+
+// otherWays waits for the other ways to a tracker that has answered, Patience
+// at most: the peers of the first way are in use already.
+func (t *Trackers) otherWays(ctx context.Context, won *trial, outcomes <-chan outcome) {
+	enough := time.After(Patience)
+	for won != nil && won.under > 0 {
+		select {
+		case o := <-outcomes:
+			if o.trial == won || o.err == nil {
+				t.settle(o)
+			}
+		case <-enough:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -235,10 +304,24 @@ func (t *Trackers) question(tr *tracker) Announce {
 // settle takes the outcome of one announce and reports whether it ends the
 // round.
 func (t *Trackers) settle(o outcome) bool {
+	o.under--
+	if o.err != nil {
+		o.trial.err = telling(o.trial.err, o.err)
+		if o.under > 0 || o.answered {
+			return false // another way has answered, or may yet
+		}
+		o.err = o.trial.err
+	}
 	now := time.Now()
 	t.mu.Lock()
-	news := o.of.settle(o, now, t.chance)
+	news := ""
+	if o.answered {
+		o.of.also(o.answer)
+	} else {
+		news = o.of.settle(o, now, t.chance)
+	}
 	if o.err == nil {
+		o.answered = true
 		t.front(o.of)
 		t.answered, t.at, t.more = o.of, now, false
 		t.soonest = max(o.answer.MinInterval, MinInterval)
@@ -256,6 +339,19 @@ func (t *Trackers) settle(o outcome) bool {
 		t.c.Peers(o.answer.Peers)
 	}
 	return o.err == nil
+}
+
+// telling is the one of two errors, of two ways to one tracker, that tells a
+// person more: that there is no way over one family says nothing when the other
+// has been tried.
+func telling(first, second error) error {
+	var addr *net.AddrError
+	var name *net.DNSError
+	if first == nil || errors.Is(first, syscall.ENETUNREACH) || errors.Is(first, syscall.EADDRNOTAVAIL) ||
+		errors.As(first, &addr) || errors.As(first, &name) && name.IsNotFound {
+		return second
+	}
+	return first
 }
 
 // front moves tr to the front of its tier (BEP 12).
@@ -287,7 +383,9 @@ func (t *Trackers) Stop(ctx context.Context) {
 	for _, tr := range told {
 		a := t.c.State()
 		a.Event, a.NumWant, a.TrackerID = Stopped, 0, tr.id
-		asking.Go(func() { t.c.HTTP.Announce(ctx, tr.url, a) })
+		for _, way := range t.c.Ways {
+			asking.Go(func() { way.announce(ctx, tr.url, a) })
+		}
 	}
 	asking.Wait()
 }
