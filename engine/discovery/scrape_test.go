@@ -77,6 +77,7 @@ func TestUDPScrape(t *testing.T) {
 		}
 	})
 	talking(t, good, func(t *testing.T, u *UDP, tr *udpTracker) {
+		tr.wg.Wait()
 		tr.says = func(n int, packet []byte) [][]byte {
 			if binary.BigEndian.Uint32(packet[8:]) == actionConnect {
 				return good(n, packet)

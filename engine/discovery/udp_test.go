@@ -68,6 +68,12 @@ func (u *udpTracker) dial(context.Context, *url.URL) (net.Conn, error) {
 	return addressed{ours, u.addr}, nil
 }
 
+// log is what the tracker was sent in conversations that have ended.
+func (u *udpTracker) log() []string {
+	u.wg.Wait()
+	return u.asked
+}
+
 // head is the head of an answer to packet.
 func head(action uint32, packet []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, action), packet[12:16]...)
@@ -114,7 +120,7 @@ func TestUDPAnnounce(t *testing.T) {
 		u.Announce(t.Context(), udpURL, Announce{})
 		time.Sleep(connectionTime)
 		u.Announce(t.Context(), udpURL, Announce{})
-		want(t, tr.asked, "0 0\n0 1\n0 1\n60 0\n60 1")
+		want(t, tr.log(), "0 0\n0 1\n0 1\n60 0\n60 1")
 	})
 }
 
@@ -149,7 +155,7 @@ func TestUDPSilence(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(tr.begin) != AnnounceTime {
 			t.Errorf("after %v: %v", time.Since(tr.begin), err)
 		}
-		want(t, tr.asked, "0 0\n2 0\n6 0\n14 0")
+		want(t, tr.log(), "0 0\n2 0\n6 0\n14 0")
 	})
 	// Lost once each way; a late answer to the first packet is an answer.
 	lossy := func(n int, packet []byte) [][]byte {
@@ -162,11 +168,12 @@ func TestUDPSilence(t *testing.T) {
 		if _, err := u.Announce(t.Context(), udpURL, Announce{}); err != nil {
 			t.Error(err)
 		}
-		want(t, tr.asked, "0 0\n2 0\n2 1\n6 1")
+		want(t, tr.log(), "0 0\n2 0\n2 1\n6 1")
 	})
 	// A tracker that has forgotten the connection id and says nothing.
 	talking(t, good, func(t *testing.T, u *UDP, tr *udpTracker) {
 		u.Announce(t.Context(), udpURL, Announce{})
+		tr.wg.Wait()
 		tr.says = func(n int, packet []byte) [][]byte {
 			if n == 2 {
 				return nil
@@ -176,7 +183,7 @@ func TestUDPSilence(t *testing.T) {
 		if _, err := u.Announce(t.Context(), udpURL, Announce{}); err != nil {
 			t.Error(err)
 		}
-		want(t, tr.asked, "0 0\n0 1\n0 1\n2 0\n2 1")
+		want(t, tr.log(), "0 0\n0 1\n0 1\n2 0\n2 1")
 	})
 	// The caller's end is at once, and in time for nobody else's.
 	talking(t, func(int, []byte) [][]byte { return nil }, func(t *testing.T, u *UDP, tr *udpTracker) {
@@ -204,7 +211,7 @@ func TestUDPRefusal(t *testing.T) {
 		}
 		// With a kept id the refusal may be of the id: once more with another.
 		u.Announce(t.Context(), udpURL, Announce{})
-		want(t, tr.asked, "0 0\n0 1\n0 1\n0 0\n0 1")
+		want(t, tr.log(), "0 0\n0 1\n0 1\n0 0\n0 1")
 	})
 }
 
