@@ -34,6 +34,8 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
+	DHT         bool     // take part in the DHT
+	DHTNodes    []string // host:port, its nodes that are asked first
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents
@@ -52,9 +54,12 @@ type Client struct {
 	disk   *diskcache.Disk
 	hand   *handshake.Handshaker
 	ways   []discovery.Way // to trackers
+	dht    *discovery.DHT  // nil: there is none
 	peerID [20]byte
 	key    uint32 // of announces
 	port   int
+
+	listening string // the first address that peers reach the client at
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
@@ -140,13 +145,14 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial,
+		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.net.Dial,
 		Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)},
 	})
 	if err := c.listen(); err != nil {
 		return err
 	}
+	c.joinDHT()
 	return c.load()
 }
 
@@ -157,6 +163,15 @@ func (c *Client) identify() {
 	var b [4]byte
 	rand.Read(b[:])
 	c.key = binary.BigEndian.Uint32(b[:])
+}
+
+// reserved are the extension bits of our handshakes.
+func (c *Client) reserved() [8]byte {
+	r := handshake.Reserved
+	if c.cfg.DHT {
+		r[7] |= handshake.NodeBit
+	}
+	return r
 }
 
 // digits are the four digits of a version in a peer id: 0.1.2 is 0120.
@@ -192,6 +207,8 @@ func (c *Client) listen() error {
 		}
 		if c.port == 0 {
 			c.port = ln.Addr().(*net.TCPAddr).Port
+			host, _, _ := net.SplitHostPort(addr)
+			c.listening = net.JoinHostPort(host, fmt.Sprint(c.port))
 		}
 		c.spawn(func() { c.hand.Serve(c.ctx, ln) })
 	}
@@ -347,6 +364,9 @@ func (c *Client) join(ctx context.Context) bool {
 	joining.Go(func() {
 		if c.hand != nil {
 			c.hand.Close()
+		}
+		if c.dht != nil {
+			c.dht.Close()
 		}
 		c.wg.Wait()
 		close(joined)

@@ -24,6 +24,8 @@ type engineFlags struct {
 	Peer        []string      `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
 	ReadTimeout time.Duration `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
 	NoUpload    bool          `help:"Upload nothing."`
+	NoDHT       bool          `name:"no-dht" help:"Take no part in the DHT."`
+	DHTNode     []string      `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
 	logFlags
 }
 
@@ -49,6 +51,15 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 			return engine.Config{}, usagef("--listen %s: %w", addr, err)
 		}
 	}
+	nodes := f.DHTNode
+	for _, node := range nodes {
+		if err := engine.CheckHostPort(node); err != nil {
+			return engine.Config{}, usagef("--dht-node %s: %w", node, err)
+		}
+	}
+	if len(nodes) == 0 {
+		nodes = engine.DHTNodes
+	}
 	free, err := f.keepFree(dir)
 	if err != nil {
 		return engine.Config{}, err
@@ -56,7 +67,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Version: version, Log: log,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, DHT: !f.NoDHT, DHTNodes: nodes, Version: version, Log: log,
 	}, nil
 }
 

@@ -45,10 +45,9 @@ const (
 
 // DHTConfig is what a DHT is made of.
 type DHTConfig struct {
-	// Conn4 and Conn6 are the sockets of each family; nil is none, and one
-	// that serves both may be given twice. ReadFrom may fail at any time; an
-	// error around net.ErrClosed is its end. Who opened them closes them,
-	// after Close.
+	// Conn4 and Conn6 are the sockets of each family; nil is none. ReadFrom may
+	// fail at any time; only an error around net.ErrClosed is its end. They are
+	// the DHT's from now on: Close closes them.
 	Conn4, Conn6 net.PacketConn
 	// Nodes are the bootstrap nodes, HOST:PORT, and Resolve looks one up.
 	Nodes   []string
@@ -69,7 +68,9 @@ type DHT struct {
 	wg      sync.WaitGroup
 	meeting chan struct{} // holds one for each node that is being met
 
-	mu       sync.Mutex
+	saving sync.Mutex // held while Save runs
+
+	mu       sync.Mutex // never held while anything waits
 	searches int
 	latest   time.Time // when a search ended
 	closed   bool
@@ -111,8 +112,8 @@ func NewDHT(c DHTConfig) (*DHT, error) {
 			return nil, err
 		}
 	}
-	for i, conn := range []net.PacketConn{c.Conn4, c.Conn6} {
-		if conn != nil && (i == 0 || conn != c.Conn4) {
+	for _, conn := range []net.PacketConn{c.Conn4, c.Conn6} {
+		if conn != nil {
 			d.wg.Go(func() { d.read(conn) })
 		}
 	}
@@ -124,9 +125,8 @@ func NewDHT(c DHTConfig) (*DHT, error) {
 	return d, nil
 }
 
-// Close ends everything but the sockets, and saves the table. It does not wait
-// for answers. The sockets must be closed, or have a deadline set, for it to
-// return: their readers are joined.
+// Close ends everything, closes the sockets and saves the table. It does not
+// wait for answers.
 func (d *DHT) Close() {
 	d.mu.Lock()
 	d.closed = true
@@ -134,7 +134,7 @@ func (d *DHT) Close() {
 	d.cancel()
 	for _, conn := range []net.PacketConn{d.c.Conn4, d.c.Conn6} {
 		if conn != nil {
-			conn.SetReadDeadline(time.Unix(1, 0))
+			conn.Close()
 		}
 	}
 	d.wg.Wait()
@@ -275,6 +275,10 @@ func (d *DHT) repeat(ctx context.Context, n *dhtNode, infohash nodeID, port int,
 	}
 	for sooner := SearchSooner; ctx.Err() == nil; {
 		some := false
+		if peers := n.peers.get(infohash, time.Now()); len(peers) > 0 { // who announced to us
+			some = true
+			found(peers)
+		}
 		err := n.search(ctx, infohash, port, func(peers []netip.AddrPort) {
 			some = true
 			found(peers)
@@ -329,6 +333,8 @@ func (d *DHT) state() (s dhtState) {
 
 // save keeps the table, if there is one.
 func (d *DHT) save() {
+	d.saving.Lock()
+	defer d.saving.Unlock()
 	if s := d.state(); d.c.Save != nil && len(s.nodes) > 0 {
 		d.c.Save(s.encode())
 	}

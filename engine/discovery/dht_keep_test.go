@@ -216,9 +216,19 @@ func TestKRPC(t *testing.T) {
 			t.Errorf("port %s: %+v", port, m)
 		}
 	}
-	many := "d1:rd2:id" + idA + "5:nodes" + fmt.Sprint(26*(MaxNodes+1)) + ":" + strings.Repeat("bbbbbbbbbbbbbbbbbbbbaaaaaa", MaxNodes+1) +
-		"6:valuesl" + strings.Repeat("6:aaaaaa", MaxValues+1) + "ee1:t2:aa1:y1:re"
-	if m, ok := parseKRPC([]byte(many)); !ok || len(m.nodes) != MaxNodes || len(m.values) != MaxValues {
-		t.Errorf("%d nodes, %d values, %v", len(m.nodes), len(m.values), ok)
+	// What is over the bounds is left out.
+	full := "d1:rd2:id" + idA + "5:nodes" + fmt.Sprint(26*(MaxNodes+1)) + ":" + strings.Repeat("bbbbbbbbbbbbbbbbbbbbaaaaaa", MaxNodes+1) + "e1:t2:aa1:y1:re"
+	if m, ok := parseKRPC([]byte(full)); !ok || len(m.nodes) != MaxNodes {
+		t.Errorf("%d nodes, %v", len(m.nodes), ok)
+	}
+	full = "d1:rd2:id" + idA + "6:valuesl" + strings.Repeat("6:aaaaaa", MaxValues+1) + "ee1:t2:aa1:y1:re"
+	if m, ok := parseKRPC([]byte(full)); !ok || len(m.values) != MaxValues {
+		t.Errorf("%d values, %v", len(m.values), ok)
+	}
+	full = "d1:rd2:id" + idA + "e1:t2:aa1:y1:re"
+	for pad, want := range map[int]bool{MaxKRPC - len(full): true, MaxKRPC - len(full) + 1: false} {
+		if _, ok := parseKRPC([]byte(full + strings.Repeat(" ", pad))); ok != want {
+			t.Errorf("a packet of %d bytes: %v", len(full)+pad, ok)
+		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Bounds of a KRPC message (BEP 5). One that is over them is dropped.
 const (
-	MaxKRPC        = 4 << 10 // bytes of a packet that is read
+	MaxKRPC        = 2 << 10 // bytes of a packet that is read
 	MaxTransaction = 32      // bytes of a transaction id
 	MaxToken       = 128     // bytes of a token
 	MaxNodes       = 32      // nodes of one answer that are used, of each family

@@ -68,13 +68,12 @@ type packetConn struct {
 	n    *packetNet
 	addr netip.AddrPort
 	in   chan packet
-	late chan struct{} // closed by a deadline
+	done chan struct{}
 	once sync.Once
-	err  error // of the next read, once
 }
 
 func (n *packetNet) listen(addr string) *packetConn {
-	c := &packetConn{n: n, addr: netip.MustParseAddrPort(addr), in: make(chan packet, 1000), late: make(chan struct{})}
+	c := &packetConn{n: n, addr: netip.MustParseAddrPort(addr), in: make(chan packet, 1000), done: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.conns[c.addr] = c
@@ -88,8 +87,8 @@ func (c *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, os.ErrPermission
 		}
 		return copy(b, p.b), net.UDPAddrFromAddrPort(p.from), nil
-	case <-c.late:
-		return 0, nil, os.ErrDeadlineExceeded
+	case <-c.done:
+		return 0, nil, net.ErrClosed
 	}
 }
 
@@ -116,11 +115,11 @@ func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-func (c *packetConn) SetReadDeadline(time.Time) error {
-	c.once.Do(func() { close(c.late) })
+func (c *packetConn) Close() error {
+	c.once.Do(func() { close(c.done) })
 	return nil
 }
-func (c *packetConn) Close() error                       { return nil }
+func (c *packetConn) SetReadDeadline(time.Time) error    { return nil }
 func (c *packetConn) LocalAddr() net.Addr                { return net.UDPAddrFromAddrPort(c.addr) }
 func (c *packetConn) SetDeadline(time.Time) error        { return nil }
 func (c *packetConn) SetWriteDeadline(t time.Time) error { return nil }
