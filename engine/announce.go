@@ -50,6 +50,11 @@ func (l *loop) announceTo(tiers [][]string) {
 		Tiers: fresh, Ways: t.c.ways,
 		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
 		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
+		Us: func(tracker, us netip.Addr) {
+			if t.c.dht != nil {
+				t.c.dht.Us(tracker, us)
+			}
+		},
 	})
 	l.trackers = append(l.trackers, trackers)
 	t.c.spawn(func() {

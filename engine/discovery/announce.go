@@ -91,7 +91,7 @@ func (t HTTP) Announce(ctx context.Context, tracker string, a Announce) (Answer,
 	}
 	answer, err := ParseAnswer(body)
 	if err == nil {
-		answer.Peers = reachable(answer.Peers, from)
+		answer.Peers, answer.From = reachable(answer.Peers, from), from
 	}
 	return answer, err
 }

@@ -235,6 +235,20 @@ func (d *DHT) Meet(addr netip.AddrPort) {
 	}
 }
 
+// Us takes what somebody else, a tracker (BEP 24), says that our address is. It
+// is one vote, as each node's word is.
+func (d *DHT) Us(voter, us netip.Addr) {
+	i := 0
+	if us.Is6() {
+		i = 1
+	}
+	if n := d.nodes[i]; n != nil {
+		n.gate.mu.Lock()
+		n.gate.votes.add(voter, us)
+		n.gate.mu.Unlock()
+	}
+}
+
 // cross takes nodes of the other family: they are met while that one's table
 // is nearly empty.
 func (d *DHT) cross(nodes []nodeInfo) {

@@ -12,7 +12,7 @@ const (
 	MaxKRPC        = 2 << 10 // bytes of a packet that is read
 	MaxTransaction = 32      // bytes of a transaction id
 	MaxToken       = 128     // bytes of a token
-	MaxNodes       = 32      // nodes of one answer that are used, of each family
+	MaxNodes       = 16      // nodes of one answer that are used, of each family
 	MaxValues      = 200     // peers of one answer that are used
 	maxErrorText   = 100     // bytes
 )

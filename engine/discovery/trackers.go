@@ -38,12 +38,13 @@ const (
 
 // Config is what the trackers of one torrent are made of.
 type Config struct {
-	Tiers [][]string                // URLs of trackers
-	Ways  []Way                     // one for each address family, or one for all
-	State func() Announce           // the torrent's figures now; Event and TrackerID are not read
-	Peers func(ps []netip.AddrPort) // takes what a tracker gave; may wait
-	Log   *slog.Logger              // nil: no log
-	Seed  uint64                    // of the order of trackers and of the jitter
+	Tiers [][]string                   // URLs of trackers
+	Ways  []Way                        // one for each address family, or one for all
+	State func() Announce              // the torrent's figures now; Event and TrackerID are not read
+	Peers func(ps []netip.AddrPort)    // takes what a tracker gave; may wait
+	Us    func(tracker, us netip.Addr) // takes what a tracker says our address is (BEP 24); nil: nobody does
+	Log   *slog.Logger                 // nil: no log
+	Seed  uint64                       // of the order of trackers and of the jitter
 }
 
 // Way is one way to trackers, over one address family for example. Ways may be
@@ -337,6 +338,9 @@ func (t *Trackers) settle(o outcome) bool {
 	}
 	if len(o.answer.Peers) > 0 {
 		t.c.Peers(o.answer.Peers)
+	}
+	if t.c.Us != nil && o.answer.Us.IsValid() && o.answer.From.IsValid() {
+		t.c.Us(o.answer.From, o.answer.Us)
 	}
 	return o.err == nil
 }
