@@ -342,6 +342,9 @@ func (c *Client) Close(ctx context.Context) {
 		s := c.disk.Stats()
 		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty)
 	}
+	if c.dht != nil {
+		c.log.Info("DHT", "nodes", c.dht.Nodes())
+	}
 	if !c.join(ctx) {
 		c.log.Warn("the data folder does not answer; what was being written to it is given up")
 	}

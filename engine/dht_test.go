@@ -122,3 +122,21 @@ func TestListenDHT(t *testing.T) {
 		}
 	}
 }
+
+// TestDHTPort: two peers that meet learn of each other's nodes (BEP 5).
+func TestDHTPort(t *testing.T) {
+	c := newContent(t, 16<<10, 10_000)
+	seeder := testClient(t, Config{DHT: true})
+	if _, _, err := seeder.Seed(t.Context(), c.meta, c.path); err != nil {
+		t.Fatal(err)
+	}
+	leech := testClient(t, Config{DHT: true, Peers: []string{fmt.Sprintf("127.0.0.1:%d", seeder.Port())}})
+	if _, err := leech.Add(Source{Magnet: &metainfo.Magnet{Hash: c.meta.Info.Hash}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); leech.dht.Nodes() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the node of the peer is not met")
+		}
+	}
+}

@@ -190,6 +190,9 @@ func (d *DHT) good(six bool) []nodeInfo {
 	return n.gate.trustedOf(n.nodes())
 }
 
+// Nodes is how many nodes that we know have answered of late, of both families.
+func (d *DHT) Nodes() int { return len(d.good(false)) + len(d.good(true)) }
+
 // awake reports whether something is searched for, or was a while ago.
 func (d *DHT) awake() bool {
 	d.mu.Lock()

@@ -230,6 +230,32 @@ func TestDHTRates(t *testing.T) {
 	}
 }
 
+// TestDHTMeeting: strangers are pinged only while we are awake, a few at a
+// time, and one by whom Meet is called likewise.
+func TestDHTMeeting(t *testing.T) {
+	alone(t, func(l lone) {
+		l.d.Meet(netip.MustParseAddrPort("20.0.5.1:1"))
+		l.d.Meet(netip.AddrPort{})
+		time.Sleep(time.Minute)
+		if n := l.net.sent(); n != 0 {
+			t.Errorf("%d packets while quiet", n)
+		}
+		stop := searching(l.d, idOf(7), 0, nobody)
+		defer stop()
+		for i := range 100 {
+			l.d.Meet(netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, 0, 5, byte(i)}), 1))
+		}
+		time.Sleep(QueryTime / 2)
+		if n := l.net.sent(); n != maxMeeting {
+			t.Errorf("%d packets, %d at most", n, maxMeeting)
+		}
+		time.Sleep(QueryTime)
+		if n := l.net.sent(); n != maxMeeting {
+			t.Errorf("%d packets: one try each", n)
+		}
+	})
+}
+
 // TestGateAnswers: an answer is one to a query of ours, by its address and its
 // transaction, and it does not send us to our own doors.
 func TestGateAnswers(t *testing.T) {
