@@ -34,6 +34,7 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
+	LSD         bool     // look for peers in the networks that we are in
 	DHT         bool     // take part in the DHT
 	DHTNodes    []string // host:port, its nodes that are asked first
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
@@ -55,6 +56,7 @@ type Client struct {
 	hand   *handshake.Handshaker
 	ways   []discovery.Way // to trackers
 	dht    *discovery.DHT  // nil: there is none
+	lsd    *discovery.LSD  // nil: there is none
 	peerID [20]byte
 	key    uint32 // of announces
 	port   int
@@ -153,6 +155,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.joinDHT()
+	c.joinLSD()
 	return c.load()
 }
 
@@ -370,6 +373,9 @@ func (c *Client) join(ctx context.Context) bool {
 		}
 		if c.dht != nil {
 			c.dht.Close()
+		}
+		if c.lsd != nil {
+			c.lsd.Close()
 		}
 		c.wg.Wait()
 		close(joined)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
@@ -61,22 +62,27 @@ func (f *folder) loadDHT() []byte {
 	return b
 }
 
-// searchDHT looks for peers in the DHT, and announces us there, until the loop
-// ends. For a private torrent there is no DHT (BEP 27).
-func (l *loop) searchDHT() {
+// searchOpenly looks for peers in the DHT and by LSD, and announces us there,
+// until the loop ends. A private torrent has neither (BEP 27).
+func (l *loop) searchOpenly() {
 	t := l.t
-	if t.c.dht == nil || l.leaveDHT != nil || l.private() {
+	if l.leaveOpen != nil || l.private() {
 		return
 	}
 	var ctx context.Context
-	ctx, l.leaveDHT = context.WithCancel(l.ctx)
-	t.c.spawn(func() {
-		t.c.dht.Search(ctx, t.hash, t.c.port, func(peers []netip.AddrPort) {
-			if ctx.Err() == nil {
-				t.c.hand.Offer(t.hash, handshake.DHT, peers...)
-			}
+	ctx, l.leaveOpen = context.WithCancel(l.ctx)
+	if t.c.dht != nil {
+		t.c.spawn(func() {
+			t.c.dht.Search(ctx, t.hash, t.c.port, func(peers []netip.AddrPort) {
+				if ctx.Err() == nil {
+					t.c.hand.Offer(t.hash, handshake.DHT, peers...)
+				}
+			})
 		})
-	})
+	}
+	if t.c.lsd != nil {
+		t.c.spawn(func() { t.c.lsd.Announce(ctx, t.hash) })
+	}
 }
 
 // private reports whether peers come from the torrent's trackers only. Until
@@ -86,21 +92,26 @@ func (l *loop) private() bool {
 	return info != nil && info.Private
 }
 
+// openSources are those that a private torrent has not.
+var openSources = []handshake.Source{handshake.DHT, handshake.LSD}
+
 // foreign reports whether a peer came in a way that is not for this torrent.
 func (l *loop) foreign(k *link) bool {
-	return l.private() && k.hand.Source == handshake.DHT
+	return l.private() && slices.Contains(openSources, k.hand.Source)
 }
 
-// keepPrivate leaves the DHT, and the peers that came from there, once the
-// metadata has said that the torrent is private.
+// keepPrivate leaves the DHT and LSD, and the peers that came from there, once
+// the metadata has said that the torrent is private.
 func (l *loop) keepPrivate() {
 	if !l.private() {
 		return
 	}
-	if l.leaveDHT != nil {
-		l.leaveDHT()
+	if l.leaveOpen != nil {
+		l.leaveOpen()
 	}
-	l.t.c.hand.Withdraw(l.t.hash, handshake.DHT)
+	for _, s := range openSources {
+		l.t.c.hand.Withdraw(l.t.hash, s)
+	}
 	for _, k := range l.links {
 		if l.foreign(k) {
 			k.conn.Close(errPrivate)

@@ -47,7 +47,7 @@ type loop struct {
 	again     time.Time         // when that is tried again
 	refused   string            // why it could not be stored, as logged last
 	searching bool              // looking for peers
-	leaveDHT  func()            // ends the search there; nil before it begins
+	leaveOpen func()            // ends the search in the DHT and by LSD; nil before it begins
 	ending    bool              // going dormant: connections are being closed
 	lastUse   time.Time         // when something was last wanted or uploaded
 	complete  bool              // every piece is here

@@ -38,6 +38,7 @@ type Source uint8
 const (
 	User     Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
 	Tracker                // named by a tracker (BEP 3)
+	LSD                    // announced itself to a network that we are in (BEP 14)
 	DHT                    // found in the DHT (BEP 5)
 	Incoming               // not dialled: it connected to us
 )
@@ -49,6 +50,8 @@ func (s Source) String() string {
 		return "user"
 	case Tracker:
 		return "tracker"
+	case LSD:
+		return "LSD"
 	case DHT:
 		return "DHT"
 	}

@@ -24,6 +24,7 @@ type engineFlags struct {
 	Peer        []string      `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
 	ReadTimeout time.Duration `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
 	NoUpload    bool          `help:"Upload nothing."`
+	LSD         bool          `name:"lsd" help:"Tell the local networks which torrents are read, and find peers there."`
 	NoDHT       bool          `name:"no-dht" help:"Take no part in the DHT."`
 	DHTNode     []string      `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
 	logFlags
@@ -67,7 +68,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, DHT: !f.NoDHT, DHTNodes: nodes, Version: version, Log: log,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, DHT: !f.NoDHT, LSD: f.LSD, DHTNodes: nodes, Version: version, Log: log,
 	}, nil
 }
 

@@ -1,8 +1,11 @@
 // Package discovery finds peers: by HTTP, HTTPS (BEP 3) and UDP (BEP 15)
-// trackers in tiers (BEP 12), with compact answers (BEP 23) and IPv6 (BEP 7).
+// trackers in tiers (BEP 12), with compact answers (BEP 23) and IPv6 (BEP 7),
+// in the DHT, and in the local networks.
 //
 //	Trackers    the trackers of one torrent: whom to ask, and when
 //	HTTP, UDP   one announce or scrape: a URL, a question, an answer
+//	DHT         our nodes in the distributed hash table (BEP 5)
+//	LSD         announces to the networks that we are in (BEP 14)
 //
 // What a tracker says is hostile until proven otherwise: its answer is bounded
 // in time and bytes before it is read, its numbers are clamped, its text is

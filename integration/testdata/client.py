@@ -4,7 +4,8 @@
 #   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
 #
 # With DHT_NODE=ADDRESS:PORT in the environment it takes part in the DHT, which
-# it finds through that node. TORRENT may be a magnet link.
+# it finds through that node; with LSD set, in local service discovery. TORRENT
+# may be a magnet link.
 #
 # It prints "ready" when it listens, and "done" when a leech has everything.
 import os
@@ -30,6 +31,8 @@ if os.environ.get("DHT_NODE"):
         "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
         "dht_prefer_verified_node_ids": False,
     })
+if os.environ.get("LSD"):
+    session.apply_settings({"enable_lsd": True})
 
 
 def info(file):
