@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -277,5 +278,37 @@ func TestDHTReadOnly(t *testing.T) {
 			stop()
 		}
 		over(all...)
+	})
+}
+
+// TestDHTSearchBegins: with two nodes that answer a search begins at once,
+// though others are silent and a name is still being looked up.
+func TestDHTSearchBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newPacketNet(50 * time.Millisecond)
+		a := net.join(t, "20.0.0.1:1")
+		b := net.join(t, "20.0.0.2:1", "20.0.0.1:1")
+		stopB := searching(b, idOf(1), 6881, nobody)
+		time.Sleep(time.Minute)
+		c, err := NewDHT(DHTConfig{Conn4: net.listen("20.0.0.3:1"), Nodes: []string{"20.0.9.9:1", "slow", "20.0.0.1:1", "20.0.0.2:1"},
+			Resolve: func(ctx context.Context, node string) ([]netip.AddrPort, error) {
+				if node == "slow" {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return byAddress(ctx, node)
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, got := time.Now(), make(chan time.Duration, 100)
+		stopC := searching(c, idOf(1), 0, func([]netip.AddrPort) { got <- time.Since(begin) })
+		// One round trip to each of the two, and one for the search.
+		if took := <-got; took > 250*time.Millisecond {
+			t.Errorf("the first peer took %v", took)
+		}
+		stopB()
+		stopC()
+		over(a, b, c)
 	})
 }
