@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 
 	"bipfs/engine/discovery"
@@ -11,6 +13,25 @@ import (
 )
 
 // What trackers are told of a torrent, and who tells them.
+
+// trackerWays are the ways to trackers: each family of addresses is one, so
+// that a tracker with both learns both of ours (BEP 7). A proxy, which has its
+// own addresses, is one way.
+func trackerWays(n *Network) (ways []discovery.Way) {
+	families := []Family{IPv4, IPv6}
+	if n.Proxied() {
+		families = families[:1]
+	}
+	for _, f := range families {
+		ways = append(ways, discovery.Way{
+			HTTP: discovery.HTTP{Client: n.TrackerClient(f)},
+			UDP: discovery.NewUDP(func(ctx context.Context, tracker *url.URL) (net.Conn, error) {
+				return n.DialTracker(ctx, f, tracker)
+			}),
+		})
+	}
+	return ways
+}
 
 // announceTo starts announcing to trackers, but for those that are told
 // already. One goroutine is the trackers' whole life: when the loop's context
@@ -31,9 +52,14 @@ func (l *loop) announceTo(tiers [][]string) {
 		return
 	}
 	trackers := discovery.NewTrackers(discovery.Config{
-		Tiers: fresh, HTTP: discovery.HTTP{Client: t.c.net.HTTPClient(ForTracker)},
+		Tiers: fresh, Ways: t.c.ways,
 		State: t.announce, Log: l.log, Seed: uint64(t.c.key) ^ uint64(t.slot),
 		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
+		Us: func(tracker, us netip.Addr) {
+			if t.c.dht != nil {
+				t.c.dht.Us(tracker, us)
+			}
+		},
 	})
 	l.trackers = append(l.trackers, trackers)
 	t.c.spawn(func() {
@@ -49,7 +75,7 @@ func (t *Torrent) announce() discovery.Announce {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := discovery.Announce{
-		Infohash: t.hash, PeerID: t.c.peerID, Port: t.c.port, Key: t.c.key,
+		Infohash: t.hash, PeerID: t.c.peerID, Port: max(t.c.port, 1), Key: t.c.key,
 		Downloaded: t.downloaded.Load(), Uploaded: t.uploaded.Load(),
 		Left: 1, // unknown, but not nothing, while there is no metadata
 	}

@@ -19,37 +19,10 @@ import (
 	"time"
 
 	"bipfs/diskcache"
+	"bipfs/engine/discovery"
 	"bipfs/handshake"
 	"bipfs/wire"
 )
-
-// Config is what a client needs to know.
-type Config struct {
-	Dir         string        // the data folder
-	Mountpoint  string        // told to whoever finds the folder in use
-	Memory      int64         // bound on block memory, bytes; at least LeastMemory
-	KeepFree    int64         // free space that storing leaves, bytes
-	Listen      []string      // addresses to accept peers at; none = all, at a port chosen once
-	Peers       []string      // host:port, tried for every torrent
-	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
-	NoUpload    bool
-	Encryption  Encryption // of peer connections
-	Bind        string     // device or address that all packets leave from; "" = any
-	Proxy       string     // URL of a proxy that everything goes through; "" = none
-	NoPEX       bool       // no exchange of peers with peers (BEP 11)
-	// Blocklist is a file, or an http or https URL, of addresses that no peer
-	// may have; "" = none.
-	Blocklist string
-	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
-	WaitingReads int
-	Version      string // of the program, for the peer id and user agents
-	Log          *slog.Logger
-
-	// For tests, which cannot wait, sleep or move.
-	dormantAfter time.Duration // 0 = dormantAfter
-	wall         func() time.Time
-	addrs        func() ([]net.Addr, error)
-}
 
 // Client is a set of torrents over one data folder.
 type Client struct {
@@ -60,9 +33,14 @@ type Client struct {
 	net    *Network
 	disk   *diskcache.Disk
 	hand   *handshake.Handshaker
+	ways   []discovery.Way // to trackers
+	dht    *discovery.DHT  // nil: there is none
+	lsd    *discovery.LSD  // nil: there is none
 	peerID [20]byte
 	key    uint32 // of announces
 	port   int
+
+	listening string // the first address that peers reach the client at
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
@@ -153,6 +131,7 @@ func (c *Client) open() error {
 	if err := c.LoadBlocklist(c.ctx); err != nil {
 		return err
 	}
+	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
 		Connections: connections(c.cfg.Memory), Log: c.log,
@@ -161,7 +140,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial, Blocked: c.net.Blocked,
+		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.net.Dial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
@@ -169,6 +148,8 @@ func (c *Client) open() error {
 		return err
 	}
 	c.spawn(c.watch)
+	c.joinDHT()
+	c.joinLSD()
 	return c.load()
 }
 
@@ -179,6 +160,15 @@ func (c *Client) identify() {
 	var b [4]byte
 	rand.Read(b[:])
 	c.key = binary.BigEndian.Uint32(b[:])
+}
+
+// reserved are the extension bits of our handshakes.
+func (c *Client) reserved() [8]byte {
+	r := handshake.Reserved
+	if c.cfg.DHT {
+		r[7] |= handshake.NodeBit
+	}
+	return r
 }
 
 // digits are the four digits of a version in a peer id: 0.1.2 is 0120.
@@ -217,6 +207,8 @@ func (c *Client) listen() error {
 		}
 		if c.port == 0 {
 			c.port = ln.Addr().(*net.TCPAddr).Port
+			host, _, _ := net.SplitHostPort(addr)
+			c.listening = net.JoinHostPort(host, fmt.Sprint(c.port))
 		}
 		c.spawn(func() { c.hand.Serve(c.ctx, ln) })
 	}
@@ -350,6 +342,9 @@ func (c *Client) Close(ctx context.Context) {
 		s := c.disk.Stats()
 		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty, "hashed", s.Hashed)
 	}
+	if c.dht != nil {
+		c.log.Info("DHT", "nodes", c.dht.Nodes())
+	}
 	if !c.join(ctx) {
 		c.log.Warn("the data folder does not answer; what was being written to it is given up")
 	}
@@ -372,6 +367,12 @@ func (c *Client) join(ctx context.Context) bool {
 	joining.Go(func() {
 		if c.hand != nil {
 			c.hand.Close()
+		}
+		if c.dht != nil {
+			c.dht.Close()
+		}
+		if c.lsd != nil {
+			c.lsd.Close()
 		}
 		c.wg.Wait()
 		close(joined)

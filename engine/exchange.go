@@ -43,10 +43,7 @@ type exchange struct {
 
 // exchanges reports whether peers of the torrent are talked about. Those of a
 // private torrent are its tracker's business alone (BEP 27).
-func (l *loop) exchanges() bool {
-	info := l.t.Info()
-	return !l.t.c.cfg.NoPEX && (info == nil || !info.Private)
-}
+func (l *loop) exchanges() bool { return !l.t.c.cfg.NoPEX && !l.private() }
 
 // introduce takes what a peer's handshake says about itself.
 func (l *loop) introduce(k *link, h extension.Handshake) {

@@ -28,6 +28,8 @@ type link struct {
 	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
 	requests   []int           // pieces of our metadata that the peer waits for; bounded
 	exchange   exchange
+
+	named bool // it has said where its node of the DHT is; of its reader alone
 }
 
 // mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
@@ -38,6 +40,7 @@ const mostUnsent = 64
 var (
 	errDormant = fmt.Errorf("nobody reads the torrent any more: %w", handshake.ErrIdle)
 	errBanned  = errors.New("the peer sent bad data")
+	errPrivate = errors.New("the torrent is private, and the peer is not of its trackers")
 )
 
 // lateDisk is the disk cache of a torrent whose metadata may still be missing.
@@ -94,8 +97,12 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 
 // Received hands a message of the peer to the loop.
 func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payload []byte) error {
-	if m.Kind == wire.Extended {
+	switch m.Kind {
+	case wire.Extended:
 		return k.loop.put(ctx, extended{p, m.ID, payload})
+	case wire.Port:
+		k.portNamed(m.Port)
+		return nil
 	}
 	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
 }
@@ -137,6 +144,9 @@ func (l *loop) join(k *link) {
 	if l.ending {
 		k.conn.Close(errDormant)
 	}
+	if l.foreign(k) {
+		k.conn.Close(errPrivate)
+	}
 	l.links[k.id] = k
 	l.step(selection.PeerConnect{
 		Peer: k.id, Slots: messageSlots, Loads: loadSlots, Fast: k.hand.Fast(),
@@ -145,6 +155,7 @@ func (l *loop) join(k *link) {
 	if k.hand.Extended() {
 		k.extend(0, l.hello(k))
 	}
+	l.namePort(k)
 }
 
 // leave forgets a peer that has gone.
@@ -180,10 +191,14 @@ func (l *loop) drop(c selection.Drop) {
 
 // extend sends a message of BEP 10 when there is a slot for it.
 func (k *link) extend(id uint8, payload []byte) {
-	o := peer.Outgoing{
+	k.say(peer.Outgoing{
 		Message: wire.Message{Kind: wire.Extended, ID: id, Payload: uint32(len(payload))},
 		Payload: payload,
-	}
+	})
+}
+
+// say sends a message of the engine's own lane when there is a slot for it.
+func (k *link) say(o peer.Outgoing) {
 	switch {
 	case k.free > 0:
 		k.free--

@@ -48,6 +48,7 @@ type loop struct {
 	refused    string            // why it could not be stored, as logged last
 	exchangeAt time.Time         // when a peer is to be told of others; zero: never
 	searching  bool              // looking for peers
+	leaveOpen  func()            // ends the search in the DHT and by LSD; nil before it begins
 	ending     bool              // going dormant: connections are being closed
 	lastUse    time.Time         // when something was last wanted or uploaded
 	complete   bool              // every piece is here

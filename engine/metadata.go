@@ -141,6 +141,7 @@ func (l *loop) gotMetadata(e metadata) {
 		return
 	}
 	l.begin(e.info)
+	l.keepPrivate()
 	l.resolved, l.unstored = false, nil
 	for _, k := range l.links {
 		if k.hand.Extended() {

@@ -35,6 +35,7 @@ type Network struct {
 	bound    *binding // nil: packets leave where the kernel sends them
 	proxy    *url.URL // nil: none
 	clients  map[Purpose]*http.Client
+	trackers map[Family]*http.Client // those ForTracker, over one family each
 }
 
 // NetworkConfig says how the house looks from outside.
@@ -63,8 +64,14 @@ func NewNetwork(c NetworkConfig) (*Network, error) {
 	}
 	n.resolver = n.newResolver()
 	n.clients = map[Purpose]*http.Client{
-		ForTorrent: n.newClient(ForTorrent),
-		ForTracker: n.newClient(ForTracker),
+		ForTorrent: n.newClient(ForTorrent, n.dialHop),
+		ForTracker: n.newClient(ForTracker, n.dialHop),
+	}
+	n.trackers = map[Family]*http.Client{}
+	for _, f := range []Family{IPv4, IPv6} {
+		n.trackers[f] = n.newClient(ForTracker, func(ctx context.Context, network, address string) (net.Conn, error) {
+			return n.dialHop(ctx, f.network(network), address)
+		})
 	}
 	return n, nil
 }

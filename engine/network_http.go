@@ -66,9 +66,10 @@ func (n *Network) HTTPClient(p Purpose) *http.Client {
 	return c
 }
 
-func (n *Network) newClient(p Purpose) *http.Client {
+// newClient is a client for p whose hops are connected by dial.
+func (n *Network) newClient(p Purpose, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	t := &http.Transport{
-		DialContext:            n.dialHop,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    ConnectTime,
 		MaxResponseHeaderBytes: MaxHeader,

@@ -18,6 +18,7 @@ func (l *loop) search() {
 	tiers := t.trackers
 	t.mu.Unlock()
 	l.announceTo(tiers)
+	l.searchOpenly()
 	t.c.spawn(func() { l.offer(t.peersGiven()) })
 	t.c.hand.Want(t.hash, torrentConnections)
 }

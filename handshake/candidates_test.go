@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"container/heap"
 	"net/netip"
 	"testing"
 )
@@ -84,5 +85,24 @@ func BenchmarkOffer(b *testing.B) {
 	as := addrs(4000)[3000:3200]
 	for b.Loop() {
 		h.Offer(hash, Tracker, as...)
+	}
+}
+
+// TestWithdraw: only what no better source named goes, and nothing that is in
+// use.
+func TestWithdraw(t *testing.T) {
+	w := newWorld(t, Limits{})
+	defer w.end()
+	w.h.Withdraw(hash, DHT) // nothing is known yet
+	w.h.Offer(hash, DHT, addrs(4)...)
+	w.h.Offer(hash, Tracker, addr(1))
+	tt := w.h.torrents[hash]
+	w.h.mu.Lock()
+	used := tt.candidates[addr(2)]
+	heap.Remove(&tt.waiting, used.place)
+	w.h.mu.Unlock()
+	w.h.Withdraw(hash, DHT)
+	if len(tt.candidates) != 2 || tt.candidates[addr(1)] == nil || tt.candidates[addr(2)] == nil || len(tt.waiting) != 1 {
+		t.Errorf("%d candidates are left", len(tt.candidates))
 	}
 }

@@ -40,6 +40,8 @@ type Source uint8
 const (
 	User     Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
 	Tracker                // named by a tracker (BEP 3)
+	LSD                    // announced itself to a network that we are in (BEP 14)
+	DHT                    // found in the DHT (BEP 5)
 	PEX                    // named by another peer (BEP 11)
 	Incoming               // not dialled: it connected to us
 )
@@ -51,6 +53,10 @@ func (s Source) String() string {
 		return "user"
 	case Tracker:
 		return "tracker"
+	case LSD:
+		return "LSD"
+	case DHT:
+		return "DHT"
 	case PEX:
 		return "pex"
 	}
@@ -77,6 +83,13 @@ func (c *Conn) Fast() bool { return c.Reserved[7]&Reserved[7] != 0 }
 
 // Extended reports whether both sides speak BEP 10.
 func (c *Conn) Extended() bool { return c.Reserved[5]&Reserved[5] != 0 }
+
+// Node reports whether both sides are nodes of the DHT (BEP 5).
+func (c *Conn) Node() bool { return c.Reserved[7]&NodeBit != 0 }
+
+// NodeBit, in the last byte of the extension bits, says that a client is a node
+// of the DHT (BEP 5).
+const NodeBit = 0x01
 
 // Reserved is the extension bits of a client that speaks BEP 6 and BEP 10.
 var Reserved = [8]byte{5: 0x10, 7: 0x04}
@@ -239,6 +252,23 @@ func (h *Handshaker) Want(infohash [20]byte, n int) {
 	defer h.mu.Unlock()
 	t := h.torrent(infohash)
 	t.want = n
+	h.feed(t)
+}
+
+// Withdraw forgets the candidates of a torrent that only s has named, but for
+// those that are connected or being dialled.
+func (h *Handshaker) Withdraw(infohash [20]byte, s Source) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.torrents[infohash]
+	if t == nil {
+		return
+	}
+	for _, c := range t.candidates {
+		if c.source == s && c.place >= 0 {
+			t.drop(c)
+		}
+	}
 	h.feed(t)
 }
 

@@ -154,6 +154,7 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 type tracker struct {
 	*process
 	url string // to announce to
+	udp string // the same by UDP
 }
 
 // opentracker starts the tracker program. Debian's knows only the torrents that
@@ -173,7 +174,7 @@ func opentracker(t testing.TB, torrents ...*torrent) *tracker {
 	port := freePort(t, "127.0.0.1")
 	cmd := exec.Command("opentracker", "-i", "127.0.0.1", "-p", port, "-P", port, "-d", dir, "-u", "nobody", "-w", "whitelist")
 	cmd.Dir = dir
-	tr := &tracker{startCommand(t, "opentracker", cmd), "http://127.0.0.1:" + port + "/announce"}
+	tr := &tracker{startCommand(t, "opentracker", cmd), "http://127.0.0.1:" + port + "/announce", "udp://127.0.0.1:" + port + "/announce"}
 	place{}.listening(t, "127.0.0.1:"+port)
 	return tr
 }

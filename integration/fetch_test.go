@@ -13,7 +13,7 @@ func TestFetch(t *testing.T) {
 	to := torrentOf(t, smallFile(t), 256<<10)
 	seeder := scripted(t, manner{}, to)
 	dir := tempDir(t)
-	run(t, readPatience, append([]string{bipfs, "fetch", "--listen", "127.0.0.1:0", to.file, "-o", dir},
+	run(t, readPatience, append([]string{bipfs, "fetch", "--no-dht", "--listen", "127.0.0.1:0", to.file, "-o", dir},
 		peerFlags(seeder)...)...)
 	same(t, filepath.Join(dir, to.Info.Name), to.content)
 }
@@ -47,7 +47,7 @@ func TestTemporary(t *testing.T) {
 	to := torrentOf(t, smallFile(t), 256<<10)
 	seeder := scripted(t, manner{}, to)
 	temp, dir := tempDir(t), tempDir(t)
-	p := start(t, "bipfs", append([]string{"env", "TMPDIR=" + temp, bipfs, "mount", "--temporary", "--listen", "127.0.0.1:0", dir, to.file}, peerFlags(seeder)...)...)
+	p := start(t, "bipfs", append([]string{"env", "TMPDIR=" + temp, bipfs, "mount", "--temporary", "--no-dht", "--listen", "127.0.0.1:0", dir, to.file}, peerFlags(seeder)...)...)
 	m := &mount{process: p, dir: dir}
 	t.Cleanup(m.unmountDead)
 	m.prints("mounted "+dir, 10*time.Second)

@@ -25,6 +25,8 @@ func TestRulesCatch(t *testing.T) {
 		{"a module elsewhere, in a test", importRule, "engine/x_test.go", `import _ "github.com/zeebo/bencode"`, "its door is wire/bencode"},
 		{"a module at its door", importRule, "fs/x.go", `import _ "github.com/hanwen/go-fuse/v2/fuse"`, ""},
 		{"a module like its name", importRule, "fs/x.go", `import _ "github.com/hanwen/go-fusex"`, "not made yet"},
+		{"a module at its file", importRule, "engine/discovery/dht_node.go", `import _ "github.com/anacrolix/dht/v2/krpc"`, ""},
+		{"a module beside its file", importRule, "engine/discovery/dht.go", `import _ "github.com/anacrolix/dht/v2"`, "in engine/discovery/dht_node*.go only"},
 		{"goleak in a test", importRule, "fs/x_test.go", `import _ "go.uber.org/goleak"`, ""},
 		{"goleak outside", importRule, "fs/x.go", `import _ "go.uber.org/goleak"`, "is not imported here"},
 		{"a new package", importRule, "engine/x/x.go", ``, "has no row"},

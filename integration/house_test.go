@@ -5,6 +5,7 @@
 package integration
 
 import (
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -38,8 +39,9 @@ var rooms = map[string]room{
 	"engine": {ours: []string{"wire", "wire/bencode", "wire/extension", "wire/merkle", "wire/peer", "wire/webseed",
 		"handshake", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"},
 		others: []string{"golang.org/x/sys", "golang.org/x/net/proxy"}}, // of its door to the network
-	"engine/metainfo":          {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
-	"engine/discovery":         {ours: []string{"wire", "wire/bencode"}},
+	"engine/metainfo": {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
+	"engine/discovery": {ours: []string{"wire", "wire/bencode"},
+		others: []string{"github.com/anacrolix/dht", "github.com/anacrolix/log", "golang.org/x/time"}},
 	"engine/discovery/tracker": {ours: []string{"wire", "wire/bencode"}},
 	"engine/control":           {},
 
@@ -51,6 +53,12 @@ var rooms = map[string]room{
 	"docs":               {},
 	"integration":        {others: []string{"golang.org/x/sys"}},
 	"integration/replay": {},
+}
+
+// files are the modules whose door is one file of its package, tests included.
+var files = map[string]string{
+	"github.com/anacrolix/dht": "engine/discovery/dht_node*.go",
+	"github.com/anacrolix/log": "engine/discovery/dht_node*.go",
 }
 
 // testOthers is what any test may import besides.
@@ -109,6 +117,11 @@ func importRule(s *source) (wrong []string) {
 		case strings.Contains(first, "."):
 			if !has(row.others, p) && !(s.test() && has(testOthers, p)) {
 				wrong = append(wrong, s.at(i)+": "+p+" is not imported here; its door is "+door(p))
+			}
+			for of, file := range files {
+				if here, _ := path.Match(file, s.name); has([]string{of}, p) && !here {
+					wrong = append(wrong, s.at(i)+": "+p+" is imported in "+file+" only")
+				}
 			}
 		case p == "C":
 			wrong = append(wrong, s.at(i)+": cgo is off")

@@ -61,6 +61,9 @@ func (o mounting) command() *exec.Cmd {
 	if !slices.Contains(o.flags, "--log-level") {
 		argv = append(argv, "--log-level", "info")
 	}
+	if !slices.Contains(o.flags, "--dht-node") {
+		argv = append(argv, "--no-dht") // the nodes that it would ask are in the world
+	}
 	argv = append(argv, o.flags...)
 	argv = append(append(argv, o.dir), o.sources...)
 	cmd := exec.Command(argv[0], argv[1:]...)

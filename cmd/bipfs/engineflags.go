@@ -29,6 +29,9 @@ type engineFlags struct {
 	Proxy       string            `help:"Reach peers, trackers and URLs through this proxy (socks5:// or http://), or not at all: no incoming peers, no UDP, no names looked up here." placeholder:"URL"`
 	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
 	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
+	LSD         bool              `name:"lsd" help:"Tell the local networks which torrents are read, and find peers there."`
+	NoDHT       bool              `name:"no-dht" help:"Take no part in the DHT."`
+	DHTNode     []string          `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
 	logFlags
 }
 
@@ -60,6 +63,15 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	if f.Proxy != "" && len(f.Listen) > 0 {
 		return engine.Config{}, usagef("--listen and --proxy exclude each other: who connects here goes around the proxy")
 	}
+	nodes := f.DHTNode
+	for _, node := range nodes {
+		if err := engine.CheckHostPort(node); err != nil {
+			return engine.Config{}, usagef("--dht-node %s: %w", node, err)
+		}
+	}
+	if len(nodes) == 0 {
+		nodes = engine.DHTNodes
+	}
 	free, err := f.keepFree(dir)
 	if err != nil {
 		return engine.Config{}, err
@@ -67,8 +79,9 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	limitHeap(memory)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
-		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, NoPEX: f.NoPEX, Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy,
-		Encryption: f.Encryption, Version: version, Log: log,
+		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Encryption: f.Encryption,
+		NoPEX: f.NoPEX, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
+		Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy, Version: version, Log: log,
 	}, nil
 }
 

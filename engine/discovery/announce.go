@@ -1,8 +1,11 @@
-// Package discovery finds peers. So far: HTTP and HTTPS trackers (BEP 3) in
-// tiers (BEP 12), with compact answers (BEP 23) and IPv6 (BEP 7).
+// Package discovery finds peers: by HTTP, HTTPS (BEP 3) and UDP (BEP 15)
+// trackers in tiers (BEP 12), with compact answers (BEP 23) and IPv6 (BEP 7),
+// in the DHT, and in the local networks.
 //
-//	Trackers   the trackers of one torrent: whom to ask, and when
-//	HTTP       one announce: a URL, a question, an answer
+//	Trackers    the trackers of one torrent: whom to ask, and when
+//	HTTP, UDP   one announce or scrape: a URL, a question, an answer
+//	DHT         our nodes in the distributed hash table (BEP 5)
+//	LSD         announces to the networks that we are in (BEP 14)
 //
 // What a tracker says is hostile until proven otherwise: its answer is bounded
 // in time and bytes before it is read, its numbers are clamped, its text is
@@ -62,8 +65,9 @@ type HTTP struct{ Client *http.Client }
 
 // Reasons why a tracker is not asked at all.
 var (
-	ErrScheme = errors.New("only http and https trackers are asked so far")
+	ErrScheme = errors.New("only http, https and udp trackers are asked")
 	ErrURL    = errors.New("not the URL of a tracker")
+	ErrNoUDP  = errors.New("UDP trackers are not asked")
 )
 
 // Failure is a tracker's refusal, in its own words made safe to show.
@@ -84,37 +88,49 @@ func (t HTTP) Announce(ctx context.Context, tracker string, a Announce) (Answer,
 	if err != nil {
 		return Answer{}, err
 	}
+	body, from, err := t.get(ctx, u)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer, err := ParseAnswer(body)
+	if err == nil {
+		answer.Peers, answer.From = reachable(answer.Peers, from), from
+	}
+	return answer, err
+}
+
+// get fetches u, in AnnounceTime and MaxBody. The body of an answer that is not
+// 200 OK is given too, if it says why.
+func (t HTTP) get(ctx context.Context, u string) (body []byte, from netip.Addr, err error) {
 	ctx, cancel := context.WithTimeout(ctx, AnnounceTime)
 	defer cancel()
-	var from netip.AddrPort
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		from, _ = netip.ParseAddrPort(i.Conn.RemoteAddr().String())
+		addr, _ := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
+		from = addr.Addr().Unmap()
 	}})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
-		return Answer{}, ErrURL
+		return nil, from, ErrURL
 	}
 	res, err := t.Client.Do(req)
 	if err != nil {
-		return Answer{}, withoutURL(err)
+		return nil, from, withoutURL(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
+	body, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 	if err != nil {
-		return Answer{}, fmt.Errorf("the answer broke off: %w", err)
+		return nil, from, fmt.Errorf("the answer broke off: %w", err)
 	}
 	if len(body) > MaxBody {
-		return Answer{}, fmt.Errorf("the answer is longer than %d bytes", MaxBody)
+		return nil, from, fmt.Errorf("the answer is longer than %d bytes", MaxBody)
 	}
-	answer, err := ParseAnswer(body)
-	var refusal *Failure
-	if res.StatusCode != http.StatusOK && !errors.As(err, &refusal) {
-		return Answer{}, fmt.Errorf("the tracker answers %s", forPeople(res.Status))
+	if res.StatusCode != http.StatusOK {
+		var refusal *Failure
+		if _, err := ParseAnswer(body); !errors.As(err, &refusal) {
+			return nil, from, fmt.Errorf("the tracker answers %s", forPeople(res.Status))
+		}
 	}
-	if err == nil {
-		answer.Peers = reachable(answer.Peers, from.Addr().Unmap())
-	}
-	return answer, err
+	return body, from, nil
 }
 
 // announceURL is the URL that asks a at the tracker at tracker. What the URL
@@ -122,6 +138,9 @@ func (t HTTP) Announce(ctx context.Context, tracker string, a Announce) (Answer,
 // speaks for us.
 func announceURL(tracker string, a Announce) (string, error) {
 	u, err := checkURL(tracker)
+	if err == nil && u.Scheme == "udp" {
+		err = ErrScheme
+	}
 	if err != nil {
 		return "", err
 	}
@@ -159,11 +178,14 @@ func checkURL(tracker string) (*url.URL, error) {
 	if err != nil {
 		return nil, ErrURL
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
+	if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "udp" {
 		return nil, ErrScheme
 	}
 	if u.Hostname() == "" {
 		return nil, fmt.Errorf("%w: it names no host", ErrURL)
+	}
+	if u.Scheme == "udp" && u.Port() == "" {
+		return nil, fmt.Errorf("%w: a UDP tracker has no port of its own", ErrURL)
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -35,6 +35,8 @@ type Answer struct {
 	TrackerID   string           // at most MaxTrackerID bytes
 	Seeders     int              // 0 if not told
 	Leechers    int              // 0 if not told
+	Us          netip.Addr       // our address, as the tracker sees it (BEP 24); invalid if not told
+	From        netip.Addr       // the tracker's own; invalid if not known
 }
 
 // ErrNotTracker is the error of an answer that is not a tracker's.
@@ -87,6 +89,9 @@ func (a *Answer) field(key string, v bencode.Raw) error {
 		a.Seeders = count(integer)
 	case "incomplete":
 		a.Leechers = count(integer)
+	case "external ip":
+		ip, _ := netip.AddrFromSlice(text)
+		a.Us = ip.Unmap()
 	case "peers":
 		switch {
 		case isText:

@@ -165,3 +165,34 @@ func FuzzParseAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestExternalAddress: what a tracker says of our address (BEP 24) is told on,
+// and nothing that is no address.
+func TestExternalAddress(t *testing.T) {
+	for body, want := range map[string]string{
+		"d11:external ip4:\x01\x02\x03\x04e":  "1.2.3.4",
+		"d11:external ip16:0123456789abcdefe": "3031:3233:3435:3637:3839:6162:6364:6566",
+		"d11:external ip3:abce":               "invalid IP",
+		"d11:external ipi7ee":                 "invalid IP",
+		"de":                                  "invalid IP",
+	} {
+		if a, err := ParseAnswer([]byte(body)); err != nil || a.Us.String() != want {
+			t.Errorf("%q: %v, %v", body, a.Us, err)
+		}
+	}
+	var told []string
+	c := Config{Peers: nobody, Us: func(tracker, us netip.Addr) { told = append(told, fmt.Sprint(tracker, us)) }, Tiers: [][]string{{"http://a/"}}}
+	trackers := NewTrackers(c)
+	tr := trackers.tiers[0][0]
+	trackers.settle(outcome{&trial{of: tr}, Answer{Us: us.Addr()}, nil})
+	trackers.settle(outcome{&trial{of: tr}, Answer{Us: us.Addr(), From: them.Addr()}, nil})
+	if fmt.Sprint(told) != "[20.0.0.9 20.0.0.1]" {
+		t.Errorf("told: %v", told)
+	}
+	d := &DHT{nodes: [2]*dhtNode{newDHTNode(false), nil}}
+	d.Us(them.Addr(), us.Addr())
+	d.Us(them.Addr(), netip.MustParseAddr("2a00::1"))
+	if got := d.nodes[0].gate.votes.by.in[them.Addr()]; got != us.Addr() {
+		t.Errorf("voted: %v", got)
+	}
+}

@@ -71,6 +71,13 @@ func (tr *tracker) settle(o outcome, now time.Time, chance *rand.Rand) (news str
 	return news
 }
 
+// also takes the answer of another way to a tracker that has answered by one.
+func (tr *tracker) also(a Answer) {
+	tr.status.Peers += len(a.Peers)
+	tr.status.Seeders = max(tr.status.Seeders, a.Seeders)
+	tr.status.Leechers = max(tr.status.Leechers, a.Leechers)
+}
+
 // backOff is the wait after one more failure than n in a row: MinBackOff
 // doubled n times, MaxBackOff at most, less up to a quarter by chance, so that
 // those who lost a tracker together do not come back together.

@@ -10,17 +10,17 @@ package discovery
 // A tracker that failed is left out of rounds until its back-off has passed.
 // One that is silent for Patience does not hold the round up: the next is asked
 // beside it, and the first to answer ends the round.
+//
+// Each tracker is asked every way at once, that is over IPv4 and over IPv6
+// (BEP 7): it learns both our addresses, and gives peers of both families. It
+// has failed when every way has.
 
 import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
-	"slices"
-	"sync"
 	"time"
 )
-
 // Bounds of a torrent's trackers.
 const (
 	MaxTrackers = 100             // of one torrent; more are left out
@@ -31,12 +31,33 @@ const (
 
 // Config is what the trackers of one torrent are made of.
 type Config struct {
-	Tiers [][]string // URLs of trackers
-	HTTP  HTTP
-	State func() Announce           // the torrent's figures now; Event and TrackerID are not read
-	Peers func(ps []netip.AddrPort) // takes what a tracker gave; may wait
-	Log   *slog.Logger              // nil: no log
-	Seed  uint64                    // of the order of trackers and of the jitter
+	Tiers [][]string                   // URLs of trackers
+	Ways  []Way                        // one for each address family, or one for all
+	State func() Announce              // the torrent's figures now; Event and TrackerID are not read
+	Peers func(ps []netip.AddrPort)    // takes what a tracker gave; may wait
+	Us    func(tracker, us netip.Addr) // takes what a tracker says our address is (BEP 24); nil: nobody does
+	Log   *slog.Logger                 // nil: no log
+	Seed  uint64                       // of the order of trackers and of the jitter
+}
+
+// Way is one way to trackers, over one address family for example. Ways may be
+// shared by any number of torrents.
+type Way struct {
+	HTTP HTTP
+	UDP  *UDP // nil: UDP trackers are not asked this way
+}
+
+// announce asks the tracker at tracker by the protocol that its URL names.
+func (w Way) announce(ctx context.Context, tracker string, a Announce) (Answer, error) {
+	switch u, err := checkURL(tracker); {
+	case err != nil:
+		return Answer{}, err
+	case u.Scheme != "udp":
+		return w.HTTP.Announce(ctx, tracker, a)
+	case w.UDP == nil:
+		return Answer{}, ErrNoUDP
+	}
+	return w.UDP.Announce(ctx, tracker, a)
 }
 
 // Trackers are the trackers of one torrent. Run asks them; it calls State and
@@ -59,7 +80,7 @@ type Trackers struct {
 
 // NewTrackers puts each tier in an order of its own (BEP 12). Trackers that
 // appear twice, and what is over MaxTrackers, are left out. Those that cannot
-// be asked (udp, so far) are in the Status only.
+// be asked (wss, say) are in the Status only.
 func NewTrackers(c Config) *Trackers {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -161,127 +182,6 @@ func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
 	return first.Sub(now), ever
 }
 
-// outcome is how one announce ended.
-type outcome struct {
-	of     *tracker
-	asked  Announce
-	answer Answer
-	err    error
-}
-
-// round asks the trackers that are due, in order, until one answers.
-func (t *Trackers) round(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	due := t.due(time.Now())
-	outcomes := make(chan outcome, len(due)) // each announce finds room, so none outlives the round
-	var asking sync.WaitGroup
-	for under, ended := 0, false; !ended; {
-		if len(due) > 0 {
-			a, tr := t.question(due[0]), due[0]
-			due, under = due[1:], under+1
-			asking.Go(func() {
-				answer, err := t.c.HTTP.Announce(ctx, tr.url, a)
-				outcomes <- outcome{tr, a, answer, err}
-			})
-		}
-		if under == 0 {
-			break
-		}
-		var impatient <-chan time.Time
-		if len(due) > 0 {
-			impatient = time.After(Patience)
-		}
-		select {
-		case o := <-outcomes:
-			under--
-			// Our own end is no failure of the tracker's.
-			ended = ctx.Err() != nil && o.err != nil || t.settle(o)
-		case <-impatient:
-		case <-ctx.Done():
-			ended = true
-		}
-	}
-	// Whoever was asked beside the one that answered is told no more; what it
-	// said in the meantime counts, for `stopped` has to be told to it too.
-	cancel()
-	asking.Wait()
-	close(outcomes)
-	for o := range outcomes {
-		if o.err == nil {
-			t.settle(o)
-		}
-	}
-}
-
-// due are the trackers of the next round. If no one is left to answer, the
-// round before has failed.
-func (t *Trackers) due(now time.Time) (due []*tracker) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.answered = nil
-	for _, tier := range t.tiers {
-		for _, tr := range tier {
-			if tr.unusable == nil && !tr.retry.After(now) {
-				due = append(due, tr)
-			}
-		}
-	}
-	return due
-}
-
-// question is what tr is told and asked now.
-func (t *Trackers) question(tr *tracker) Announce {
-	a := t.c.State()
-	a.NumWant = min(max(a.NumWant, MinNumWant), MaxNumWant)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	a.Event, a.TrackerID = "", tr.id
-	switch {
-	case !tr.started:
-		a.Event = Started
-	case t.completed:
-		a.Event = Completed
-	}
-	return a
-}
-
-// settle takes the outcome of one announce and reports whether it ends the
-// round.
-func (t *Trackers) settle(o outcome) bool {
-	now := time.Now()
-	t.mu.Lock()
-	news := o.of.settle(o, now, t.chance)
-	if o.err == nil {
-		t.front(o.of)
-		t.answered, t.at, t.more, t.moved = o.of, now, false, false
-		t.soonest = max(o.answer.MinInterval, MinInterval)
-		t.interval = max(o.answer.Interval, t.soonest)
-		// One that is told `started` with nothing left knows all it must.
-		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 {
-			t.completed = false
-		}
-	}
-	t.mu.Unlock()
-	if news != "" {
-		t.c.Log.Warn(news, "tracker", o.of.shown)
-	}
-	if len(o.answer.Peers) > 0 {
-		t.c.Peers(o.answer.Peers)
-	}
-	return o.err == nil
-}
-
-// front moves tr to the front of its tier (BEP 12).
-func (t *Trackers) front(tr *tracker) {
-	for _, tier := range t.tiers {
-		if i := slices.Index(tier, tr); i >= 0 {
-			copy(tier[1:i+1], tier[:i])
-			tier[0] = tr
-		}
-	}
-}
-
 // Stop tells `stopped` to the trackers that answered a `started`, all at once,
 // and waits for them or for ctx. Run must have returned.
 func (t *Trackers) Stop(ctx context.Context) {
@@ -301,7 +201,9 @@ func (t *Trackers) Stop(ctx context.Context) {
 	for _, tr := range told {
 		a := t.c.State()
 		a.Event, a.NumWant, a.TrackerID = Stopped, 0, tr.id
-		asking.Go(func() { t.c.HTTP.Announce(ctx, tr.url, a) })
+		for _, way := range t.c.Ways {
+			asking.Go(func() { way.announce(ctx, tr.url, a) })
+		}
 	}
 	asking.Wait()
 }

@@ -7,12 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,7 +78,7 @@ const answers = "d8:intervali1800e5:peers6:\x01\x02\x03\x04\x1a\xe1e"
 // trackers are Trackers in world w; tiers are written "a b|c".
 func (w *world) trackers(tiers string, more ...func(*Config)) *Trackers {
 	c := Config{
-		HTTP:  HTTP{&http.Client{Transport: w}},
+		Ways:  []Way{{HTTP: HTTP{&http.Client{Transport: w}}}},
 		State: func() Announce { return Announce{Port: 1, Left: 9} },
 		Peers: func([]netip.AddrPort) {},
 	}
@@ -411,7 +413,7 @@ func TestTrackerID(t *testing.T) {
 			ids = append(ids, req.URL.Query().Get("trackerid"))
 			return w.RoundTrip(req)
 		})}
-		tr := w.trackers("a", func(c *Config) { c.HTTP.Client = client })
+		tr := w.trackers("a", func(c *Config) { c.Ways = []Way{{HTTP: HTTP{client}}} })
 		during(tr, 130*time.Second, func() {
 			time.Sleep(time.Second)
 			w.set("a", "d8:intervali60e5:peers0:e")
@@ -431,12 +433,12 @@ func TestNewTrackers(t *testing.T) {
 	for i := range 100_000 {
 		many = append(many, fmt.Sprintf("http://t%d.example/announce", i))
 	}
-	tr := NewTrackers(Config{Tiers: [][]string{{"udp://u.example/SECRET", "http://x.example/SECRET", "http://x.example/SECRET"}, nil, many}})
+	tr := NewTrackers(Config{Tiers: [][]string{{"wss://u.example/SECRET", "http://x.example/SECRET", "http://x.example/SECRET"}, nil, many}})
 	all := tr.Status()
 	if len(all) != MaxTrackers {
 		t.Errorf("%d trackers kept", len(all))
 	}
-	if s := fmt.Sprint(all); strings.Contains(s, "SECRET") || !strings.Contains(s, "udp://u.example only http and https") {
+	if s := fmt.Sprint(all); strings.Contains(s, "SECRET") || !strings.Contains(s, "wss://u.example only http, https and udp") {
 		t.Errorf("status: %.200s", s)
 	}
 	orders := make(map[string]bool)
@@ -479,5 +481,61 @@ func TestBackOffBounds(t *testing.T) {
 				t.Fatalf("after %d failures: %v, want %v less a quarter at most", n, d, top)
 			}
 		}
+	}
+}
+
+// TestWays: a tracker is asked over both families; it has failed when both
+// have, and one that is slow does not hold up the peers of the other.
+func TestWays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		four := newWorld(map[string]string{"a": "", "b": answers, "c": ""})
+		six := newWorld(map[string]string{"a": "", "b": "3s late d8:intervali1800e5:peers0:6:peers618:0123456789abcdef\x1a\xe1e", "c": "silent"})
+		var peers []string
+		ways := []Way{{HTTP: HTTP{&http.Client{Transport: four}}}, {HTTP: HTTP{&http.Client{Transport: six}}}}
+		more := []func(*Config){
+			func(c *Config) { c.Ways = ways },
+			func(c *Config) {
+				c.Peers = func(ps []netip.AddrPort) {
+					peers = append(peers, fmt.Sprintf("%.0f %d", time.Since(four.begin).Seconds(), len(ps)))
+				}
+			},
+		}
+		tr := four.trackers("a|b|c", more...)
+		during(tr, time.Minute)
+		tr.Stop(t.Context())
+		want(t, four.log(), "0 a started\n0 b started\n60 b stopped")
+		want(t, six.log(), "0 a started\n0 b started\n60 b stopped")
+		want(t, peers, "0 1\n3 1")
+		if s := tr.Status()[1]; s.Peers != 2 || s.Error != "" {
+			t.Errorf("status: %+v", s)
+		}
+		if s := tr.Status()[0]; !strings.Contains(s.Error, "connection refused") {
+			t.Errorf("status: %+v", s)
+		}
+		// One way of two that fails is no failure of the tracker's.
+		four.begin, four.asked, peers = time.Now(), nil, nil
+		six.set("b", "")
+		tr = four.trackers("b", more...)
+		during(tr, 59*time.Minute)
+		want(t, four.log(), "0 b started\n1800 b")
+		if s := tr.Status()[0]; s.Error != "" {
+			t.Errorf("status: %+v", s)
+		}
+	})
+}
+
+// TestNoWay: of the errors of two ways, the one that says something is told.
+func TestNoWay(t *testing.T) {
+	real := errors.New("real")
+	for _, nothing := range []error{&net.AddrError{}, &net.DNSError{IsNotFound: true}, syscall.ENETUNREACH, nil} {
+		if err := telling(nothing, real); err != real {
+			t.Errorf("%v hides the error", nothing)
+		}
+	}
+	if err := telling(real, errors.New("other")); err != real {
+		t.Error(err)
+	}
+	if _, err := (Way{}).announce(t.Context(), udpURL, Announce{}); !errors.Is(err, ErrNoUDP) {
+		t.Error(err)
 	}
 }

@@ -5,8 +5,12 @@
 #
 # seedoff and leechoff know no encryption; with seedrequire and leechrequire all
 # is encrypted, with seedforce and leechforce it need be the handshake only.
+# With DHT_NODE=ADDRESS:PORT in the environment it takes part in the DHT, which
+# it finds through that node; with LSD set, in local service discovery. TORRENT
+# may be a magnet link.
 #
 # It prints "ready" when it listens, and "done" when a leech has everything.
+import os
 import sys
 import time
 
@@ -30,6 +34,15 @@ session = lt.session({
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
 })
+if os.environ.get("DHT_NODE"):
+    session.apply_settings({
+        "enable_dht": True, "dht_bootstrap_nodes": os.environ["DHT_NODE"],
+        # All nodes of this network have one address.
+        "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
+        "dht_prefer_verified_node_ids": False,
+    })
+if os.environ.get("LSD"):
+    session.apply_settings({"enable_lsd": True})
 
 
 def info(file):
@@ -45,8 +58,11 @@ def info(file):
 
 
 def add(file):
-    p = lt.add_torrent_params()
-    p.ti = info(file)
+    if file.startswith("magnet:"):
+        p = lt.parse_magnet_uri(file)
+    else:
+        p = lt.add_torrent_params()
+        p.ti = info(file)
     p.save_path = folder
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if role == "seed":
@@ -65,7 +81,14 @@ else:
 
 print("ready", flush=True)
 said = False
+turns = 0
 while True:
+    # By itself it looks again after a quarter of an hour, even if it had no
+    # node yet when the torrent was added.
+    if os.environ.get("DHT_NODE") and turns % 25 == 10:
+        for handle in handles:
+            handle.force_dht_announce()
+    turns += 1
     for alert in session.pop_alerts():
         print(alert.message(), flush=True)
     if not said and role == "leech":

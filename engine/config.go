@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Config is what a client needs to know.
+type Config struct {
+	Dir         string        // the data folder
+	Mountpoint  string        // told to whoever finds the folder in use
+	Memory      int64         // bound on block memory, bytes; at least LeastMemory
+	KeepFree    int64         // free space that storing leaves, bytes
+	Listen      []string      // addresses to accept peers at; none = all, at a port chosen once
+	Peers       []string      // host:port, tried for every torrent
+	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
+	NoUpload    bool
+	Encryption  Encryption // of peer connections
+	Bind        string     // device or address that all packets leave from; "" = any
+	Proxy       string     // URL of a proxy that everything goes through; "" = none
+	NoPEX       bool       // no exchange of peers with peers (BEP 11)
+	// Blocklist is a file, or an http or https URL, of addresses that no peer
+	// may have; "" = none.
+	Blocklist string
+	LSD       bool     // look for peers in the networks that we are in
+	DHT       bool     // take part in the DHT
+	DHTNodes  []string // host:port, its nodes that are asked first
+	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
+	WaitingReads int
+	Version      string // of the program, for the peer id and user agents
+	Log          *slog.Logger
+
+	// For tests, which cannot wait, sleep or move.
+	dormantAfter time.Duration // 0 = dormantAfter
+	wall         func() time.Time
+	addrs        func() ([]net.Addr, error)
+}

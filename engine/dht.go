@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"bipfs/engine/discovery"
+	"bipfs/handshake"
+	"bipfs/wire"
+	"bipfs/wire/peer"
+)
+
+// DHTNodes are the nodes that a DHT without a table asks first, unless the user
+// names others.
+var DHTNodes = []string{"router.bittorrent.com:6881", "dht.transmissionbt.com:6881", "dht.libtorrent.org:25401"}
+
+// joinDHT takes part in the DHT, at the port that peers reach us at. It sends
+// nothing yet. Without a socket there is no DHT, and all else goes on.
+func (c *Client) joinDHT() {
+	if !c.cfg.DHT || c.net.Proxied() {
+		return
+	}
+	four, six, err := c.net.ListenDHT(c.ctx, c.listening)
+	if err != nil {
+		c.log.Warn("there is no DHT", "err", err)
+		return
+	}
+	c.dht, err = discovery.NewDHT(discovery.DHTConfig{
+		Conn4: four, Conn6: six, Nodes: c.cfg.DHTNodes, Resolve: c.net.Resolve,
+		State: c.folder.loadDHT(), Log: c.log,
+		Save: func(b []byte) {
+			if err := c.folder.write(".", "dht", b); err != nil {
+				c.log.Warn("the DHT nodes cannot be saved", "err", err)
+			}
+		},
+	})
+	if err != nil {
+		c.log.Warn("there is no DHT", "err", err)
+	}
+}
+
+// loadDHT is the file of the DHT's nodes; nil if there is none to read. A long
+// one is cut, and then no longer what it was.
+func (f *folder) loadDHT() []byte {
+	file, err := os.Open(filepath.Join(f.dir, "dht"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return []byte{} // which the DHT reports
+	}
+	defer file.Close()
+	b, _ := ReadBounded(file, discovery.MaxState)
+	if b == nil {
+		b = []byte{}
+	}
+	return b
+}
+
+// searchOpenly looks for peers in the DHT and by LSD, and announces us there,
+// until the loop ends. A private torrent has neither (BEP 27).
+func (l *loop) searchOpenly() {
+	t := l.t
+	if l.leaveOpen != nil || l.private() {
+		return
+	}
+	var ctx context.Context
+	ctx, l.leaveOpen = context.WithCancel(l.ctx)
+	if t.c.dht != nil {
+		t.c.spawn(func() {
+			t.c.dht.Search(ctx, t.hash, t.c.port, func(peers []netip.AddrPort) {
+				if ctx.Err() == nil {
+					t.c.hand.Offer(t.hash, handshake.DHT, peers...)
+				}
+			})
+		})
+	}
+	if t.c.lsd != nil {
+		t.c.spawn(func() { t.c.lsd.Announce(ctx, t.hash) })
+	}
+}
+
+// private reports whether peers come from the torrent's trackers only. Until
+// the metadata is here nobody knows.
+func (l *loop) private() bool {
+	info := l.t.Info()
+	return info != nil && info.Private
+}
+
+// openSources are those that a private torrent has not.
+var openSources = []handshake.Source{handshake.DHT, handshake.LSD, handshake.PEX}
+
+// foreign reports whether a peer came in a way that is not for this torrent.
+func (l *loop) foreign(k *link) bool {
+	return l.private() && slices.Contains(openSources, k.hand.Source)
+}
+
+// keepPrivate leaves the DHT and LSD, and the peers that came from there or from
+// other peers, once
+// the metadata has said that the torrent is private.
+func (l *loop) keepPrivate() {
+	if !l.private() {
+		return
+	}
+	if l.leaveOpen != nil {
+		l.leaveOpen()
+	}
+	for _, s := range openSources {
+		l.t.c.hand.Withdraw(l.t.hash, s)
+	}
+	for _, k := range l.links {
+		if l.foreign(k) {
+			k.conn.Close(errPrivate)
+		}
+	}
+}
+
+// namePort tells a peer that is a node of the DHT where ours is (BEP 5).
+func (l *loop) namePort(k *link) {
+	if l.t.c.dht != nil && k.hand.Node() && !l.private() {
+		k.say(peer.Outgoing{Message: wire.Message{Kind: wire.Port, Port: uint16(l.t.c.port)}})
+	}
+}
+
+// portNamed takes the port of a peer's node. One word of each is enough. It
+// runs in the goroutine that reads the connection.
+func (k *link) portNamed(port uint16) {
+	if d := k.loop.t.c.dht; d != nil && !k.named && !k.loop.private() {
+		k.named = true
+		d.Meet(netip.AddrPortFrom(k.hand.Addr.Addr(), port))
+	}
+}
