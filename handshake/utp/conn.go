@@ -24,7 +24,7 @@ type Conn struct {
 	mu                 sync.Mutex
 	machine            *machine
 	readable, writable sync.Cond
-	readers, writers   int // that wait
+	readers, writers   int  // that wait
 	young              bool // its address is not proven
 	dialing            bool // its Dial waits, as a reader
 	closed             bool

@@ -88,12 +88,13 @@ func (s *Socket) find(addr netip.AddrPort, p *packet) *Conn {
 // mu is held.
 func (s *Socket) answer(now time.Duration, addr netip.AddrPort, p *packet) (c, pushed *Conn) {
 	id := key{addr, p.id + 1}
-	if s.closed || s.conns[id] != nil || len(s.conns) >= s.config.Conns || len(s.backlog) == cap(s.backlog) {
+	if s.closed || s.conns[id] != nil || len(s.conns) >= s.config.Conns ||
+		s.listener == nil || len(s.listener.backlog) == cap(s.listener.backlog) {
 		return nil, nil
 	}
 	same := 0
 	for _, h := range s.halfOpen {
-		if h.addr.Addr() == addr.Addr() {
+		if home(h.addr.Addr()) == home(addr.Addr()) {
 			same++
 		}
 	}
@@ -120,15 +121,28 @@ func (s *Socket) grown(c *Conn) {
 	if i := slices.Index(s.halfOpen, c); i >= 0 {
 		s.halfOpen = slices.Delete(s.halfOpen, i, i+1)
 	}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
 	if c.machine.phase != connected {
 		return
 	}
-	select {
-	case s.backlog <- c:
-	default:
-		c.machine.abort(ErrFull)
+	if s.listener != nil {
+		select {
+		case s.listener.backlog <- c:
+			return
+		default:
+		}
 	}
+	c.machine.abort(ErrFull)
+}
+
+// home is what one subscriber has: an IPv4 address, or 2^64 of IPv6.
+func home(ip netip.Addr) netip.Prefix {
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits)
+	return p
 }
 
 // refuse answers a packet of a connection that is not here with a RESET, which

@@ -19,6 +19,7 @@ package utp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -54,7 +55,8 @@ type Config struct {
 // ErrFull: there are as many connections as there may be.
 var ErrFull = errors.New("utp: too many connections")
 
-// Socket is all uTP connections of one UDP socket. It is a net.Listener.
+// Socket is all uTP connections of one UDP socket. Its methods may be called
+// from any goroutine.
 type Socket struct {
 	packets Packets
 	config  Config
@@ -68,10 +70,10 @@ type Socket struct {
 	out   sync.Mutex // one sender at a time
 	batch batch
 
-	backlog chan *Conn
-	bell    chan struct{} // of one: wakes the clock
-	done    chan struct{}
-	wg      sync.WaitGroup
+	listener *listener     // nil: nobody may connect to us
+	bell     chan struct{} // of one: wakes the clock
+	done     chan struct{}
+	wg       sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
@@ -105,7 +107,7 @@ func New(p Packets, c Config) *Socket {
 		packets: p, config: c, epoch: time.Now(),
 		offset: time.Duration(rand.Uint32()) * time.Microsecond,
 		conns:  map[key]*Conn{}, asleep: never,
-		backlog: make(chan *Conn, c.Backlog), bell: make(chan struct{}, 1), done: make(chan struct{}),
+		bell: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	s.memory.limit = c.Memory
 	s.batch.packets = p
@@ -119,16 +121,58 @@ func (s *Socket) now() time.Duration { return time.Since(s.epoch) + s.offset }
 // Addr is that of the UDP socket.
 func (s *Socket) Addr() net.Addr { return s.packets.LocalAddr() }
 
+// Listen lets others connect to us, until the listener is closed. What it
+// accepted outlives it. There is one at a time: another takes its place.
+func (s *Socket) Listen() net.Listener {
+	l := &listener{socket: s, backlog: make(chan *Conn, s.config.Backlog), done: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listener = l
+	return l
+}
+
+type listener struct {
+	socket  *Socket
+	backlog chan *Conn
+	done    chan struct{}
+	once    sync.Once
+}
+
 // Accept waits for a connection of somebody else's whose address is proven: two
 // packets were exchanged. It returns net.ErrClosed after Close.
-func (s *Socket) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
 	select {
-	case c := <-s.backlog:
+	case c := <-l.backlog:
 		return c, nil
-	case <-s.done:
-		return nil, net.ErrClosed
+	case <-l.done:
+	case <-l.socket.done:
 	}
+	return nil, net.ErrClosed
 }
+
+// Close ends Accept, and the connections that wait for it.
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		l.socket.mu.Lock()
+		if l.socket.listener == l {
+			l.socket.listener = nil
+		}
+		l.socket.mu.Unlock()
+		close(l.done)
+		for {
+			select {
+			case c := <-l.backlog:
+				c.Close()
+				continue
+			default:
+			}
+			return
+		}
+	})
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return l.socket.Addr() }
 
 // Dial connects to addr. It ends with ctx, or after 15 s without an answer.
 func (s *Socket) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
@@ -169,6 +213,9 @@ func (s *Socket) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error
 
 // call enters a new connection to addr, whose SYN goes out with the next flush.
 func (s *Socket) call(addr netip.AddrPort) (*Conn, error) {
+	if ip := addr.Addr(); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || addr.Port() == 0 {
+		return nil, fmt.Errorf("utp: %s is not the address of a peer", addr)
+	}
 	now := s.now()
 	m := newMachine(&s.memory, now, near(addr.Addr()), uint16(rand.Uint32()))
 	c := newConn(s, addr, m)
