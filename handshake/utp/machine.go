@@ -68,6 +68,7 @@ type machine struct {
 	ledbat      ledbat
 	trip        roundTrip
 	mtu         mtu
+	tell        bool // the answer to the SYN says how long a datagram we take
 	finWanted   bool
 	finSent     bool
 
@@ -122,6 +123,8 @@ func (c *machine) accept(now time.Duration, syn *packet) {
 	c.peerWindow = window(syn.window)
 	c.clocks(now, &syn.header)
 	c.endAt = now + halfOpenTime
+	c.tell = c.mtu.near && syn.longest > 0 // not otherwise: an answer is no longer than its SYN
+	c.mtu.able(syn.longest)
 	c.ackNow = true
 }
 
@@ -169,6 +172,7 @@ func (c *machine) answered(now time.Duration, p *packet) {
 	c.phase = connected
 	// Its sequence number is that of the first packet of data to come.
 	c.next = p.seq
+	c.mtu.able(p.longest)
 	c.clocks(now, &p.header)
 	c.acknowledge(now, p, 1)
 	// Who accepts believes in our address when this comes, even if it is the

@@ -6,17 +6,18 @@ import "time"
 // does). It climbs a ladder; a probe is an ordinary packet of data, padded to
 // the length of the next rung with an extension that says nothing, and sent so
 // that nobody may fragment it. A lost probe is sent again without its padding
-// and is no sign of congestion. A peer whose buffer is too short for a probe
-// sees a packet that was cut off and drops it.
+// and is no sign of congestion.
 //
 //	1232 ──> 1452 ──> 1472 ──> 8952 ──> 16404       bytes of UDP payload
 //	 IPv6     ethernet   IPv4    └ near addresses only ┘
 //
 // The lowest rung is what every IPv6 path carries. The two highest (jumbo
 // frames; the loopback device) are tried with loopback, private and link-local
-// addresses only: a path through the world has them nowhere, and a lost probe
-// costs a round trip.
+// addresses only, for a path through the world has them nowhere; and only with
+// peers who said that they take them (extensionLongest): libtorrent stops
+// reading when a datagram is longer than its buffer of 1,500 bytes.
 type mtu struct {
+	near    bool
 	rung    int
 	ceiling int           // the rungs below it may be tried
 	lost    int           // probes of the next rung that were lost
@@ -33,11 +34,13 @@ const (
 	blackTrials = 2                // time-outs in a row that make us doubt a rung
 )
 
-func newMTU(near bool) mtu {
-	if near {
-		return mtu{ceiling: len(rungs)}
+func newMTU(near bool) mtu { return mtu{near: near, ceiling: worldRungs} }
+
+// able takes in how long a datagram the peer takes.
+func (m *mtu) able(longest int) {
+	for m.near && m.ceiling < len(rungs) && rungs[m.ceiling] <= longest {
+		m.ceiling++
 	}
-	return mtu{ceiling: worldRungs}
 }
 
 // size is how long a datagram may be.

@@ -21,6 +21,11 @@ const (
 	// an extension skips it. It makes a packet longer without making it carry
 	// more (see mtu.go).
 	extensionPad = 0x70
+	// extensionLongest is another of ours, of two bytes: how long a datagram the
+	// sender takes in. It goes with SYN packets and their answers between near
+	// addresses.
+	extensionLongest = 0x71
+	longestSize      = 4 // bytes of that extension, its head included
 	// maxExtensions is how many extensions of one packet are looked at: as many
 	// as our longest padding has.
 	maxExtensions = 128
@@ -41,6 +46,7 @@ type header struct {
 type packet struct {
 	header
 	sack    []byte // mask of selective acknowledgements; nil: none
+	longest int    // extensionLongest; 0: none
 	payload []byte
 }
 
@@ -83,10 +89,19 @@ func parse(b []byte) (p packet, ok bool) {
 			}
 			p.sack = body
 		}
+		if extension == extensionLongest && len(body) == 2 {
+			p.longest = int(binary.BigEndian.Uint16(body))
+		}
 		extension, rest = rest[0], rest[2+len(body):]
 	}
 	p.payload = rest
 	return p, true
+}
+
+// putLongest fills b with that extension, the last of its packet.
+func putLongest(b []byte) {
+	b[0], b[1] = 0, longestSize-2
+	binary.BigEndian.PutUint16(b[2:], uint16(rungs[len(rungs)-1]))
 }
 
 // padding is how many bytes of padding make a packet want bytes longer. It

@@ -137,6 +137,13 @@ func (c *machine) transmit(now time.Duration, to output, seq uint16, at int) {
 		h.id = c.recvID
 	}
 	size, pad := headerSize+t.size, 0
+	if t.kind == kindSyn && c.mtu.near {
+		b := to.packet(headerSize+longestSize, false)
+		h.put(b, extensionLongest)
+		putLongest(b[headerSize:])
+		c.carried(now)
+		return
+	}
 	if t.probe {
 		if pad = padding(c.mtu.probeSize() - size); pad == 0 {
 			t.probe = false
@@ -181,11 +188,18 @@ func (c *machine) sendState(now time.Duration, to output) {
 	h := c.header(now, kindState, c.flight.end)
 	sack := c.held.sackSize(c.next)
 	size := headerSize
+	tell := c.tell && c.phase == synReceived
 	if sack > 0 {
 		size += 2 + sack
+	} else if tell {
+		size += longestSize
 	}
 	b := to.packet(size, false)
 	extension := byte(0)
+	if sack == 0 && tell {
+		extension = extensionLongest
+		putLongest(b[headerSize:])
+	}
 	if sack > 0 {
 		extension = extensionSAK
 		b[headerSize], b[headerSize+1] = 0, byte(sack)

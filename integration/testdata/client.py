@@ -3,6 +3,8 @@
 #   client.py seed  ADDRESS:PORT FOLDER TORRENT...
 #   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
 #
+#   client.py utp-seed …, client.py utp-leech …   the same without TCP
+#
 # It prints "ready" when it listens, and "done" when a leech has everything.
 import sys
 import time
@@ -10,7 +12,9 @@ import time
 import libtorrent as lt
 
 role, listen, folder = sys.argv[1:4]
-session = lt.session({
+utp = role.startswith("utp-")
+role = role.removeprefix("utp-")
+settings = {
     "listen_interfaces": listen,
     "outgoing_interfaces": listen.split(":")[0],
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
@@ -18,7 +22,15 @@ session = lt.session({
     "allow_multiple_connections_per_ip": True,
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
-})
+}
+if utp:
+    settings |= {
+        "enable_incoming_utp": True, "enable_outgoing_utp": True,
+        "enable_incoming_tcp": False, "enable_outgoing_tcp": False,
+        "mixed_mode_algorithm": 0,  # uTP is not held back for TCP's sake
+        "in_enc_policy": 2, "out_enc_policy": 2,  # none
+    }
+session = lt.session(settings)
 
 
 def info(file):
