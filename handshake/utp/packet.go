@@ -82,11 +82,9 @@ func parse(b []byte) (p packet, ok bool) {
 			return packet{}, false
 		}
 		body := rest[2 : 2+int(rest[1])]
-		if extension == extensionSAK {
-			// BEP 29: at least 32 bits, in multiples of 32.
-			if len(body) == 0 || len(body)%4 != 0 {
-				return packet{}, false
-			}
+		if extension == extensionSAK && len(body) > 0 {
+			// BEP 29 says that it comes in multiples of 32 bits; libtorrent sends
+			// as many bytes as it needs.
 			p.sack = body
 		}
 		if extension == extensionLongest && len(body) == 2 {
