@@ -10,7 +10,6 @@ import "time"
 // is told by the number of the transmission, so that a packet that is lost a
 // second time is found like one that is lost once.
 func (c *machine) acknowledge(now time.Duration, p *packet, n int) {
-	inFlight := c.onWay
 	var news acknowledged
 	for range n {
 		t := c.flight.at(c.flight.first)
@@ -45,7 +44,7 @@ func (c *machine) acknowledge(now time.Duration, p *packet, n int) {
 		c.ledbat.delay.went(now, p.difference)
 	}
 	if news.bytes > 0 {
-		c.ledbat.acknowledged(news.bytes, inFlight, c.mtu.payload())
+		c.ledbat.acknowledged(now, news.bytes, c.mtu.payload(), c.full, c.trip.mean)
 	}
 	if p.sack != nil || c.duplicates == reordered {
 		c.findLost(now)

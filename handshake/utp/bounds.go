@@ -26,6 +26,7 @@ const (
 	leastWindow = 2                      // packets (RFC 6817 MIN_CWND)
 	baseMinutes = 10                     // RFC 6817 BASE_HISTORY
 	filterLen   = 4                      // RFC 6817 CURRENT_FILTER
+	drainEvery  = 4 * time.Minute        // a queue that never empties is emptied
 	reordered   = 3                      // packets sent later that arrived: the earlier one is lost
 )
 

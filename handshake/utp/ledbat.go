@@ -15,10 +15,17 @@ import "time"
 // The gain is 3,000 bytes a round trip, that of libutp and libtorrent, or one
 // packet where packets are longer (RFC 6817: GAIN 1). docs/adr/0008-utp.md has
 // the reasons.
+//
+// A flow that always keeps a queue of target would forget how short the way is
+// without it: the base is ten minutes long, and a clock that drifts moves it.
+// So it pauses for two round trips when the queue was not empty for drainEvery
+// (LEDBAT++ pauses much more often; this costs a thousandth of the rate).
 type ledbat struct {
 	window    float64 // cwnd, in bytes
 	threshold float64 // ssthresh
 	delay     delay
+	empty     time.Duration // when the queue was last nearly empty
+	resume    time.Duration // the end of a pause
 }
 
 func newLedbat(mss int) ledbat {
@@ -28,21 +35,31 @@ func newLedbat(mss int) ledbat {
 // bytes is how many may be on their way.
 func (l *ledbat) bytes() int { return int(l.window) }
 
-// acknowledged takes in that n bytes arrived, of flight bytes that were on
-// their way; a window that was not used does not grow.
-func (l *ledbat) acknowledged(n, flight, mss int) {
+// acknowledged takes in that n bytes arrived. A window that was not full does
+// not grow.
+func (l *ledbat) acknowledged(now time.Duration, n, mss int, full bool, rtt time.Duration) {
 	queue := l.delay.queue()
-	used := float64(flight+mss) >= l.window
+	switch {
+	case queue <= target/4 || l.empty == 0:
+		l.empty = max(now, 1)
+	case now-l.empty > drainEvery:
+		l.empty, l.resume = now, now+2*rtt
+		l.threshold = l.window
+		l.window = float64(leastWindow * mss)
+	}
+	if now < l.resume {
+		return
+	}
 	if l.window < l.threshold {
 		if queue > target*3/4 {
 			l.threshold = l.window
-		} else if used || float64(2*flight) >= l.window {
+		} else if full {
 			l.window = min(l.window+float64(n), l.threshold)
 		}
 		return
 	}
 	off := max(float64(target-queue)/float64(target), -1)
-	if off > 0 && !used {
+	if off > 0 && !full {
 		return
 	}
 	gain := float64(max(mostGain, mss))

@@ -16,6 +16,7 @@ func (c *machine) flush(now time.Duration, to output) {
 	if c.phase != synReceived { // a payload goes to nobody whose address is not proven
 		c.resend(now, to)
 		c.sendNew(now, to)
+		c.full = !c.fits(c.mtu.payload())
 	}
 	if c.ackDue(now) {
 		c.sendState(now, to)

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"hash/fnv"
 	"math/rand/v2"
-	"net"
 	"testing"
 	"time"
 )
@@ -89,12 +88,12 @@ func newWorld(t *testing.T, seed uint64, start time.Duration, there, back path) 
 		w.ends[i] = e
 	}
 	a := w.ends[0]
-	a.m = newMachine(&a.memory, w.now, p0near(there), uint16(w.rand.Uint32()))
+	a.m = newMachine(&a.memory, w.now, isNear(there), uint16(w.rand.Uint32()))
 	a.m.dial(a.clock(), uint16(w.rand.Uint32()))
 	return w
 }
 
-func p0near(p path) bool { return p.mtu > 1500 }
+func isNear(p path) bool { return p.mtu > 1500 }
 
 // clock is the time of this end; the other end's clock is off and drifts.
 func (e *end) clock() time.Duration {
@@ -262,7 +261,7 @@ func (e *end) receive(b []byte) {
 		if p.kind != kindSyn {
 			return
 		}
-		e.m = newMachine(&e.memory, e.clock(), p0near(e.w.ends[0].path), uint16(e.w.rand.Uint32()))
+		e.m = newMachine(&e.memory, e.clock(), isNear(e.w.ends[0].path), uint16(e.w.rand.Uint32()))
 		e.m.accept(e.clock(), &p)
 	}
 	if p.kind != kindSyn && p.id != e.m.recvID && !(p.kind == kindReset && p.id == e.m.sendID) {
@@ -271,9 +270,11 @@ func (e *end) receive(b []byte) {
 	e.m.receive(e.clock(), &p)
 }
 
-// check looks at the books of a machine.
-func (e *end) check() {
-	m, t := e.m, e.w.t
+func (e *end) check() { books(e.w.t, e.m) }
+
+// books looks at the books of a machine.
+func books(t testing.TB, m *machine) {
+	t.Helper()
 	onWay, lost, cut := 0, 0, 0
 	for seq := m.flight.first; seq != m.flight.end; seq++ {
 		f := m.flight.at(seq)
@@ -303,6 +304,3 @@ func (w *world) run(most time.Duration, done func() bool) bool {
 	}
 	return true
 }
-
-// near ignores which side of an address is meant in tests.
-var _ net.Addr
