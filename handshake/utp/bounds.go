@@ -13,9 +13,10 @@ const (
 	// ahead of the next one a packet may come. libtorrent drops what comes
 	// further ahead than 512, libutp 1024.
 	mostFlight = 512
-	// maxSack is how many bytes of selective acknowledgements we send: a bit
-	// for each packet that may come ahead.
-	maxSack = mostFlight / 8
+	// maxSack is how many bytes of selective acknowledgements we send, a bit a
+	// packet. After longer ones libtorrent 2.0.8 may never send a missing packet
+	// again.
+	maxSack = 32
 )
 
 // Congestion control.

@@ -52,9 +52,7 @@ type end struct {
 	wrote   int
 	read    int
 	sum     uint32
-	readCap int // bytes a call; 0: all
 	lazy    bool
-	maxHeld int
 	close   bool
 }
 
