@@ -22,7 +22,7 @@ func v4(i int, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(ip), port)
 }
 
-// TestFlood: SYN packets of a hundred thousand addresses, and of one, take a
+// TestFlood: SYN packets of twenty thousand addresses, and of one, take a
 // bounded place, are answered with no more bytes than they had, and shut nobody
 // out.
 func TestFlood(t *testing.T) {
@@ -32,7 +32,7 @@ func TestFlood(t *testing.T) {
 		l := b.Listen()
 		plug := w.ends[at]
 		came := 0
-		for i := range 100_000 {
+		for i := range 20_000 {
 			d := syn(v4(i, 5), uint16(i))
 			came += len(d.Payload)
 			b.Deliver([]Datagram{d})
@@ -41,11 +41,6 @@ func TestFlood(t *testing.T) {
 			}
 			if i%100 == 0 { // 10,000 a second
 				time.Sleep(10 * time.Millisecond)
-			}
-			if i == 50_000 {
-				// The flood goes round all places in 26 ms, a round trip takes
-				// 50: this one has to be patient.
-				b.Deliver(nil)
 			}
 		}
 		if plug.out > came {

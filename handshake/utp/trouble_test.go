@@ -180,6 +180,9 @@ func TestMTU(t *testing.T) {
 // TestDrift: clocks that drift apart by 200 ppm, either way, hold LEDBAT neither
 // back nor let it fill the queue.
 func TestDrift(t *testing.T) {
+	if testing.Short() {
+		t.Skip("minutes of a saturated link")
+	}
 	for _, drift := range []float64{-200e-6, 200e-6} {
 		p := ethernet()
 		p.rate, p.queue, p.drift = 60_000, time.Second, drift
