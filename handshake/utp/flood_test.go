@@ -36,8 +36,8 @@ func TestFlood(t *testing.T) {
 			d := syn(v4(i, 5), uint16(i))
 			came += len(d.Payload)
 			b.Deliver([]Datagram{d})
-			if len(b.halfOpen) > mostHalfOpen || len(b.conns) > mostHalfOpen {
-				t.Fatalf("%d half-open, %d connections", len(b.halfOpen), len(b.conns))
+			if conns, halfOpen, _ := b.sizes(); halfOpen > mostHalfOpen || conns > mostHalfOpen {
+				t.Fatalf("%d half-open, %d connections", halfOpen, conns)
 			}
 			if i%100 == 0 { // 10,000 a second
 				time.Sleep(10 * time.Millisecond)
@@ -47,14 +47,14 @@ func TestFlood(t *testing.T) {
 			t.Errorf("%d bytes for %d", plug.out, came)
 		}
 		time.Sleep(halfOpenTime + time.Second)
-		if len(b.halfOpen)+len(b.conns)+len(b.heap) != 0 {
-			t.Errorf("left: %d half-open, %d connections", len(b.halfOpen), len(b.conns))
+		if conns, halfOpen, heap := b.sizes(); conns+halfOpen+heap != 0 {
+			t.Errorf("left: %d half-open, %d connections", halfOpen, conns)
 		}
 		for i := range 1000 {
 			b.Deliver([]Datagram{syn(v4(7, uint16(i+1)), uint16(i))})
 		}
-		if len(b.halfOpen) != mostHalfOpenIP {
-			t.Errorf("one address has %d half-open", len(b.halfOpen))
+		if _, halfOpen, _ := b.sizes(); halfOpen != mostHalfOpenIP {
+			t.Errorf("one address has %d half-open", halfOpen)
 		}
 		c, d := joined(t, a, l, at)
 		c.Close()

@@ -212,7 +212,7 @@ func window(w uint32) int { return int(min(w, 1<<30)) }
 // write takes in as much of p as there is room for, and returns how much.
 func (c *machine) write(now time.Duration, p []byte) int {
 	n := min(len(p), c.room())
-	if n <= 0 || c.finWanted {
+	if n <= 0 || c.finWanted || c.phase == dead {
 		return 0
 	}
 	if c.flight.len() == 0 && now-c.lastSent > idleTime {

@@ -130,6 +130,12 @@ func in(t *testing.T, loss float64, f func(t *testing.T, w *wire)) {
 	})
 }
 
+func (s *Socket) sizes() (conns, halfOpen, heap int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns), len(s.halfOpen), len(s.heap)
+}
+
 func pattern64(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -175,8 +181,8 @@ func TestBothWays(t *testing.T) {
 		b.Close()
 		time.Sleep(lingerTime + time.Second)
 		for _, p := range w.ends {
-			if n := len(p.socket.conns); n != 0 || len(p.socket.heap) != 0 || p.socket.memory.used.Load() != 0 {
-				t.Errorf("left: %d connections, %d in the heap, %d bytes", n, len(p.socket.heap), p.socket.memory.used.Load())
+			if conns, _, heap := p.socket.sizes(); conns+heap != 0 || p.socket.memory.used.Load() != 0 {
+				t.Errorf("left: %d connections, %d in the heap, %d bytes", conns, heap, p.socket.memory.used.Load())
 			}
 		}
 	})
