@@ -59,7 +59,7 @@ type machine struct {
 	cut         int    // bytes of out that are in packets
 	flight      flight // packets that are not acknowledged
 	onWay       int    // bytes of flight that neither arrived nor are lost
-	full        bool   // as many bytes were on their way as may be, after the last flush
+	full        bool   // as many bytes as may be were on their way after the last flush
 	lostPackets int    // packets of flight that are lost and not sent again
 	number      uint32 // of the last transmission; each packet gets a new one
 	arrived     uint32 // the highest transmission that is known to have arrived

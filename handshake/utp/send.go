@@ -4,7 +4,8 @@ import "time"
 
 // flush sends what may and must be sent now, in this order: what was lost, what
 // is new, the FIN, and an acknowledgement, unless a packet of data has carried
-// it.
+// it. It is called whenever something has happened, also if nothing is due: it
+// sees whether the window is full.
 func (c *machine) flush(now time.Duration, to output) {
 	if c.phase == dead {
 		if c.farewell {
@@ -23,7 +24,7 @@ func (c *machine) flush(now time.Duration, to output) {
 	}
 }
 
-// due reports whether flush would send anything.
+// due reports whether flush may have something to send; false is sure.
 func (c *machine) due(now time.Duration) bool {
 	if c.phase == dead {
 		return c.farewell

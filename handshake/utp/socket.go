@@ -274,11 +274,8 @@ func (s *Socket) flush(conns ...*Conn) {
 	defer s.out.Unlock()
 	for _, c := range conns {
 		c.mu.Lock()
-		now := s.now()
-		if c.machine.due(now) {
-			s.batch.addr = c.addr
-			c.machine.flush(now, &s.batch)
-		}
+		s.batch.addr = c.addr
+		c.machine.flush(s.now(), &s.batch)
 		s.schedule(c)
 		c.mu.Unlock()
 	}

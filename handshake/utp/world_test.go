@@ -218,11 +218,13 @@ func (w *world) step(limit time.Duration) bool {
 			continue
 		}
 		e.use()
-		if e.m.due(e.clock()) {
-			m := &mailer{e: e}
-			e.m.flush(e.clock(), m)
-			m.post()
+		due := e.m.due(e.clock())
+		m := &mailer{e: e}
+		e.m.flush(e.clock(), m)
+		if m.last != nil && !due {
+			w.t.Fatal("a packet went out that was not due")
 		}
+		m.post()
 		e.check()
 	}
 	at := never
