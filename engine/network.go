@@ -123,17 +123,23 @@ func (n *Network) Listen(ctx context.Context, addr string) (net.Listener, error)
 	// Peers do not speak multipath TCP, which Go would listen for.
 	c.SetMultipathTCP(false)
 	l, err := c.Listen(ctx, "tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("cannot listen at %s: the port is taken by another program; choose another port: %w", addr, err)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("cannot listen at %s: no permission; choose a port above 1023: %w", addr, err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("cannot listen at %s: this machine has no such address: %w", addr, err)
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen at %s: %w", addr, err)
+	if err != nil {
+		return nil, listenError(addr, err)
 	}
 	return l, nil
+}
+
+// listenError says what to do about a port that cannot be listened at.
+func listenError(addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen at %s: the port is taken by another program; choose another port: %w", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("cannot listen at %s: no permission; choose a port above 1023: %w", addr, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("cannot listen at %s: this machine has no such address: %w", addr, err)
+	}
+	return fmt.Errorf("cannot listen at %s: %w", addr, err)
 }
 
 // Resolve gives the addresses of a peer named "HOST:PORT", at most

@@ -37,7 +37,7 @@ var rooms = map[string]room{
 	"diskcache/ledger": {pure: true, ours: []string{"wire"}},
 
 	"engine": {ours: []string{"wire", "wire/bencode", "wire/extension", "wire/merkle", "wire/peer", "wire/webseed",
-		"handshake", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"},
+		"handshake", "handshake/utp", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"},
 		others: []string{"golang.org/x/sys", "golang.org/x/net/proxy"}}, // of its door to the network
 	"engine/metainfo": {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
 	"engine/discovery": {ours: []string{"wire", "wire/bencode"},

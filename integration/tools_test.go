@@ -20,12 +20,12 @@ type tool struct {
 // tools read each from an empty store of its own, so that each waits for the
 // swarm.
 var tools = []tool{
-	{name: "cp", read: line(`cp -r "$1" "$3/copy"; diff -r "$3/copy" "$2"`)},
-	{name: "sha256sum", read: line(`cd "$2"; find . -type f -print0 | xargs -0 sha256sum >"$3/sums"; cd "$1"; sha256sum --quiet -c "$3/sums"`)},
-	{name: "rsync", read: line(`cp -r "$2" "$3/copy"; test -z "$(rsync -rc --delete --itemize-changes --omit-dir-times "$1/" "$3/copy/")"`)},
-	{name: "tar", read: line(`tar -C "$1" -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
-	{name: "tar -S", read: line(`tar -C "$1" -S -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
-	{name: "find and du", read: line(`test "$(cd "$1" && find . -type f -size +0 | wc -l)" = "$(cd "$2" && find . -type f -size +0 | wc -l)"; test "$(du -s "$1" | cut -f1)" -gt 1000`)},
+	{name: "cp", read: command(`cp -r "$1" "$3/copy"; diff -r "$3/copy" "$2"`)},
+	{name: "sha256sum", read: command(`cd "$2"; find . -type f -print0 | xargs -0 sha256sum >"$3/sums"; cd "$1"; sha256sum --quiet -c "$3/sums"`)},
+	{name: "rsync", read: command(`cp -r "$2" "$3/copy"; test -z "$(rsync -rc --delete --itemize-changes --omit-dir-times "$1/" "$3/copy/")"`)},
+	{name: "tar", read: command(`tar -C "$1" -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
+	{name: "tar -S", read: command(`tar -C "$1" -S -cf - . | tar -C "$3" -xf -; diff -r "$3" "$2"`)},
+	{name: "find and du", read: command(`test "$(cd "$1" && find . -type f -size +0 | wc -l)" = "$(cd "$2" && find . -type f -size +0 | wc -l)"; test "$(du -s "$1" | cut -f1)" -gt 1000`)},
 	{name: "dd at odd offsets", read: oddOffsets},
 	{name: "mmap", read: func(t *testing.T, shown, original string) {
 		path, _ := entry(3)
@@ -34,11 +34,11 @@ var tools = []tool{
 	{name: "ffprobe and ffmpeg", film: true, read: plays},
 }
 
-// line is a command of the shell; $1: the folder as mounted, $2: the original,
+// command is a command of the shell; $1: the folder as mounted, $2: the original,
 // $3: an empty folder.
-func line(command string) func(t *testing.T, shown, original string) {
+func command(line string) func(t *testing.T, shown, original string) {
 	return func(t *testing.T, shown, original string) {
-		sh(t, readPatience, command, shown, original, tempDir(t))
+		sh(t, readPatience, line, shown, original, tempDir(t))
 	}
 }
 

@@ -19,8 +19,11 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
+	"sync"
 	"time"
 )
+
 // Bounds of a torrent's trackers.
 const (
 	MaxTrackers = 100             // of one torrent; more are left out

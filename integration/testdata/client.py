@@ -3,6 +3,8 @@
 #   client.py seed  ADDRESS:PORT FOLDER TORRENT...
 #   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
 #
+#   client.py utp-seed …, client.py utp-leech …   the same without TCP
+#
 # seedoff and leechoff know no encryption; with seedrequire and leechrequire all
 # is encrypted, with seedforce and leechforce it need be the handshake only.
 # With DHT_NODE=ADDRESS:PORT in the environment it takes part in the DHT, which
@@ -17,6 +19,8 @@ import time
 import libtorrent as lt
 
 role, listen, folder = sys.argv[1:4]
+utp = role.startswith("utp-")
+role = role.removeprefix("utp-")
 forced, disabled, plain, rc4 = lt.enc_policy.pe_forced, lt.enc_policy.pe_disabled, lt.enc_level.pe_plaintext, lt.enc_level.pe_rc4
 encryption = {
     "off": {"out_enc_policy": disabled, "in_enc_policy": disabled},
@@ -24,7 +28,7 @@ encryption = {
     "force": {"out_enc_policy": forced, "in_enc_policy": forced, "allowed_enc_level": plain | rc4},
 }
 role, policy = ("seed", role[4:]) if role.startswith("seed") else ("leech", role[5:])
-session = lt.session({
+settings = {
     "listen_interfaces": listen,
     "outgoing_interfaces": listen.split(":")[0],
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
@@ -33,7 +37,15 @@ session = lt.session({
     **{name: int(value) for name, value in encryption.get(policy, {}).items()},
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification
     | lt.alert.category_t.tracker_notification | lt.alert.category_t.connect_notification,
-})
+}
+if utp:
+    settings |= {
+        "enable_incoming_utp": True, "enable_outgoing_utp": True,
+        "enable_incoming_tcp": False, "enable_outgoing_tcp": False,
+        "mixed_mode_algorithm": 0,  # uTP is not held back for TCP's sake
+        "in_enc_policy": 2, "out_enc_policy": 2,  # none
+    }
+session = lt.session(settings)
 if os.environ.get("DHT_NODE"):
     session.apply_settings({
         "enable_dht": True, "dht_bootstrap_nodes": os.environ["DHT_NODE"],
