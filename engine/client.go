@@ -21,6 +21,7 @@ import (
 	"bipfs/diskcache"
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
+	"bipfs/handshake/utp"
 	"bipfs/wire"
 )
 
@@ -40,7 +41,9 @@ type Client struct {
 	key    uint32 // of announces
 	port   int
 
-	listening string // the first address that peers reach the client at
+	listening string      // the first address that peers reach the client at
+	udp       *UDP        // of uTP and the DHT; nil when there is neither
+	utp       *utp.Socket // nil when there is none
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
@@ -85,6 +88,9 @@ func Open(cfg Config) (*Client, error) {
 	}
 	if cfg.dormantAfter == 0 {
 		cfg.dormantAfter = dormantAfter
+	}
+	if cfg.watchEvery == 0 {
+		cfg.watchEvery = watchEvery
 	}
 	if cfg.wall == nil {
 		cfg.wall = func() time.Time { return time.Now().Round(0) } // without the monotonic clock
@@ -140,7 +146,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.net.Dial, Blocked: c.net.Blocked,
+		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.dial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
@@ -148,6 +154,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.spawn(c.watch)
+	c.joinUDP()
 	c.joinDHT()
 	c.joinLSD()
 	return c.load()
@@ -374,6 +381,7 @@ func (c *Client) join(ctx context.Context) bool {
 		if c.lsd != nil {
 			c.lsd.Close()
 		}
+		c.leaveUDP()
 		c.wg.Wait()
 		close(joined)
 	})

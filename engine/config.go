@@ -20,6 +20,7 @@ type Config struct {
 	Bind        string     // device or address that all packets leave from; "" = any
 	Proxy       string     // URL of a proxy that everything goes through; "" = none
 	NoPEX       bool       // no exchange of peers with peers (BEP 11)
+	NoUTP       bool       // no uTP (BEP 29)
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
 	Blocklist string
@@ -33,6 +34,7 @@ type Config struct {
 
 	// For tests, which cannot wait, sleep or move.
 	dormantAfter time.Duration // 0 = dormantAfter
+	watchEvery   time.Duration // 0 = watchEvery
 	wall         func() time.Time
 	addrs        func() ([]net.Addr, error)
 }

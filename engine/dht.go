@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,17 +20,20 @@ import (
 // names others.
 var DHTNodes = []string{"router.bittorrent.com:6881", "dht.transmissionbt.com:6881", "dht.libtorrent.org:25401"}
 
-// joinDHT takes part in the DHT, at the port that peers reach us at. It sends
-// nothing yet. Without a socket there is no DHT, and all else goes on.
+// joinDHT takes part in the DHT, over the socket of uTP. It sends nothing yet.
 func (c *Client) joinDHT() {
-	if !c.cfg.DHT || c.net.Proxied() {
+	if !c.cfg.DHT || c.udp == nil {
 		return
 	}
-	four, six, err := c.net.ListenDHT(c.ctx, c.listening)
-	if err != nil {
-		c.log.Warn("there is no DHT", "err", err)
-		return
+	var four, six net.PacketConn // nil for a family that the socket is not of
+	at := c.udp.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	if at.Is4() || at.IsUnspecified() {
+		four = c.udp.Node()
 	}
+	if at.Is6() {
+		six = c.udp.Node6()
+	}
+	var err error
 	c.dht, err = discovery.NewDHT(discovery.DHTConfig{
 		Conn4: four, Conn6: six, Nodes: c.cfg.DHTNodes, Resolve: c.net.Resolve,
 		State: c.folder.loadDHT(), Log: c.log,

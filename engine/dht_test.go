@@ -95,34 +95,6 @@ func privateTorrent(t *testing.T) *metainfo.Torrent {
 	return m
 }
 
-// TestListenDHT: each address means the sockets that it should.
-func TestListenDHT(t *testing.T) {
-	n := network(NetworkConfig{})
-	for addr, want := range map[string][2]bool{
-		"127.0.0.1:0": {true, false}, "[::1]:0": {false, true}, "0.0.0.0:0": {true, false}, ":0": {true, true}, "[::]:0": {true, true},
-	} {
-		four, six, err := n.ListenDHT(t.Context(), addr)
-		if err != nil || (four != nil) != want[0] || (six != nil) != want[1] {
-			t.Errorf("%s: %v, %v, %v", addr, four, six, err)
-		}
-		for _, c := range []net.PacketConn{four, six} {
-			if c != nil {
-				c.Close()
-			}
-		}
-	}
-	taken, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	for _, addr := range []string{taken.LocalAddr().String(), "host.example:1", "127.0.0.1"} {
-		if four, six, err := n.ListenDHT(t.Context(), addr); err == nil || four != nil || six != nil {
-			t.Errorf("%s: %v, %v, %v", addr, four, six, err)
-		}
-	}
-}
-
 // TestDHTPort: two peers that meet learn of each other's nodes (BEP 5).
 func TestDHTPort(t *testing.T) {
 	c := newContent(t, 16<<10, 10_000)

@@ -55,10 +55,16 @@ type UDP struct {
 // ListenPacket opens a UDP socket at addr, "HOST:PORT": ":6881" means all
 // addresses of both families, port 0 lets the kernel choose. Close must follow.
 func (n *Network) ListenPacket(ctx context.Context, addr string) (*UDP, error) {
-	if _, _, err := splitPort(addr); err != nil {
+	host, port, err := splitPort(addr)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("cannot listen: %w", err)
+	case n.proxy != nil:
+		return nil, fmt.Errorf("cannot listen at %s: %w", addr, ErrProxied)
+	case host == "" && n.bound != nil && n.bound.addr.IsValid():
+		addr = netip.AddrPortFrom(n.bound.addr, port).String()
 	}
-	c := net.ListenConfig{}
+	c := net.ListenConfig{Control: n.bound.control}
 	l, err := c.ListenPacket(ctx, "udp", addr)
 	if err != nil {
 		return nil, listenError(addr, err)

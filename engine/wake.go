@@ -69,7 +69,7 @@ func (c *Client) watch() {
 			return
 		}
 		before := c.look()
-		ticker := time.NewTicker(watchEvery)
+		ticker := time.NewTicker(c.cfg.watchEvery)
 		for c.loops() > 0 && c.ctx.Err() == nil {
 			select {
 			case <-ticker.C:

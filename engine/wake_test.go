@@ -116,7 +116,7 @@ func TestWake(t *testing.T) {
 			home, away := net.IPNet{IP: net.IPv4(10, 0, 0, 1), Mask: net.CIDRMask(24, 32)}, net.IPNet{IP: net.IPv4(10, 9, 9, 9), Mask: net.CIDRMask(24, 32)}
 			addr.Store(&home)
 			leech := testClient(t, Config{
-				Peers: []string{p.addr}, ReadTimeout: 6 * time.Second,
+				Peers: []string{p.addr}, ReadTimeout: 6 * time.Second, watchEvery: 100 * time.Millisecond,
 				wall:  func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) },
 				addrs: func() ([]net.Addr, error) { return []net.Addr{addr.Load()}, nil },
 			})

@@ -18,10 +18,20 @@ import (
 	"bipfs/wire"
 )
 
+// openNetwork is a door to the network.
+func openNetwork(t testing.TB) *engine.Network {
+	t.Helper()
+	n, err := engine.NewNetwork(engine.NetworkConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // utpSocket is a UDP socket of ours on the loopback device, with uTP on it.
 func utpSocket(t testing.TB) (*utp.Socket, string) {
 	t.Helper()
-	u, err := engine.NewNetwork(engine.NetworkConfig{}).ListenPacket(context.Background(), "127.0.0.1:0")
+	u, err := openNetwork(t).ListenPacket(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type engineFlags struct {
 	Bind        string            `help:"Send all packets from this device or address, or not at all." placeholder:"IFACE|ADDR"`
 	Proxy       string            `help:"Reach peers, trackers and URLs through this proxy (socks5:// or http://), or not at all: no incoming peers, no UDP, no names looked up here." placeholder:"URL"`
 	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
+	NoUTP       bool              `name:"no-utp" help:"Reach peers over TCP only."`
 	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
 	LSD         bool              `name:"lsd" help:"Tell the local networks which torrents are read, and find peers there."`
 	NoDHT       bool              `name:"no-dht" help:"Take no part in the DHT."`
@@ -80,7 +81,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
 		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Encryption: f.Encryption,
-		NoPEX: f.NoPEX, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
+		NoPEX: f.NoPEX, NoUTP: f.NoUTP, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
 		Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy, Version: version, Log: log,
 	}, nil
 }

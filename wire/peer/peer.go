@@ -90,7 +90,8 @@ type Torrent interface {
 	Written(ctx context.Context, p wire.Peer, w Written) error
 }
 
-// VectorWriter is a connection that is more than a socket, as it encrypts.
+// VectorWriter is a connection that is no socket of the kernel's: one that
+// encrypts, or uTP.
 // WriteBuffers writes v as net.Buffers.WriteTo does, but never in its place:
 // the bytes of v are verified blocks, which others read at the same time. After
 // an error it is called again with what was left of v.
