@@ -70,6 +70,17 @@ func (c *Client) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error
 		func(ctx context.Context) (net.Conn, error) { return c.utp.Dial(ctx, addr) })
 }
 
+// redial is dial the other way round. Some clients take a TCP connection that
+// they do not want, and close it at once.
+func (c *Client) redial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+	if c.utp == nil || c.net.Blocked(addr.Addr()) {
+		return c.net.Dial(ctx, addr)
+	}
+	return race(ctx, headStart,
+		func(ctx context.Context) (net.Conn, error) { return c.utp.Dial(ctx, addr) },
+		func(ctx context.Context) (net.Conn, error) { return c.net.Dial(ctx, addr) })
+}
+
 // dialled is how one way ended.
 type dialled struct {
 	conn net.Conn

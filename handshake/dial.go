@@ -114,7 +114,7 @@ func (h *Handshaker) feed(t *torrent) {
 // dial is a goroutine's life: connect, greet, be the peer, and note how it
 // ended.
 func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate) {
-	conn := &Conn{Addr: c.addr, Source: c.source}
+	conn := &Conn{Addr: c.addr, Source: c.source, redial: h.config.Redial != nil && c.failures%2 == 1}
 	speaks := c.speaks // which only the one goroutine that dials it touches
 	err := h.guard(conn, func() (err error) {
 		speaks, err = h.reach(life, t, conn, speaks)
@@ -141,7 +141,7 @@ func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate) {
 	if conn.Conn != nil {
 		conn.Close() // whatever Become did
 	}
-	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "mse", conn.MSE.String(), "lasted", lasted, "reason", err)
+	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "over", conn.over(), "mse", conn.MSE.String(), "lasted", lasted, "reason", err)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.leave(t, l)
@@ -151,7 +151,11 @@ func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate) {
 
 // connect opens the socket of c.
 func (h *Handshaker) connect(ctx context.Context, c *Conn) error {
-	socket, err := h.config.Dial(ctx, c.Addr)
+	dial := h.config.Dial
+	if c.redial {
+		dial = h.config.Redial
+	}
+	socket, err := dial(ctx, c.Addr)
 	if err != nil {
 		return err
 	}

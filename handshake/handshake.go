@@ -76,6 +76,16 @@ type Conn struct {
 	MSE      mse.Method // how the stream goes on after an encrypted handshake; 0: that was plain
 
 	secret [20]byte // the infohash that an accepted encrypted handshake knew
+
+	redial bool // it is to be reached in another way than the last time
+}
+
+// over is the network that c runs over, "tcp" or "udp"; "" before there is one.
+func (c *Conn) over() string {
+	if c.Conn == nil {
+		return ""
+	}
+	return c.LocalAddr().Network()
 }
 
 // Fast reports whether both sides speak BEP 6.
@@ -123,6 +133,9 @@ type Config struct {
 	Reserved [8]byte // our extension bits
 	// Dial opens a socket; it ends when ctx does.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Redial is Dial after a failure, and after every second one from then on:
+	// the peer may be reached in another way. nil: Dial.
+	Redial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
 	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
 	// a look-up in a table. It is not asked if Encryption is Off.
 	Find func(name [20]byte) (infohash [20]byte, known bool)

@@ -121,7 +121,7 @@ func (h *Handshaker) greeted(a *accepted) {
 		err = h.become(l, conn)
 	}
 	a.socket.Close() // whatever Become did
-	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "mse", conn.MSE.String(), "reason", err)
+	h.log.Debug("peer ended", "peer", conn.Addr, "source", Incoming.String(), "over", conn.over(), "mse", conn.MSE.String(), "reason", err)
 	if l == nil {
 		return
 	}

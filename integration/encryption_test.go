@@ -144,11 +144,11 @@ func TestEncryptedLeeches(t *testing.T) {
 			leech.kill()
 			m.stop(5 * time.Second)
 			log := m.printed()
-			if met := strings.Contains(log, "source=incoming mse="+c.how+" "); c.how != metNever && !met {
+			if met := strings.Contains(log, "source=incoming over=tcp mse="+c.how+" "); c.how != metNever && !met {
 				t.Errorf("they did not meet as %q: %s", c.how, tail(log, 4<<10))
 			}
 			for _, other := range []string{metInRC4, metHidden} {
-				if c.how != other && strings.Contains(log, "source=incoming mse="+other+" ") {
+				if c.how != other && strings.Contains(log, "source=incoming over=tcp mse="+other+" ") {
 					t.Errorf("they met as %q, want %q", other, c.how)
 				}
 			}

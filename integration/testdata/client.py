@@ -30,7 +30,7 @@ encryption = {
 role, policy = ("seed", role[4:]) if role.startswith("seed") else ("leech", role[5:])
 settings = {
     "listen_interfaces": listen,
-    "outgoing_interfaces": listen.split(":")[0],
+    "outgoing_interfaces": listen.rsplit(":", 1)[0].strip("[]"),
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
     "enable_incoming_utp": False, "enable_outgoing_utp": False,
     "allow_multiple_connections_per_ip": True,
@@ -86,8 +86,8 @@ handles = []
 if role == "leech":
     handles.append(add(sys.argv[5]))
     if sys.argv[4] != "-":
-        address, port = sys.argv[4].split(":")
-        handles[0].connect_peer((address, int(port)))
+        address, port = sys.argv[4].rsplit(":", 1)
+        handles[0].connect_peer((address.strip("[]"), int(port)))
 else:
     handles = [add(file) for file in sys.argv[4:]]
 
