@@ -75,3 +75,19 @@ func TestIPv6(t *testing.T) {
 	same(t, filepath.Join(dir, to.Info.Name), to.content)
 	m.stop(5 * time.Second)
 }
+
+// TestPEX: libtorrent knows only bipfs, which uploads nothing, and finds the
+// seeder by it.
+func TestPEX(t *testing.T) {
+	to := torrentOf(t, file(t, "exchanged.bin", 64<<20), 128<<10)
+	seeder := libtorrent(t, place{address: "127.0.5.1"}, contentDir(), to)
+	listen := net.JoinHostPort("127.0.5.3", freePort(t, "127.0.5.3"))
+	m := mountBipfs(t, mounting{flags: []string{"--listen", listen, "--peer", seeder.addr, "--no-upload"}, sources: []string{to.file}})
+	run(t, 20*time.Second, "head", "-c", "1000000", to.shown(m))
+	dir := tempDir(t)
+	leech := libtorrentLeech(t, place{address: "127.0.5.4"}, dir, listen, to)
+	leech.prints("done\n", time.Minute)
+	leech.kill()
+	same(t, filepath.Join(dir, to.Info.Name), to.content)
+	m.stop(5 * time.Second)
+}
