@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,6 +41,7 @@ type Client struct {
 	port   int
 
 	listening string      // the first address that peers reach the client at
+	first     bool        // the data folder was new
 	udp       *UDP        // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket // nil when there is none
 
@@ -150,6 +150,7 @@ func (c *Client) open() error {
 		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
+	c.first = c.state.Port == 0 && c.state.NextSlot == 1
 	if err := c.listen(); err != nil {
 		return err
 	}
@@ -190,57 +191,6 @@ func digits(version string) string {
 		out = append(out, '0')
 	}
 	return string(out)
-}
-
-// listen opens the listeners. Without addresses of the user's it listens at
-// all addresses at one port, chosen once and kept.
-func (c *Client) listen() error {
-	if c.net.Proxied() {
-		return nil // who connected would go around the proxy
-	}
-	addrs := c.cfg.Listen
-	chosen := len(addrs) == 0
-	if chosen {
-		addrs = []string{fmt.Sprintf(":%d", c.state.Port)}
-	}
-	for _, addr := range addrs {
-		ln, err := c.net.Listen(c.ctx, addr)
-		if err != nil && chosen && c.state.Port != 0 {
-			c.log.Warn("the kept port is taken by somebody else; another one is used", "port", c.state.Port, "err", err)
-			ln, err = c.net.Listen(c.ctx, ":0")
-		}
-		if err != nil {
-			return fmt.Errorf("listen at %s: %w", addr, err)
-		}
-		if c.port == 0 {
-			c.port = ln.Addr().(*net.TCPAddr).Port
-			host, _, _ := net.SplitHostPort(addr)
-			c.listening = net.JoinHostPort(host, fmt.Sprint(c.port))
-		}
-		c.spawn(func() { c.hand.Serve(c.ctx, ln) })
-	}
-	if chosen && c.state.Port != c.port {
-		c.state.Port = c.port
-		return c.folder.saveClient(c.state)
-	}
-	return nil
-}
-
-// Port is the port that peers reach the client at.
-func (c *Client) Port() int { return c.port }
-
-// resolveAll looks up the names of peers. One that cannot be found is logged.
-func (c *Client) resolveAll(peers []string) []netip.AddrPort {
-	var out []netip.AddrPort
-	for _, hostport := range peers {
-		addrs, err := c.net.Resolve(c.ctx, hostport)
-		if err != nil {
-			c.log.Warn("a peer cannot be looked up", "peer", hostport, "err", err)
-			continue
-		}
-		out = append(out, addrs...)
-	}
-	return out
 }
 
 // load opens the stored torrents. One that cannot be used is reported and

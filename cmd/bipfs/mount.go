@@ -104,6 +104,9 @@ func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, s
 	if err != nil {
 		return err
 	}
+	if first := client.FirstStart(); first != "" {
+		fmt.Fprintln(s.err, "bipfs:", first)
+	}
 	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
