@@ -35,6 +35,9 @@ const (
 	// ForTracker announces to a tracker that a torrent names: a local address
 	// is reached only under a path that ends in "announce".
 	ForTracker
+	// ForWebSeed fetches parts of files from a web seed that a torrent names: a
+	// local address is told no query (network_webseed.go).
+	ForWebSeed
 )
 
 // MaxRedirects is how many redirects of one request are followed.
@@ -57,7 +60,13 @@ var (
 // tracker is a secret), and unpacks gzip. How long a request may take is the
 // caller's ctx; how long an answer may be is for the caller to bound, with
 // ReadBounded.
+//
+// ForWebSeed makes a new client each time, for one web seed. It keeps its
+// connections, until CloseIdleConnections, and unpacks nothing.
 func (n *Network) HTTPClient(p Purpose) *http.Client {
+	if p == ForWebSeed {
+		return n.newWebSeedClient()
+	}
 	c, ok := n.clients[p]
 	if !ok {
 		panic(fmt.Sprintf("engine: no HTTP client for purpose %d", p))
@@ -95,24 +104,34 @@ type hop struct {
 
 type hopKey struct{}
 
-// RoundTrip sends one hop. Requests of the house have no body.
+// RoundTrip sends one hop.
 func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := checkURL(req.URL); err != nil {
+	req, _, err := d.network.hop(req, d.purpose)
+	if err != nil {
 		return nil, err
 	}
-	h := &hop{purpose: d.purpose, announce: announcePath(req.URL.EscapedPath())}
+	return d.transport.RoundTrip(req)
+}
+
+// hop is the request of one hop as it is sent, with what is known of the hop in
+// its context. Requests of the house have no body.
+func (n *Network) hop(req *http.Request, p Purpose) (*http.Request, *hop, error) {
+	if err := checkURL(req.URL); err != nil {
+		return nil, nil, err
+	}
+	h := &hop{purpose: p, announce: announcePath(req.URL.EscapedPath())}
 	if req.Response != nil { // a redirect: the answer that sent us here
 		from := req.Response.Request
 		if err := checkStep(from.URL, req.URL); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		last, ok := from.Context().Value(hopKey{}).(*hop)
 		h.fromWorld = !ok || last.fromWorld || last.world.Load()
 	}
 	req = req.Clone(context.WithValue(req.Context(), hopKey{}, h))
 	req.Header.Del("Referer")
-	req.Header.Set("User-Agent", d.network.agent)
-	return d.transport.RoundTrip(req)
+	req.Header.Set("User-Agent", n.agent)
+	return req, h, nil
 }
 
 // checkURL judges what can be judged before a name is looked up.
@@ -158,20 +177,23 @@ func (n *Network) dialHop(ctx context.Context, network, address string) (net.Con
 	if !ok {
 		panic("engine: an HTTP request went around the door")
 	}
-	d := net.Dialer{
-		Timeout:  ConnectTime,
-		Resolver: n.resolver,
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			return n.allow(h, address)
-		},
-	}
-	c, err := d.DialContext(ctx, network, address)
+	c, err := n.dialJudged(ctx, network, address, func(_ context.Context, _, to string, _ syscall.RawConn) error {
+		return n.allow(h, to)
+	})
 	if err != nil {
 		return nil, err
 	}
 	to, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	h.world.Store(err != nil || !n.local(to.Addr()))
 	return c, nil
+}
+
+// dialJudged connects to one of the addresses of a name that judge has nothing
+// against.
+func (n *Network) dialJudged(ctx context.Context, network, address string,
+	judge func(context.Context, string, string, syscall.RawConn) error) (net.Conn, error) {
+	d := net.Dialer{Timeout: ConnectTime, Resolver: n.resolver, ControlContext: judge}
+	return d.DialContext(ctx, network, address)
 }
 
 // allow judges an address that a hop is about to connect to.
