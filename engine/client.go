@@ -39,7 +39,8 @@ type Config struct {
 	Version      string // of the program, for the peer id and user agents
 	Log          *slog.Logger
 
-	dormantAfter time.Duration // 0 = dormantAfter; tests cannot wait
+	// 0 is the constant of the name; tests cannot wait.
+	dormantAfter, webSeedPause time.Duration
 }
 
 // Client is a set of torrents over one data folder.
@@ -58,6 +59,7 @@ type Client struct {
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
 	waiting places        // of reads that wait for the swarm
+	lanes   chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -97,14 +99,17 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.dormantAfter == 0 {
 		cfg.dormantAfter = dormantAfter
 	}
+	if cfg.webSeedPause == 0 {
+		cfg.webSeedPause = webSeedPause
+	}
 	f, err := openFolder(cfg.Dir, cfg.Mountpoint)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()},
-		torrents: map[wire.Digest]*Torrent{},
-		names:    map[string]*Torrent{}, earlier: map[string]*Torrent{},
+		torrents: map[wire.Digest]*Torrent{}, lanes: make(chan struct{}, allLanes),
+		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -132,7 +137,7 @@ func (c *Client) open() error {
 	c.net = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version})
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
-		Connections: connections(c.cfg.Memory), Log: c.log,
+		Connections: connections(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
 		return err
