@@ -281,15 +281,21 @@ func (m *Machine) opened(pc *piece) {
 	}
 }
 
-// unstore forgets a block that was stored under a lease that is over.
+// unstore forgets a block that was stored under a lease that is over. Who
+// brought it may have been asked for it again since.
 func (m *Machine) unstore(pc *piece, b *block) {
 	if b.sender >= 0 {
 		s := &pc.shares[b.sender]
 		s.stored--
 		m.lessen(s)
 	}
-	b.state = blockFree
 	pc.stored--
+	if b.expected() {
+		b.state = blockAsked
+		pc.asked++
+		return
+	}
+	b.state = blockFree
 	pc.free++
 	pc.first = 0
 }
