@@ -104,9 +104,9 @@ func (s Source) trackers() [][]string {
 func (t *Torrent) take(s Source) {
 	t.trackers = s.trackers()
 	t.magnet = s.Magnet
+	t.webSeeds = s.webSeeds()
 	if s.Torrent != nil {
 		t.known(s.Torrent.Info)
-		t.webSeeds = s.Torrent.WebSeeds
 		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
 	}
 }
@@ -120,7 +120,7 @@ func (t *Torrent) remember(s stored) error {
 	}
 	if err == nil {
 		t.magnet = m
-		t.trackers = Source{Magnet: m}.trackers()
+		t.trackers, t.webSeeds = Source{Magnet: m}.trackers(), m.WebSeeds
 	}
 	if s.metainfo == nil {
 		return err
@@ -158,8 +158,8 @@ func (t *Torrent) merge(s Source) error {
 	return err
 }
 
-// learn gives t the trackers, each as a tier, and the peers that it has not
-// yet, and stores them.
+// learn gives t the trackers, each as a tier, the web seeds and the peers that
+// it has not yet, and stores them.
 func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
@@ -173,14 +173,15 @@ func (t *Torrent) learn(s Source) error {
 		}
 	}
 	t.trackers = append(slices.Clone(t.trackers), tiers...)
-	peers := t.newPeers(s.Magnet)
+	peers, seeds := t.newPeers(s.Magnet), t.newWebSeeds(s)
 	l := t.loop
 	t.mu.Unlock()
-	if len(tiers) == 0 && len(peers) == 0 {
+	if len(tiers) == 0 && len(peers) == 0 && seeds == 0 {
 		return nil
 	}
 	if l != nil {
 		l.put(t.c.ctx, newTrackers{tiers})
+		l.put(t.c.ctx, newWebSeeds{})
 		t.c.spawn(func() { l.offer(t.c.resolveAll(peers)) })
 	}
 	return t.saveMetadata(t.Info(), t.Mtime())
@@ -249,6 +250,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Unlock()
 	state.Earlier = slices.DeleteFunc(state.Earlier, func(n string) bool { return n == state.Name })
 	state.Mtime = t.added.Unix()
+	t.settleWebSeeds(info)
 	if err := t.save(info, state); err != nil {
 		return fmt.Errorf("store the metadata: %w", err)
 	}
@@ -298,6 +300,7 @@ func (t *Torrent) saveMetadata(info *metainfo.Info, created time.Time) error {
 	if magnet != nil {
 		m := *magnet
 		m.Trackers = slices.Concat(trackers...)
+		m.WebSeeds = webSeeds
 		if err := t.c.folder.writeTorrent(t.hash, "magnet", []byte(m.String()+"\n")); err != nil {
 			return err
 		}

@@ -49,6 +49,7 @@ type Client struct {
 	readers atomic.Uint64 // the last wire.Reader given out
 	waiting places        // of reads that wait for the swarm
 	stirred chan struct{} // holds one ring: a torrent has a loop
+	lanes   chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -98,12 +99,16 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.addrs == nil {
 		cfg.addrs = net.InterfaceAddrs
 	}
+	if cfg.webSeedPause == 0 {
+		cfg.webSeedPause = webSeedPause
+	}
 	f, err := openFolder(cfg.Dir, cfg.Mountpoint)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1),
+		lanes:    make(chan struct{}, allLanes),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]*Torrent{},
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
@@ -140,7 +145,7 @@ func (c *Client) open() error {
 	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
-		Connections: connections(c.cfg.Memory), Log: c.log,
+		Connections: connections(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type Config struct {
 
 	// For tests, which cannot wait, sleep or move.
 	dormantAfter time.Duration // 0 = dormantAfter
+	webSeedPause time.Duration // 0 = webSeedPause
 	watchEvery   time.Duration // 0 = watchEvery
 	wall         func() time.Time
 	addrs        func() ([]net.Addr, error)

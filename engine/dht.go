@@ -101,7 +101,7 @@ var openSources = []handshake.Source{handshake.DHT, handshake.LSD, handshake.PEX
 
 // foreign reports whether a peer came in a way that is not for this torrent.
 func (l *loop) foreign(k *link) bool {
-	return l.private() && slices.Contains(openSources, k.hand.Source)
+	return k.hand != nil && l.private() && slices.Contains(openSources, k.hand.Source)
 }
 
 // keepPrivate leaves the DHT and LSD, and the peers that came from there or from

@@ -41,6 +41,7 @@ func (l *loop) sleep() bool {
 		}
 		l.ending, l.searching = true, false
 		l.t.c.hand.Want(l.t.hash, 0)
+		l.stopWebSeeds()
 		for _, k := range l.links {
 			k.conn.Close(errDormant)
 		}

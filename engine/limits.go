@@ -17,6 +17,22 @@ const (
 	// torrentConnections is how many peers one torrent dials for.
 	torrentConnections = 60
 
+	// mostWebSeeds is how many URLs one torrent asks at a time; the others take
+	// the places of those that fail for good. Each has webSeedLanes connections:
+	// while one waits for the head of an answer, the other reads.
+	mostWebSeeds = 4
+	webSeedLanes = 2
+
+	// allLanes is how many connections to web seeds there are, of all torrents.
+	// Each may hold one spare block. One that nobody asks for anything gives
+	// its place away.
+	allLanes = 64
+
+	// webSeedPause is the pause after the first failure of a web seed; it
+	// doubles up to longestWebSeedPause.
+	webSeedPause        = 5 * time.Second
+	longestWebSeedPause = 10 * time.Minute
+
 	// inboxEvents is how many events of peers wait for one loop. A peer that
 	// finds it full stops reading its socket: TCP then holds the peer back.
 	inboxEvents = 256
@@ -75,7 +91,7 @@ func checkLimits(memory int64) error {
 }
 
 // connections is how many peers may be connected at most: their spares take no
-// more than an eighth of the memory.
+// more than an eighth of the memory. Those of web seeds come on top.
 func connections(memory int64) int {
 	return int(min(maxConnections, max(16, memory/8/wire.BlockSize)))
 }

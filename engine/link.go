@@ -15,12 +15,23 @@ import (
 	"bipfs/wire/peer"
 )
 
-// link is one connected peer as the loop sees it.
+// connection is what a peer and a web seed have in common.
+type connection interface {
+	Send(peer.Outgoing)
+	Close(reason error)
+	Counters() peer.Counters
+}
+
+// link is one connected peer, or a connection to a web seed, as the loop sees
+// it.
 type link struct {
 	id   wire.Peer
 	loop *loop
-	hand *handshake.Conn
-	conn *peer.Conn
+	conn connection
+
+	hand *handshake.Conn // nil: a web seed
+	peer *peer.Conn      // conn; nil: a web seed
+	seed *webSeed        // nil: a peer
 
 	// Of the loop alone:
 	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
@@ -71,10 +82,11 @@ func (d *lateDisk) Swap(p wire.Peer, b wire.Block, full *wire.Buf) (empty *wire.
 func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 	c := l.t.c
 	k := &link{id: wire.Peer(c.peers.Add(1)), loop: l, hand: h, free: extendedSlots}
-	k.conn = peer.New(peer.Config{
+	k.peer = peer.New(peer.Config{
 		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: &l.disk, Torrent: k, Fast: h.Fast(),
 		Slots: peer.Slots{Messages: messageSlots, Extended: extendedSlots, Loaded: loadSlots},
 	})
+	k.conn = k.peer
 	if err := l.put(ctx, joined{k}); err != nil {
 		h.Close()
 		return err
@@ -82,7 +94,7 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 	l.t.met(k.id, k.conn)
 	// A loop that ends takes with it the connections that it has not met yet.
 	stop := context.AfterFunc(l.ctx, func() { k.conn.Close(ErrClosed) })
-	err := k.conn.Run(ctx)
+	err := k.peer.Run(ctx)
 	stop()
 	l.t.parted(k.id)
 	l.put(context.Background(), left{k})
@@ -148,6 +160,10 @@ func (l *loop) join(k *link) {
 		k.conn.Close(errPrivate)
 	}
 	l.links[k.id] = k
+	if k.seed != nil {
+		l.joinWebSeed(k)
+		return
+	}
 	l.step(selection.PeerConnect{
 		Peer: k.id, Slots: messageSlots, Loads: loadSlots, Fast: k.hand.Fast(),
 		Incoming: k.hand.Incoming, Addr: k.hand.Addr.Addr(),
@@ -173,6 +189,9 @@ func (l *loop) leave(k *link) {
 
 // drop ends a connection at the machine's word.
 func (l *loop) drop(c selection.Drop) {
+	if l.dropWebSeed(c) {
+		return
+	}
 	k := l.links[c.Peer]
 	if c.Ban {
 		l.log.Warn("a peer is banned", "peer", c.Addr, "reason", c.Reason)
@@ -202,7 +221,7 @@ func (k *link) say(o peer.Outgoing) {
 	switch {
 	case k.free > 0:
 		k.free--
-		k.conn.Extend(o)
+		k.peer.Extend(o)
 	case len(k.unsent) < mostUnsent:
 		k.unsent = append(k.unsent, o)
 	}
@@ -217,7 +236,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 	k.free += e.n
 	for k.free > 0 && len(k.unsent) > 0 {
 		k.free--
-		k.conn.Extend(k.unsent[0])
+		k.peer.Extend(k.unsent[0])
 		k.unsent = k.unsent[1:]
 	}
 	l.answerMetadata(k)

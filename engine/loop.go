@@ -37,6 +37,7 @@ type loop struct {
 	barrier  int64            // blocks that had been swapped in when it was heard
 	stored   int64            // blocks that the machine knows of
 	trackers []*discovery.Trackers
+	web      webSeeds
 	told     map[string]bool // URLs of trackers that are announced to
 
 	links      map[wire.Peer]*link
@@ -248,6 +249,10 @@ func (l *loop) event(e any) {
 		l.rouse()
 	case newTrackers:
 		l.announceTo(e.tiers)
+	case newWebSeeds:
+		l.startWebSeeds()
+	case webSeedEnded:
+		l.endedWebSeed(e.webSeed)
 	}
 }
 
@@ -290,7 +295,7 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 	l.lastUse = time.Now()
 	store.Load(c.Block, func(loan wire.Loan, err error) {
 		if err == nil {
-			k.conn.Deliver(c.Block, loan)
+			k.peer.Deliver(c.Block, loan)
 			return
 		}
 		k.unload(c.Block)

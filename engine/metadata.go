@@ -143,8 +143,9 @@ func (l *loop) gotMetadata(e metadata) {
 	l.begin(e.info)
 	l.keepPrivate()
 	l.resolved, l.unstored = false, nil
+	l.startWebSeeds()
 	for _, k := range l.links {
-		if k.hand.Extended() {
+		if k.peer != nil && k.hand.Extended() {
 			k.extend(0, l.hello(k)) // now with the metadata's size
 		}
 	}

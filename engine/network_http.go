@@ -36,6 +36,9 @@ const (
 	// ForTracker announces to a tracker that a torrent names: a local address
 	// is reached only under a path that ends in "announce".
 	ForTracker
+	// ForWebSeed fetches parts of files from a web seed that a torrent names: a
+	// local address is told no query (network_webseed.go).
+	ForWebSeed
 )
 
 // MaxRedirects is how many redirects of one request are followed.
@@ -58,7 +61,13 @@ var (
 // tracker is a secret), and unpacks gzip. How long a request may take is the
 // caller's ctx; how long an answer may be is for the caller to bound, with
 // ReadBounded.
+//
+// ForWebSeed makes a new client each time, for one web seed. It keeps its
+// connections, until CloseIdleConnections, and unpacks nothing.
 func (n *Network) HTTPClient(p Purpose) *http.Client {
+	if p == ForWebSeed {
+		return n.newWebSeedClient()
+	}
 	c, ok := n.clients[p]
 	if !ok {
 		panic(fmt.Sprintf("engine: no HTTP client for purpose %d", p))
@@ -97,24 +106,34 @@ type hop struct {
 
 type hopKey struct{}
 
-// RoundTrip sends one hop. Requests of the house have no body.
+// RoundTrip sends one hop.
 func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := checkURL(req.URL); err != nil {
+	req, _, err := d.network.hop(req, d.purpose)
+	if err != nil {
 		return nil, err
 	}
-	h := &hop{purpose: d.purpose, announce: announcePath(req.URL.EscapedPath())}
+	return d.transport.RoundTrip(req)
+}
+
+// hop is the request of one hop as it is sent, with what is known of the hop in
+// its context. Requests of the house have no body.
+func (n *Network) hop(req *http.Request, p Purpose) (*http.Request, *hop, error) {
+	if err := checkURL(req.URL); err != nil {
+		return nil, nil, err
+	}
+	h := &hop{purpose: p, announce: announcePath(req.URL.EscapedPath())}
 	if req.Response != nil { // a redirect: the answer that sent us here
 		from := req.Response.Request
 		if err := checkStep(from.URL, req.URL); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		last, ok := from.Context().Value(hopKey{}).(*hop)
 		h.fromWorld = !ok || last.fromWorld || last.world.Load()
 	}
 	req = req.Clone(context.WithValue(req.Context(), hopKey{}, h))
 	req.Header.Del("Referer")
-	req.Header.Set("User-Agent", d.network.agent)
-	return d.transport.RoundTrip(req)
+	req.Header.Set("User-Agent", n.agent)
+	return req, h, nil
 }
 
 // checkURL judges what can be judged before a name is looked up.
@@ -160,48 +179,63 @@ func (n *Network) dialHop(ctx context.Context, network, address string) (net.Con
 	if !ok {
 		panic("engine: an HTTP request went around the door")
 	}
+	c, err := n.dialJudged(ctx, network, address, func(_ context.Context, _, to string, _ syscall.RawConn) error {
+		return n.allow(h, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	at := c.RemoteAddr().String()
+	if n.proxy != nil { // that is the proxy's
+		at, _ = literal(address)
+	}
+	to, err := netip.ParseAddrPort(at)
+	h.world.Store(err != nil || !n.local(to.Addr()))
+	return c, nil
+}
+
+// dialJudged connects to one of the addresses of a name that judge has nothing
+// against. A proxy looks the name up itself, in a network that is not ours: only
+// what is written as an address, or means this machine everywhere, can be judged
+// then.
+func (n *Network) dialJudged(ctx context.Context, network, address string,
+	judge func(context.Context, string, string, syscall.RawConn) error) (net.Conn, error) {
 	if n.proxy != nil {
-		return n.dialHopProxied(ctx, h, address)
+		if to, ok := literal(address); ok {
+			if err := judge(ctx, network, to, nil); err != nil {
+				return nil, err
+			}
+		}
+		return n.dialProxy(ctx, address)
 	}
 	d, err := n.dialer(netip.Addr{})
 	if err != nil {
 		return nil, err
 	}
 	d.Control = nil
-	d.ControlContext = func(_ context.Context, network, address string, c syscall.RawConn) error {
-		if err := n.allow(h, address); err != nil {
+	d.ControlContext = func(ctx context.Context, network, to string, c syscall.RawConn) error {
+		if err := judge(ctx, network, to, c); err != nil {
 			return err
 		}
-		return n.bound.control(network, address, c)
+		return n.bound.control(network, to, c)
 	}
-	c, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	to, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	h.world.Store(err != nil || !n.local(to.Addr()))
-	return c, nil
+	return d.DialContext(ctx, network, address)
 }
 
-// dialHopProxied connects one hop through the proxy. The proxy looks its name
-// up, in a network that is not ours: only what is written as an address, or
-// means this machine everywhere, can be judged.
-func (n *Network) dialHopProxied(ctx context.Context, h *hop, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
+// literal is the address that "HOST:PORT" is everywhere, if it is one.
+func literal(hostport string) (to string, ok bool) {
+	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {
-		return nil, err
+		return "", false
 	}
 	ip, err := netip.ParseAddr(host)
 	if name := strings.ToLower(strings.TrimSuffix(host, ".")); err != nil && (name == "localhost" || strings.HasSuffix(name, ".localhost")) {
 		ip, err = netip.IPv6Loopback(), nil
 	}
-	if err == nil {
-		if err := n.allow(h, net.JoinHostPort(ip.String(), port)); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return "", false
 	}
-	h.world.Store(err != nil || !n.local(ip))
-	return n.dialProxy(ctx, address)
+	return net.JoinHostPort(ip.String(), port), true
 }
 
 // allow judges an address that a hop is about to connect to.

@@ -21,6 +21,7 @@ func (l *loop) search() {
 	l.searchOpenly()
 	t.c.spawn(func() { l.offer(t.peersGiven()) })
 	t.c.hand.Want(t.hash, torrentConnections)
+	l.startWebSeeds()
 }
 
 // offer names peers that the user gave. Looking them up took a while: the loop

@@ -13,7 +13,6 @@ import (
 	"bipfs/diskcache"
 	"bipfs/engine/metainfo"
 	"bipfs/wire"
-	"bipfs/wire/peer"
 )
 
 // Torrent is one torrent of a client.
@@ -55,11 +54,12 @@ type Torrent struct {
 	mu        sync.Mutex
 	magnet    *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
 	trackers  [][]string
-	webSeeds  []string // kept for those who can use them
-	loop      *loop    // nil while dormant
-	started   bool     // by Start
-	handles   int      // open files, and fetches of the whole
-	live      map[wire.Peer]*peer.Conn
+	webSeeds  []string        // URLs
+	liars     map[string]bool // of them, those that sent bad data
+	loop      *loop           // nil while dormant
+	started   bool            // by Start
+	handles   int             // open files, and fetches of the whole
+	live      map[wire.Peer]connection
 	lastClose time.Time
 	waited    bool // opening the unresolved directory has waited once
 }
@@ -68,7 +68,7 @@ func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
 	t := &Torrent{
 		c: c, hash: hash, slot: s.Slot, state: s,
 		added: time.Unix(0, s.Added), resolved: make(chan struct{}), hopeless: make(chan struct{}),
-		live: map[wire.Peer]*peer.Conn{},
+		live: map[wire.Peer]connection{},
 	}
 	t.waits.useful = t.useful.Load
 	return t
@@ -258,7 +258,7 @@ func (t *Torrent) hold(n int) {
 }
 
 // met and parted keep the connections whose bytes are counted.
-func (t *Torrent) met(p wire.Peer, conn *peer.Conn) {
+func (t *Torrent) met(p wire.Peer, conn connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.live[p] = conn

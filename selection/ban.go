@@ -237,14 +237,15 @@ func (m *Machine) judge(f *failure) {
 }
 
 // convict bans a peer, gone or not. If another peer of its address has proven
-// good, the address is not banned: it may be the door of many.
+// good, the address is not banned: it may be the door of many. That of a web
+// seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit) {
 	p := m.index[c.peer]
 	if p != nil && p.dropped {
 		return
 	}
 	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
-		return q != p && q.addr == c.addr && q.verified > 0 && !q.dropped
+		return q != p && q.addr == c.addr && q.kind != Ranges && q.verified > 0 && !q.dropped
 	})
 	if p == nil && !ban {
 		return

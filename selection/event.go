@@ -24,8 +24,13 @@ type Geometry struct {
 // Kind is what is at the other end of a connection.
 type Kind uint8
 
-// Swarm is a peer that speaks the peer wire protocol.
-const Swarm Kind = 0
+const (
+	// Swarm is a peer that speaks the peer wire protocol.
+	Swarm Kind = iota
+	// Ranges is a web seed (BEP 19): it is asked for blocks that follow each
+	// other, many at a time, for each of its answers costs a round trip.
+	Ranges
+)
 
 // PeerConnect is a new connection, its handshake done.
 type PeerConnect struct {

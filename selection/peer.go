@@ -14,6 +14,7 @@ import (
 type peer struct {
 	id      wire.Peer
 	addr    netip.Addr
+	kind    Kind
 	at      int // in Machine.peers
 	fast    bool
 	dropped bool // a Drop was commanded: nothing more is sent or heard
@@ -34,8 +35,9 @@ type peer struct {
 	chokedSince time.Duration
 	allowed     []wire.Piece // although it chokes (BEP 6)
 	refused     []refusal
-	reqq        int // requests it says it queues
-	most        int // requests it seems to queue
+	reqq        int  // requests it says it queues
+	most        int  // requests it seems to queue
+	filling     bool // its queue, which is of Ranges, is filled up
 	asked       []request
 	cancels     []wire.Block // cancelled, the cancel not sent yet
 	ghosts      []ghost      // cancelled, and BEP 6 promises an answer
@@ -103,7 +105,7 @@ func (m *Machine) connect(e PeerConnect) {
 		panic("selection: a peer's number was used twice")
 	}
 	p := &peer{
-		id: e.Peer, addr: e.Addr, fast: e.Fast, at: len(m.peers),
+		id: e.Peer, addr: e.Addr, kind: e.Kind, fast: e.Fast, at: len(m.peers),
 		slots: e.Slots, mostSlots: e.Slots, loads: e.Loads, mostLoads: e.Loads,
 		chokes: true, chokedSince: m.now, reqq: defaultReqq, most: defaultReqq,
 		hungryAt: -1, alarm: never, alarmAt: -1, noiseAt: m.now,

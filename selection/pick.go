@@ -81,6 +81,9 @@ func (m *Machine) deal(pc *piece) {
 		p := o[0].peer
 		if m.joins(p, pc) {
 			m.ask(p, pc, pc.next())
+			if p.kind == Ranges {
+				m.fill(p, pc)
+			}
 		}
 		if p.hunger > 0 && pc.sharedBy(p) && m.takes(p, pc) {
 			o[0].eta = p.eta()

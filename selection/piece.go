@@ -192,7 +192,7 @@ func (pc *piece) join(p *peer) int {
 }
 
 // granted takes in a grant. A newer lease than the known one says that the
-// known one is over. A grant that nobody waits for is given back: usually it
+// known one is over, and that no verdict on it will come. A grant that nobody waits for is given back: usually it
 // crossed our Close, but it may be for an Open that a late verdict on the life
 // before made superfluous.
 func (m *Machine) granted(e Granted) {
@@ -201,7 +201,7 @@ func (m *Machine) granted(e Granted) {
 		m.command(Close{e.Piece})
 		return
 	}
-	if pc.state == checking || e.Lease < pc.lease {
+	if e.Lease < pc.lease || e.Lease == pc.lease && pc.state == checking {
 		return
 	}
 	if pc.state == opening || e.Lease > pc.lease {
@@ -281,15 +281,21 @@ func (m *Machine) opened(pc *piece) {
 	}
 }
 
-// unstore forgets a block that was stored under a lease that is over.
+// unstore forgets a block that was stored under a lease that is over. Who
+// brought it may have been asked for it again since.
 func (m *Machine) unstore(pc *piece, b *block) {
 	if b.sender >= 0 {
 		s := &pc.shares[b.sender]
 		s.stored--
 		m.lessen(s)
 	}
-	b.state = blockFree
 	pc.stored--
+	if b.expected() {
+		b.state = blockAsked
+		pc.asked++
+		return
+	}
+	b.state = blockFree
 	pc.free++
 	pc.first = 0
 }

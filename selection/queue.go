@@ -27,6 +27,9 @@ func (p *peer) depth() int {
 		return 1
 	}
 	bytes := float64(p.rate.guess()) * (p.rate.roundTrip() + queueTime).Seconds()
+	if p.kind == Ranges {
+		bytes *= 2 // half of it is one answer
+	}
 	need := max(int(bytes/wire.BlockSize)+1, leastDepth)
 	if !p.rate.steady {
 		need = min(p.rate.depth, max(2*need, firstDepth))
@@ -39,11 +42,15 @@ func (m *Machine) capacity(p *peer) int {
 	if p.dropped || !m.known || p.chokes && len(p.allowed) == 0 || p.muted > 0 || !p.interest.does {
 		return 0
 	}
+	if p.kind == Ranges && !p.filling {
+		return 0
+	}
 	return max(0, min(p.depth()-len(p.asked), p.slots))
 }
 
 // refresh brings what is counted about p up to date.
 func (m *Machine) refresh(p *peer) {
+	p.fills()
 	n := m.capacity(p)
 	switch {
 	case n > 0 && p.hungryAt < 0:

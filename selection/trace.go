@@ -73,7 +73,7 @@ func (e Geometry) String() string {
 
 func (e PeerConnect) String() string {
 	return fmt.Sprintf("connect %d slots=%d loads=%d", e.Peer, e.Slots, e.Loads) +
-		mark(e.Fast, "fast") + mark(e.Incoming, "incoming") + address(e.Addr)
+		mark(e.Kind == Ranges, "ranges") + mark(e.Fast, "fast") + mark(e.Incoming, "incoming") + address(e.Addr)
 }
 
 func (e PeerDisconnect) String() string { return fmt.Sprintf("disconnect %d", e.Peer) }
@@ -280,6 +280,9 @@ func (l *line) event() Event {
 		return l.geometry()
 	case "connect":
 		e := PeerConnect{Peer: l.peer(), Slots: l.count("slots"), Loads: l.count("loads")}
+		if l.flag("ranges") {
+			e.Kind = Ranges
+		}
 		e.Fast, e.Incoming = l.flag("fast"), l.flag("incoming")
 		if a, ok := l.key("addr"); ok {
 			var err error

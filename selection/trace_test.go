@@ -11,6 +11,7 @@ var lines = []string{
 	"0s geometry length=5 piece=3",
 	"1s connect 1 slots=2 loads=3 fast incoming addr=::1",
 	"1s connect 1 slots=2 loads=0",
+	"1s connect 1 slots=2 loads=0 ranges fast addr=::%webseed-1",
 	"1s disconnect 4294967295",
 	"1s received 1 choke",
 	"1s received 1 keep-alive",

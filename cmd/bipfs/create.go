@@ -17,6 +17,7 @@ type createCommand struct {
 	Path        string   `arg:"" help:"A file or a folder."`
 	PieceLength Size     `help:"Length of a piece (default: by size)." placeholder:"SIZE"`
 	Tracker     []string `help:"URL of a tracker; repeatable." placeholder:"URL" sep:"none"`
+	WebSeed     []string `help:"URL of a web server that has the file, or the directory that it is in; repeatable." placeholder:"URL" sep:"none"`
 	Output      string   `short:"o" help:"The file to write (default: NAME.torrent in this folder)." placeholder:"FILE.torrent" type:"path"`
 }
 
@@ -28,7 +29,7 @@ func (c *createCommand) Run(s streams) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	t, err := metainfo.Create(ctx, c.Path, metainfo.CreateOptions{
-		PieceLength: int64(c.PieceLength), Trackers: c.Tracker,
+		PieceLength: int64(c.PieceLength), Trackers: c.Tracker, WebSeeds: c.WebSeed,
 	})
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func (c *createCommand) Run(s streams) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", output, err)
 	}
-	magnet := metainfo.Magnet{Hash: t.Info.Hash, Name: t.Info.Name, Trackers: c.Tracker, Length: t.Info.Length}
+	magnet := metainfo.Magnet{Hash: t.Info.Hash, Name: t.Info.Name, Trackers: c.Tracker, WebSeeds: c.WebSeed, Length: t.Info.Length}
 	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
 	return nil
 }

@@ -89,11 +89,11 @@ func TestVersionAndHelp(t *testing.T) {
 func TestCreate(t *testing.T) {
 	path := write(t, "film.bin", strings.Repeat("x", 100_000))
 	output := filepath.Join(t.TempDir(), "film.torrent")
-	code, out, stderr := bipfs(t, "", "create", "--piece-length", "16KiB", "--tracker", "http://t.example/announce", "-o", output, path)
+	code, out, stderr := bipfs(t, "", "create", "--piece-length", "16KiB", "--tracker", "http://t.example/announce", "--web-seed", "http://w.example/", "-o", output, path)
 	if code != 0 || stderr != "" {
 		t.Fatalf("%d %s", code, stderr)
 	}
-	if !strings.Contains(out, "wrote "+output) || !strings.Contains(out, "magnet:?xt=urn:btih:") {
+	if !strings.Contains(out, "wrote "+output) || !strings.Contains(out, "magnet:?xt=urn:btih:") || !strings.Contains(out, "&ws=http%3A%2F%2Fw.example%2F") {
 		t.Errorf("it says %q", out)
 	}
 	if code, _, stderr := bipfs(t, "", "create", "-o", output, path); code != 1 || !strings.Contains(stderr, output) {

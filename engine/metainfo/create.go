@@ -28,6 +28,7 @@ const (
 type CreateOptions struct {
 	PieceLength int64     // bytes: a power of two, 16 KiB to wire.MaxPieceLength; 0 = by size
 	Trackers    []string  // http, https or udp; each becomes a tier of its own
+	WebSeeds    []string  // http or https (BEP 19)
 	Created     time.Time // the creation date to write; zero = none
 
 	// Progress, if not nil, is told how many bytes of all were hashed, after
@@ -56,6 +57,12 @@ func Create(ctx context.Context, path string, opt CreateOptions) (*Torrent, erro
 		}
 		t.Trackers = append(t.Trackers, []string{tracker})
 	}
+	for _, seed := range opt.WebSeeds {
+		if !usable(seed, webSeedSchemes) {
+			return nil, fmt.Errorf("web seed %q is not an http or https URL", seed)
+		}
+	}
+	t.WebSeeds = opt.WebSeeds
 	s, err := gather(ctx, path)
 	if err != nil {
 		return nil, err

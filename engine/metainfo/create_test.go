@@ -91,6 +91,7 @@ func TestCreate(t *testing.T) {
 	var calls []int64
 	m, err := Create(t.Context(), dir, CreateOptions{
 		Trackers: []string{"http://a/announce", "udp://b:80"},
+		WebSeeds: []string{"https://w/", "http://v/x"},
 		Created:  time.Unix(1_000_000_000, 5),
 		Progress: func(done, total int64) {
 			if calls = append(calls, done); total != 150_006 {
@@ -114,8 +115,11 @@ func TestCreate(t *testing.T) {
 	checkHashes(t, m.Info, dir)
 	again, err := Parse(m.Encode())
 	if err != nil || again.Info.Hash != m.Info.Hash || !again.Created.Equal(m.Created) ||
-		!reflect.DeepEqual(again.Trackers, [][]string{{"http://a/announce"}, {"udp://b:80"}}) {
+		!reflect.DeepEqual(again.Trackers, [][]string{{"http://a/announce"}, {"udp://b:80"}}) || !slices.Equal(again.WebSeeds, []string{"https://w/", "http://v/x"}) {
 		t.Errorf("%+v, %v", again, err)
+	}
+	if _, err := Create(t.Context(), dir, CreateOptions{WebSeeds: []string{"ftp://w/"}}); err == nil {
+		t.Error("a web seed at an ftp URL")
 	}
 }
 

@@ -100,7 +100,7 @@ func (m *magnetReader) read(key, value string) error {
 	case "tr":
 		m.Trackers = appendUnique(m.Trackers, value, MaxTrackers, usable(value, trackerSchemes))
 	case "ws":
-		m.WebSeeds = appendUnique(m.WebSeeds, value, MaxWebSeeds, usable(value, []string{"http", "https"}))
+		m.WebSeeds = appendUnique(m.WebSeeds, value, MaxWebSeeds, usable(value, webSeedSchemes))
 	case "x.pe":
 		m.Peers = appendUnique(m.Peers, value, MaxPeers, isHostPort(value))
 	case "xl":

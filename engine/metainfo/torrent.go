@@ -57,7 +57,7 @@ func Parse(b []byte) (*Torrent, error) {
 		case "announce-list":
 			tiers = v
 		case "url-list":
-			t.WebSeeds = urlsOf(v).take(MaxWebSeeds, "http", "https")
+			t.WebSeeds = urlsOf(v).take(MaxWebSeeds, webSeedSchemes...)
 		case "creation date":
 			if s, ok := bencode.Integer(v); ok && s > 0 && s <= maxCreated {
 				t.Created = time.Unix(s, 0).UTC()
@@ -115,7 +115,10 @@ func describe(b []byte) string {
 	return "it does not begin with a bencoded dictionary"
 }
 
-var trackerSchemes = []string{"http", "https", "udp"}
+var (
+	trackerSchemes = []string{"http", "https", "udp"}
+	webSeedSchemes = []string{"http", "https"}
+)
 
 // readTiers reads an `announce-list`: tiers of URLs, or in some files a flat
 // list of them, each a tier then.

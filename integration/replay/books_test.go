@@ -16,6 +16,9 @@ type books struct {
 	asked map[wire.Peer][]ask
 	slots map[wire.Peer]int           // free, as the machine was told
 	early map[wire.Lease][]wire.Block // stored before the grant was told of
+	// opens are the pieces that the machine has opened and not closed since:
+	// every lease of another is dead, even if its grant is still to be told.
+	opens map[wire.Piece]bool
 }
 
 // ask is an outstanding request, and the lease it was made under.
@@ -36,7 +39,7 @@ func (k *books) init(w *world) {
 	k.have = wire.NewBitfield(w.geo.Pieces())
 	k.lives = map[wire.Piece]*account{}
 	k.slots = map[wire.Peer]int{}
-	k.early = map[wire.Lease][]wire.Block{}
+	k.early, k.opens = map[wire.Lease][]wire.Block{}, map[wire.Piece]bool{}
 	k.asked = map[wire.Peer][]ask{}
 }
 
@@ -66,7 +69,7 @@ func (k *books) event(e selection.Event) {
 		if e.Lease != 0 {
 			if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
 				a.stored[e.Block] = true
-			} else {
+			} else if k.opens[e.Block.Piece] {
 				k.early[e.Lease] = append(k.early[e.Lease], e.Block)
 			}
 		}
@@ -125,8 +128,16 @@ func (k *books) command(c selection.Command) {
 	switch c := c.(type) {
 	case selection.Drop:
 		delete(k.asked, c.Peer)
+	case selection.Open:
+		k.opens[c.Piece] = true
 	case selection.Close:
 		delete(k.lives, c.Piece)
+		delete(k.opens, c.Piece)
+		for l, blocks := range k.early {
+			if blocks[0].Piece == c.Piece {
+				delete(k.early, l)
+			}
+		}
 	case selection.Send:
 		k.slots[c.Peer]--
 		switch b := c.Message.Block(); c.Message.Kind {

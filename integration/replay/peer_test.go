@@ -32,6 +32,7 @@ type host struct {
 	habit  int // of a corrupt one: every block, one in ten, the last of a piece
 	addr   netip.Addr
 	fast   bool
+	kind   selection.Kind
 	has    wire.Bitfield
 	says   wire.Bitfield
 	each   time.Duration // per block
@@ -79,7 +80,7 @@ func (h *host) connect() {
 	}
 	h.conn = c
 	w.conns[c.id] = c
-	c.post(selection.PeerConnect{Peer: c.id, Slots: c.slots, Loads: c.loads, Fast: h.fast, Addr: h.addr})
+	c.post(selection.PeerConnect{Peer: c.id, Slots: c.slots, Loads: c.loads, Kind: h.kind, Fast: h.fast, Addr: h.addr})
 	if h.fast && h.says.Count() == w.geo.Pieces() {
 		c.say(wire.Message{Kind: wire.HaveAll}, nil)
 	} else {

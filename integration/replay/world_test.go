@@ -109,6 +109,9 @@ func (w *world) populate() {
 		if h.nature == boaster {
 			h.says = wire.FullBitfield(w.geo.Pieces())
 		}
+		if h.fast && w.odds(30) {
+			h.kind = selection.Ranges // a web seed never chokes, but whoever does may be one to the machine
+		}
 		w.hosts = append(w.hosts, h)
 		w.after(w.between(0, 5*time.Second), h.connect)
 	}
