@@ -65,6 +65,9 @@ func (c Class) String() string { return classes[c] }
 
 func (e Geometry) String() string {
 	s := fmt.Sprintf("geometry length=%d piece=%d", e.Length, e.PieceLength)
+	for i, tail := range e.Tails {
+		s += []string{" tails=", ","}[min(i, 1)] + tail.String()
+	}
 	if e.Have.Count() > 0 {
 		s += " have=" + hex.EncodeToString(e.Have)
 	}
@@ -223,8 +226,10 @@ func (l *line) lease() wire.Lease {
 	return wire.Lease(l.number(v, 64))
 }
 
-func (l *line) block() (b wire.Block) {
-	piece, rest, ok := strings.Cut(l.word(), ":")
+func (l *line) block() wire.Block { return l.blockOf(l.word()) }
+
+func (l *line) blockOf(word string) (b wire.Block) {
+	piece, rest, ok := strings.Cut(word, ":")
 	begin, length, ok2 := strings.Cut(rest, "+")
 	if !ok || !ok2 {
 		l.fail(errWords)
@@ -336,6 +341,11 @@ func (l *line) geometry() Event {
 	e.Length = int64(l.number(v, 63))
 	v, _ = l.key("piece")
 	e.PieceLength = int64(l.number(v, 63))
+	if v, ok := l.key("tails"); ok {
+		for w := range strings.SplitSeq(v, ",") {
+			e.Tails = append(e.Tails, wire.Extent(l.blockOf(w)))
+		}
+	}
 	if v, ok := l.key("have"); ok {
 		e.Have = l.bytes(v)
 	}
