@@ -35,6 +35,9 @@ func (c *Client) Add(s Source) (*Torrent, error) {
 }
 
 func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
+	if err := s.check(); err != nil {
+		return nil, false, err
+	}
 	c.adding.Lock()
 	defer c.adding.Unlock()
 	hash := s.hash()

@@ -63,6 +63,9 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 	l.resolved = true
 	l.t.c.spawn(func() {
 		info, err := metainfo.ParseInfo(whole)
+		if err == nil && !info.HasV1() {
+			err = ErrV2Only
+		}
 		if err != nil {
 			l.put(l.ctx, unusable{err})
 			return

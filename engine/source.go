@@ -23,6 +23,17 @@ type Source struct {
 	URL     string            // where a .torrent is to be fetched
 }
 
+// ErrV2Only is the error for what is only in the format of BEP 52.
+var ErrV2Only = errors.New("v2-only torrents are not supported yet")
+
+// check refuses what the engine cannot fetch.
+func (s Source) check() error {
+	if s.Torrent != nil && !s.Torrent.Info.HasV1() || s.Magnet != nil && !s.Magnet.HasV1() {
+		return ErrV2Only
+	}
+	return nil
+}
+
 // ParseSource reads one SOURCE of the command line: the path of a .torrent
 // file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
 // 32 base32 digits). A file is read and checked here; a URL is not fetched.
@@ -30,6 +41,9 @@ func ParseSource(s string) (Source, error) {
 	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
 	case "magnet":
 		m, err := metainfo.ParseMagnet(s)
+		if err == nil {
+			err = Source{Magnet: m}.check()
+		}
 		if err != nil {
 			return Source{}, fmt.Errorf("%s: %w", shorten(s), err)
 		}
@@ -68,6 +82,9 @@ func readTorrent(path string) (*metainfo.Torrent, error) {
 		return nil, err
 	}
 	t, err := metainfo.Parse(b)
+	if err == nil {
+		err = Source{Torrent: t}.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
