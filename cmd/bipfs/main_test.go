@@ -58,6 +58,7 @@ func TestErrorsAreOneSentence(t *testing.T) {
 		{"no mount point there", []string{"mount", "--data", t.TempDir(), "/nonexistent"}, 1, "/nonexistent"},
 		{"not mounted", []string{"unmount", mnt}, 1, mnt},
 		{"fetch without -o", []string{"fetch", "magnet:?xt=urn:btih:" + strings.Repeat("a", 40)}, 2, "--output"},
+		{"create two formats", []string{"create", "--v2", "--hybrid", "/nonexistent"}, 2, "--hybrid and --v2"},
 		{"create nothing", []string{"create", "/nonexistent"}, 1, "/nonexistent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -136,17 +136,21 @@ func (i *Info) readFileTree(d *dict) error {
 // in no piece.
 func (i *Info) lay(files []treeFile) error {
 	i.Single = len(files) == 1 && len(files[0].path) == 1 && files[0].path[0] == i.Name
+	last := len(files) - 1
+	for last > 0 && files[last].length == 0 {
+		last--
+	}
 	var links []link
-	for _, f := range files {
-		if tail := i.Length % i.PieceLength; tail > 0 && f.length > 0 {
-			pad := i.PieceLength - tail
-			i.Tails = append(i.Tails, wire.Extent{Piece: wire.Piece(i.Length / i.PieceLength), Length: uint32(tail)})
-			i.put(File{Path: []string{padding, strconv.FormatInt(pad, 10)}, Length: pad, Pad: true}, wire.Hash{})
-		}
+	for k, f := range files {
 		if f.linked {
 			links = append(links, link{len(i.Files), f.link})
 		}
 		i.put(File{Path: f.path, Length: f.length, Executable: f.executable}, f.root)
+		if tail := i.Length % i.PieceLength; tail > 0 && f.length > 0 && k < last {
+			pad := i.PieceLength - tail
+			i.Tails = append(i.Tails, wire.Extent{Piece: wire.Piece(i.Length / i.PieceLength), Length: uint32(tail)})
+			i.put(File{Path: []string{padding, strconv.FormatInt(pad, 10)}, Length: pad, Pad: true}, wire.Hash{})
+		}
 		if err := i.checkPieces(); err != nil {
 			return err
 		}
