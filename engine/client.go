@@ -225,21 +225,21 @@ func (c *Client) load() error {
 	}
 	for _, s := range all {
 		if err := c.restore(s); err != nil {
-			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.hash.String(), "err", err)
+			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
 		}
 	}
 	return nil
 }
 
 func (c *Client) restore(s stored) error {
-	t := newTorrent(c, s.hash, s.state)
+	t := newTorrent(c, s.id, s.state)
 	if err := t.remember(s); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
 	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
-		other := c.order[i].hash
+		other := c.order[i].id
 		c.mu.Unlock()
 		return fmt.Errorf("its slot %d is that of %v", t.slot, other)
 	}
@@ -251,7 +251,7 @@ func (c *Client) restore(s stored) error {
 		return err
 	}
 	if state.Name != s.state.Name { // the last stop came before it was stored
-		return c.folder.saveTorrent(t.hash, state)
+		return c.folder.saveTorrent(t.id, state)
 	}
 	return nil
 }

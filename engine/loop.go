@@ -82,7 +82,7 @@ type (
 
 func newLoop(t *Torrent) *loop {
 	l := &loop{
-		t: t, log: t.c.log.With("torrent", t.hash),
+		t: t, log: t.c.log.With("torrent", t.id),
 		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
 		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
 		lastUse: time.Now(),
@@ -162,7 +162,7 @@ func (l *loop) start() {
 	if info := l.t.Info(); info != nil {
 		l.begin(info)
 	} else {
-		l.meta = newAssembly(l.t.hash)
+		l.meta = newAssembly(l.t.id)
 	}
 	if l.meta != nil || l.t.sought() {
 		l.search()
@@ -283,14 +283,36 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 		return
 	}
 	l.lastUse = time.Now()
-	store.Load(c.Block, func(loan wire.Loan, err error) {
-		if err == nil {
-			k.conn.Deliver(c.Block, loan)
+	b := c.Block
+	if geo := l.t.Info().Geometry; geo.Padded(b) {
+		b = geo.Block(b.Piece, geo.Index(b))
+	}
+	store.Load(b, func(loan wire.Loan, err error) {
+		if err != nil {
+			k.unload(c.Block)
 			return
 		}
-		k.unload(c.Block)
+		if b != c.Block {
+			loan = padded(loan)
+		}
+		k.conn.Deliver(c.Block, loan)
 	})
 }
+
+// padded is a loan with zeros up to a whole block behind it, in memory of its
+// own.
+func padded(loan wire.Loan) wire.Loan {
+	b := make([]byte, wire.BlockSize)
+	copy(b, loan.Bytes)
+	loan.Of.Release()
+	return wire.Loan{Bytes: b, Of: nobody{}}
+}
+
+// nobody is whose bytes need not be given back.
+type nobody struct{}
+
+// Release does nothing.
+func (nobody) Release() {}
 
 // hear takes the news of the disk cache. A verdict is often quicker than the
 // peers' own word of the last blocks. The machine would take those for requests
@@ -344,7 +366,7 @@ func (l *loop) verified(n diskcache.News) {
 		return
 	}
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
-	if !l.complete && l.t.missing() == 0 {
+	if !l.complete && l.t.whole() {
 		l.complete = true
 		// A piece may go and come back; the download has ended only once.
 		if !l.t.finished.Swap(true) {

@@ -23,12 +23,18 @@ type Source struct {
 	URL     string            // where a .torrent is to be fetched
 }
 
-// ErrV2Only is the error for what is only in the format of BEP 52.
-var ErrV2Only = errors.New("v2-only torrents are not supported yet")
+// ErrV2Only is the error for magnet links that have no v1 infohash.
+var ErrV2Only = errors.New("magnet links of v2 only are not supported yet")
+
+// errLayers is the error for a torrent that cannot be verified.
+var errLayers = errors.New("the torrent is v2 only and its piece layers are missing")
 
 // check refuses what the engine cannot fetch.
 func (s Source) check() error {
-	if s.Torrent != nil && !s.Torrent.Info.HasV1() || s.Magnet != nil && !s.Magnet.HasV1() {
+	switch {
+	case s.Torrent != nil && !s.Torrent.Info.HasV1() && len(s.Torrent.Info.Missing()) > 0:
+		return errLayers
+	case s.Magnet != nil && !s.Magnet.ID().HasV1():
 		return ErrV2Only
 	}
 	return nil
@@ -36,7 +42,7 @@ func (s Source) check() error {
 
 // ParseSource reads one SOURCE of the command line: the path of a .torrent
 // file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
-// 32 base32 digits). A file is read and checked here; a URL is not fetched.
+// 32 base32 digits, or 64 hex of v2). A file is read and checked here; a URL is not fetched.
 func ParseSource(s string) (Source, error) {
 	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
 	case "magnet":
@@ -55,9 +61,10 @@ func ParseSource(s string) (Source, error) {
 		}
 		return Source{URL: s}, nil
 	}
-	if hash, ok := digestOf(s); ok {
+	if id, ok := idOf(s); ok {
 		if _, err := os.Lstat(s); err != nil {
-			return Source{Magnet: &metainfo.Magnet{Hash: hash}}, nil
+			source := Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}
+			return source, source.check()
 		}
 	}
 	t, err := readTorrent(s)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,10 +12,9 @@ import (
 	"bipfs/engine/metainfo"
 )
 
-// TestV2Torrents: libtorrent reads what `bipfs create` makes as we do, and we
-// read what it makes as it does.
-func TestV2Torrents(t *testing.T) {
-	needLibtorrent(t)
+// mixedV2 is a folder with every sort of length.
+func mixedV2(t *testing.T) string {
+	t.Helper()
 	dir := filepath.Join(tempDir(t), "content")
 	for name, size := range map[string]int{"a": 1, "b/long": 300_000, "b/even": 65536, "c": 16384, "d/empty": 0, "e/é": 16385} {
 		at := filepath.Join(dir, name)
@@ -25,6 +25,14 @@ func TestV2Torrents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return dir
+}
+
+// TestV2Torrents: libtorrent reads what `bipfs create` makes as we do, and we
+// read what it makes as it does.
+func TestV2Torrents(t *testing.T) {
+	needLibtorrent(t)
+	dir := mixedV2(t)
 	one := filepath.Join(dir, "b/long")
 	for _, path := range []string{dir, one} {
 		for _, format := range []string{"hybrid", "v2"} {
@@ -33,12 +41,40 @@ func TestV2Torrents(t *testing.T) {
 				r := run(t, 60*time.Second, bipfs, "create", "--"+format, "--piece-length", fmt.Sprint(length), "-o", file, path)
 				agree(t, file, run(t, 60*time.Second, python, "testdata/v2.py", "load", file).out)
 				m, err := metainfo.ParseMagnet(strings.Fields(r.out)[2])
-				if err != nil || m.HasV1() != (format == "hybrid") || !strings.HasPrefix(shown(t, file), fields(m)) {
+				if err != nil || m.ID().HasV1() != (format == "hybrid") || !strings.HasPrefix(shown(t, file), fields(m)) {
 					t.Errorf("%s: the magnet link is %+v, %v", format, m, err)
 				}
 				file = filepath.Join(tempDir(t), "theirs.torrent")
 				agree(t, file, run(t, 60*time.Second, python, "testdata/v2.py", "create", format, fmt.Sprint(length), path, file).out)
 			}
+		}
+	}
+}
+
+// TestV2Swarm: libtorrent seeds torrents of BEP 52 to bipfs, and bipfs to
+// libtorrent.
+func TestV2Swarm(t *testing.T) {
+	needLibtorrent(t)
+	dir := mixedV2(t)
+	for _, format := range []metainfo.Format{metainfo.Hybrid, metainfo.V2Only} {
+		for _, path := range []string{dir, filepath.Join(dir, "b/long")} {
+			made, err := metainfo.Create(t.Context(), path, metainfo.CreateOptions{Format: format, PieceLength: 64 << 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := &torrent{made, path, filepath.Join(tempDir(t), "x.torrent")}
+			if err := os.WriteFile(to.file, made.Encode(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(fmt.Sprint(format, " ", filepath.Base(path)), func(t *testing.T) {
+				listen := net.JoinHostPort("127.0.0.1", freePort(t, "127.0.0.1"))
+				seeder := libtorrent(t, place{address: "127.0.0.1"}, filepath.Dir(path), to)
+				m := mountBipfs(t, mounting{flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+				same(t, to.shown(m), to.content)
+				seeder.kill()
+				leechLibtorrent(t, place{address: "127.0.0.1"}, listen, to)
+				m.stop(5 * time.Second)
+			})
 		}
 	}
 }
@@ -76,7 +112,7 @@ func shown(t *testing.T, file string) string {
 
 // fields are the infohashes of v1 and v2.
 func fields(m *metainfo.Magnet) string {
-	if !m.HasV1() {
+	if !m.ID().HasV1() {
 		return fmt.Sprintf("- %v ", m.V2)
 	}
 	return fmt.Sprintf("%v %v ", m.Hash, m.V2)

@@ -64,7 +64,7 @@ var classes = [...]string{Now: "now", ReadAhead: "read-ahead", Background: "back
 func (c Class) String() string { return classes[c] }
 
 func (e Geometry) String() string {
-	s := fmt.Sprintf("geometry length=%d piece=%d", e.Length, e.PieceLength)
+	s := fmt.Sprintf("geometry length=%d piece=%d", e.Length, e.PieceLength) + mark(e.V2Only, "v2")
 	for i, tail := range e.Tails {
 		s += []string{" tails=", ","}[min(i, 1)] + tail.String()
 	}
@@ -341,6 +341,7 @@ func (l *line) geometry() Event {
 	e.Length = int64(l.number(v, 63))
 	v, _ = l.key("piece")
 	e.PieceLength = int64(l.number(v, 63))
+	e.V2Only = l.flag("v2")
 	if v, ok := l.key("tails"); ok {
 		for w := range strings.SplitSeq(v, ",") {
 			e.Tails = append(e.Tails, wire.Extent(l.blockOf(w)))

@@ -8,7 +8,7 @@ import (
 // Geometry is the arithmetic of one torrent: which bytes lie in which piece,
 // and which in which block. A zero Geometry has no pieces.
 //
-// In a torrent that is v2 only (BEP 52) every file begins with a piece of its
+// In a torrent that is V2Only (BEP 52) every file begins with a piece of its
 // own. Its bytes are numbered as if each piece had PieceLength of them, so a
 // piece with the end of a file is a tail: a gap follows it, which is in no
 // block, is never asked for, and counts in Length.
@@ -20,6 +20,8 @@ type Geometry struct {
 	// each as a whole, in order; nil in a torrent of BEP 3. Nobody may change
 	// them: copies of a Geometry share them.
 	Tails []Extent
+
+	V2Only bool // BEP 52, and not BEP 3 too
 }
 
 // Pieces is the number of pieces, or 2^31−1 if there are more: it holds for
@@ -74,6 +76,17 @@ func (g Geometry) Aligned(b Block) bool {
 		return false
 	}
 	return b.Length == min(BlockSize, g.PieceSize(b.Piece)-b.Begin)
+}
+
+// Padded reports whether b is a block of a V2Only torrent that ends with its file,
+// and as much of the gap behind it as makes it BlockSize bytes. libtorrent, to
+// which gaps are pads, asks for no other.
+func (g Geometry) Padded(b Block) bool {
+	if !g.V2Only || !g.Valid(b.Piece) || b.Length != BlockSize {
+		return false
+	}
+	size := g.PieceSize(b.Piece)
+	return b.Begin%BlockSize == 0 && b.Begin < size && size-b.Begin < BlockSize
 }
 
 // Within reports whether e is a run of at least one byte inside a piece of the

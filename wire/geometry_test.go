@@ -221,6 +221,7 @@ func TestTails(t *testing.T) {
 				}
 				at += b.Length
 			}
+			checkPadded(t, g, Piece(p), size)
 			if at != size || g.Within(Extent{Piece(p), 0, size + 1}) || g.Aligned(Block{Piece(p), at, 1}) {
 				t.Fatalf("%+v: the blocks of piece %d are %d bytes, want %d", g, p, at, size)
 			}
@@ -245,5 +246,27 @@ func TestTails(t *testing.T) {
 		if es := g.Extents(nil, 0, g.Length); len(es) != len(sizes) {
 			t.Fatalf("%+v: all of it is %v", g, es)
 		}
+	}
+}
+
+// checkPadded: of all blocks that a peer could ask for of a piece, only the one
+// with its end may be longer than it is, and only in a torrent that is v2 only.
+func checkPadded(t *testing.T, g Geometry, p Piece, size uint32) {
+	t.Helper()
+	for begin := uint32(0); begin <= 3*BlockSize; begin += BlockSize / 2 {
+		for _, length := range []uint32{0, 1, size, BlockSize - 1, BlockSize, BlockSize + 1, 1<<32 - 1} {
+			b := Block{p, begin, length}
+			g.V2Only = true
+			want := length == BlockSize && begin%BlockSize == 0 && begin < size && begin+BlockSize > size
+			if g.Padded(b) != want || want && g.Aligned(b) {
+				t.Fatalf("%+v: Padded(%v) is %v", g, b, !want)
+			}
+			if g.V2Only = false; g.Padded(b) {
+				t.Fatalf("%+v: Padded(%v)", g, b)
+			}
+		}
+	}
+	if g.V2Only = true; g.Padded(Block{Piece(g.Pieces()), 0, BlockSize}) {
+		t.Fatalf("%+v: a piece too far", g)
 	}
 }

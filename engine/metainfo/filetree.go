@@ -136,6 +136,7 @@ func (i *Info) readFileTree(d *dict) error {
 // in no piece.
 func (i *Info) lay(files []treeFile) error {
 	i.Single = len(files) == 1 && len(files[0].path) == 1 && files[0].path[0] == i.Name
+	i.V2Only = true
 	last := len(files) - 1
 	for last > 0 && files[last].length == 0 {
 		last--

@@ -56,18 +56,26 @@ func (i *Info) treeOf(k int) HashTree {
 }
 
 // Node is the node of piece p, which must be Valid, in the piece layer of its
-// file: what the leaves of the piece are verified by. It is not ok while the
-// layer is not here. Safe for concurrent use.
-func (i *Info) Node(p wire.Piece) (node wire.Hash, ok bool) {
+// file, and which layer of the tree that is: what the leaves of the piece are
+// verified by. It is zero, which is the node of nothing, while the layer is not
+// here. Safe for concurrent use.
+func (i *Info) Node(p wire.Piece) (node wire.Hash, layer int) {
 	t := i.TreeOf(p)
 	if !t.HasLayer() {
-		return t.Root, true
+		return t.Root, t.PieceLayer()
 	}
-	layer, ok := i.Layer(t.Root)
-	if !ok {
-		return node, false
+	if nodes, ok := i.Layer(t.Root); ok {
+		node = nodes[p-t.First]
 	}
-	return layer[p-t.First], true
+	return node, t.PieceLayer()
+}
+
+// Root is the pieces root of file k; zero if it has none.
+func (i *Info) Root(k int) (root wire.Hash) {
+	if i.roots != nil {
+		root = i.roots[k]
+	}
+	return root
 }
 
 // Layer is the piece layer under a root; not ok while it is not here. Nobody

@@ -36,8 +36,8 @@ type Magnet struct {
 	SelectOnly string      // so: numbers and ranges of files, as written
 }
 
-// HasV1 reports whether the link has a v1 infohash.
-func (m *Magnet) HasV1() bool { return m.V2 == wire.Hash{} || m.Hash != m.V2.Short() }
+// ID is the infohashes that the link names.
+func (m *Magnet) ID() ID { return ID{m.Hash, m.V2} }
 
 // ParseMagnet reads a magnet link. `&amp;` for `&` is understood, and `+` for
 // a space in a name. Of several hashes of a kind the first counts.
@@ -180,7 +180,7 @@ func ParseHash(s string) (h wire.Digest, ok bool) {
 func (m *Magnet) String() string {
 	var b strings.Builder
 	var topics []string
-	if m.HasV1() {
+	if m.ID().HasV1() {
 		topics = append(topics, "xt=urn:btih:"+m.Hash.String())
 	}
 	if m.V2 != (wire.Hash{}) {

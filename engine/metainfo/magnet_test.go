@@ -37,7 +37,7 @@ func sha(s string) (h wire.Hash) {
 func TestMagnetV2(t *testing.T) {
 	m, err := ParseMagnet("magnet:?" + someXTV2 + "&dn=a")
 	want := Magnet{V2: sha(someV2), Hash: digest(someV2[:40]), Name: "a"}
-	if err != nil || !reflect.DeepEqual(*m, want) || m.HasV1() {
+	if err != nil || !reflect.DeepEqual(*m, want) || m.ID().HasV1() {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	if s := m.String(); s != "magnet:?"+someXTV2+"&dn=a" {
@@ -45,7 +45,7 @@ func TestMagnetV2(t *testing.T) {
 	}
 	checkMagnet(t, m)
 	m.Hash = digest(someHash)
-	if s := m.String(); s != "magnet:?"+someXT+"&"+someXTV2+"&dn=a" || !m.HasV1() {
+	if s := m.String(); s != "magnet:?"+someXT+"&"+someXTV2+"&dn=a" || !m.ID().HasV1() {
 		t.Error(s)
 	}
 	checkMagnet(t, m)

@@ -101,11 +101,14 @@ type File struct {
 
 // HasV1 reports whether the torrent is in the format of BEP 3, alone or beside
 // that of BEP 52.
-func (i *Info) HasV1() bool { return i.V2 == wire.Hash{} || i.Hash != i.V2.Short() }
+func (i *Info) HasV1() bool { return i.ID().HasV1() }
 
 // HasV2 reports whether it is in the format of BEP 52, alone or beside that of
 // BEP 3.
-func (i *Info) HasV2() bool { return i.V2 != wire.Hash{} }
+func (i *Info) HasV2() bool { return i.ID().HasV2() }
+
+// ID is all infohashes of the torrent.
+func (i *Info) ID() ID { return ID{i.Hash, i.V2} }
 
 // PieceHash is the SHA-1 of piece p, which must be Valid, of a torrent that
 // HasV1.

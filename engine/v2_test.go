@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"bipfs/engine/metainfo"
+	"bipfs/handshake"
+	"bipfs/wire"
+)
+
+// inFormat makes the content's torrent anew, in another format.
+func (c *content) inFormat(t *testing.T, f metainfo.Format) *content {
+	t.Helper()
+	var err error
+	c.meta, err = metainfo.Create(t.Context(), c.path, metainfo.CreateOptions{Format: f, PieceLength: c.meta.Info.PieceLength})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// contentV2 has files that end at every sort of place in their last piece.
+func contentV2(t *testing.T, f metainfo.Format) *content {
+	return newContent(t, 64<<10, 300_000, 1, 0, 65536, 16384, 20_000, 500_001).inFormat(t, f)
+}
+
+// TestV2: torrents of BEP 52 are seeded, fetched and found again.
+func TestV2(t *testing.T) {
+	for name, format := range map[string]metainfo.Format{"hybrid": metainfo.Hybrid, "v2 only": metainfo.V2Only} {
+		t.Run(name, func(t *testing.T) {
+			c := contentV2(t, format)
+			s := seeder(t, c)
+			dir := t.TempDir()
+			client := testClient(t, Config{Dir: dir, Peers: []string{s.addr()}})
+			torrent, err := client.Add(Source{Torrent: c.meta})
+			if err != nil {
+				t.Fatal(err)
+			}
+			readAll(t, torrent, c)
+			if left := torrent.missing(); left != 0 || !torrent.whole() {
+				t.Errorf("%d bytes are missing", left)
+			}
+			closeClient(t, client)
+			closeClient(t, s)
+			id := c.meta.Info.ID()
+			if _, err := os.Stat(filepath.Join(dir, "torrents", id.String(), "journal")); err != nil {
+				t.Error(err)
+			}
+			client = testClient(t, Config{Dir: dir})
+			torrent = client.Torrents()[0]
+			readAll(t, torrent, c)
+			for _, name := range []string{id.String(), id.V2.String(), id.V2.Short().String()} {
+				if found, _ := client.ByName(name); found != torrent {
+					t.Errorf("it is not found by %s", name)
+				}
+			}
+			if again, err := client.Add(Source{Magnet: &metainfo.Magnet{Hash: id.V2.Short()}}); err != nil || again != torrent {
+				t.Errorf("the v2 infohash is of another torrent: %v", err)
+			}
+		})
+	}
+}
+
+// TestMissing: what is left to fetch counts no gaps.
+func TestMissing(t *testing.T) {
+	c := contentV2(t, metainfo.V2Only)
+	client := testClient(t, Config{})
+	torrent, err := client.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := torrent.missing(); left != 300_000+1+65536+16384+20_000+500_001 {
+		t.Errorf("%d bytes are missing", left)
+	}
+}
+
+// TestV2Refused: what could not be verified is refused at the door.
+func TestV2Refused(t *testing.T) {
+	c := contentV2(t, metainfo.V2Only)
+	bare, err := metainfo.ParseInfo(c.meta.Info.Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := testClient(t, Config{})
+	if _, err := client.Add(Source{Torrent: &metainfo.Torrent{Info: bare}}); !errors.Is(err, errLayers) {
+		t.Error(err)
+	}
+}
+
+// greet connects to a client as a peer that has nothing.
+func greet(t *testing.T, s *Client, hash wire.Digest) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := conn.Write(handshake.Append(nil, handshake.Reserved, hash, [20]byte{9})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, handshake.HandshakeSize)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// until is the next message of one of the kinds, with its payload.
+func until(t *testing.T, conn net.Conn, kinds ...wire.Kind) (wire.Message, []byte) {
+	t.Helper()
+	for {
+		m, err := wire.ReadHead(conn, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload := make([]byte, m.Payload)
+		if _, err := io.ReadFull(conn, payload); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range kinds {
+			if m.Kind == k {
+				return m, payload
+			}
+		}
+	}
+}
+
+// TestPaddedRequests: the block in which a file ends is served as long as it
+// is, and with zeros behind it; what lies in the gap is not.
+func TestPaddedRequests(t *testing.T) {
+	c := contentV2(t, metainfo.V2Only)
+	s := seeder(t, c)
+	conn := greet(t, s, c.meta.Info.Hash)
+	send := func(m wire.Message) {
+		if _, err := conn.Write(wire.Append(nil, m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(wire.Message{Kind: wire.HaveNone})
+	send(wire.Message{Kind: wire.Interested})
+	until(t, conn, wire.Unchoke)
+	info := c.meta.Info
+	ends := append([]wire.Extent{info.Whole(wire.Piece(info.Pieces() - 1))}, info.Tails...)
+	for _, e := range ends {
+		b := info.Block(e.Piece, info.Blocks(e.Piece)-1)
+		at := info.Offset(b.Piece, b.Begin)
+		var want []byte
+		for _, f := range info.Files {
+			if f.Offset <= at && at < f.Offset+f.Length {
+				want = c.files[filepath.Join(f.Path...)][at-f.Offset:]
+			}
+		}
+		for _, length := range []uint32{b.Length, wire.BlockSize} {
+			send(wire.Of(wire.Request, wire.Block{Piece: b.Piece, Begin: b.Begin, Length: length}))
+			m, payload := until(t, conn, wire.PieceBlock, wire.Reject)
+			if m.Kind != wire.PieceBlock || m.Piece != b.Piece || len(payload) != int(length) ||
+				!bytes.Equal(payload[:len(want)], want) || bytes.Count(payload[len(want):], []byte{0}) != int(length)-len(want) {
+				t.Errorf("%v with %d bytes: %v", b, length, m)
+			}
+		}
+		send(wire.Of(wire.Request, wire.Block{Piece: b.Piece, Begin: b.Begin, Length: b.Length - b.Length/2}))
+		if b.Length > 1 {
+			until(t, conn, wire.Reject)
+		} else {
+			until(t, conn, wire.PieceBlock)
+		}
+	}
+	gap := info.Tails[0]
+	send(wire.Of(wire.Request, wire.Block{Piece: gap.Piece, Begin: (gap.Length/wire.BlockSize + 1) * wire.BlockSize, Length: wire.BlockSize}))
+	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Log(err)
+	}
+}
