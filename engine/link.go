@@ -25,11 +25,11 @@ type link struct {
 	// Of the loop alone:
 	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
 	free       int             // slots of the lane for BEP 10
-	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
+	unsent     []peer.Outgoing // messages of BEP 10 and 52 that wait for a slot; bounded
 	requests   []int           // pieces of our metadata that the peer waits for; bounded
 }
 
-// mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
+// mostUnsent is how many messages of BEP 10 and 52 wait for one peer: our handshakes
 // and requests. One beyond it is not sent; a request is asked again.
 const mostUnsent = 64
 
@@ -93,8 +93,11 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 
 // Received hands a message of the peer to the loop.
 func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payload []byte) error {
-	if m.Kind == wire.Extended {
+	switch m.Kind {
+	case wire.Extended:
 		return k.loop.put(ctx, extended{p, m.ID, payload})
+	case wire.HashRequest, wire.Hashes, wire.HashReject:
+		return k.loop.put(ctx, hashMessage{p, m.Kind, payload})
 	}
 	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
 }
@@ -144,6 +147,10 @@ func (l *loop) join(k *link) {
 	if k.hand.Extended() {
 		k.extend(0, l.hello(k))
 	}
+	if l.layers != nil {
+		l.layers.offer(k.id)
+		l.askLayers()
+	}
 }
 
 // leave forgets a peer that has gone.
@@ -156,6 +163,10 @@ func (l *loop) leave(k *link) {
 	if l.meta != nil {
 		l.meta.gone(k.id)
 		l.askMetadata()
+	}
+	if l.layers != nil {
+		l.layers.gone(k.id)
+		l.askLayers()
 	}
 }
 
@@ -179,10 +190,13 @@ func (l *loop) drop(c selection.Drop) {
 
 // extend sends a message of BEP 10 when there is a slot for it.
 func (k *link) extend(id uint8, payload []byte) {
-	o := peer.Outgoing{
-		Message: wire.Message{Kind: wire.Extended, ID: id, Payload: uint32(len(payload))},
-		Payload: payload,
-	}
+	k.side(wire.Message{Kind: wire.Extended, ID: id}, payload)
+}
+
+// side sends a message of the engine's own when there is a slot for it.
+func (k *link) side(m wire.Message, payload []byte) {
+	m.Payload = uint32(len(payload))
+	o := peer.Outgoing{Message: m, Payload: payload}
 	switch {
 	case k.free > 0:
 		k.free--

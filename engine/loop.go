@@ -42,7 +42,8 @@ type loop struct {
 	links     map[wire.Peer]*link
 	meta      *assembly         // nil once the metadata is here
 	early     []selection.Event // wants that came before the geometry
-	resolved  bool              // the metadata is whole, and is being stored
+	layers    *layering         // nil unless the metadata is here and its piece layers are not
+	resolved  bool              // the metadata is whole: its layers are asked for, or it is being stored
 	unstored  *metainfo.Info    // metadata that could not be stored
 	again     time.Time         // when that is tried again
 	refused   string            // why it could not be stored, as logged last
@@ -132,6 +133,7 @@ func (l *loop) run() {
 		case <-timer.C:
 			l.step(selection.Wake{})
 			l.askMetadata()
+			l.askLayers()
 			l.storeAgain()
 		case <-l.ctx.Done():
 			l.shut()
@@ -173,7 +175,7 @@ func (l *loop) start() {
 // The torrent has been opened.
 func (l *loop) begin(info *metainfo.Info) {
 	store := l.t.store.Load()
-	l.meta = nil
+	l.meta, l.layers = nil, nil
 	l.disk.set(store)
 	l.bell = store.Bell()
 	have := store.Have()
@@ -243,6 +245,10 @@ func (l *loop) event(e any) {
 		l.giveUp(e.err)
 	case newTrackers:
 		l.announceTo(e.tiers)
+	case layersWanted:
+		l.wantLayers(e.info)
+	case hashMessage:
+		l.hashes(e)
 	}
 }
 
@@ -275,44 +281,6 @@ func (l *loop) obey(c selection.Command) {
 		l.drop(c)
 	}
 }
-
-// load has the disk cache deliver a block to a peer's outbox.
-func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
-	k := l.links[c.Peer]
-	if k == nil {
-		return
-	}
-	l.lastUse = time.Now()
-	b := c.Block
-	if geo := l.t.Info().Geometry; geo.Padded(b) {
-		b = geo.Block(b.Piece, geo.Index(b))
-	}
-	store.Load(b, func(loan wire.Loan, err error) {
-		if err != nil {
-			k.unload(c.Block)
-			return
-		}
-		if b != c.Block {
-			loan = padded(loan)
-		}
-		k.conn.Deliver(c.Block, loan)
-	})
-}
-
-// padded is a loan with zeros up to a whole block behind it, in memory of its
-// own.
-func padded(loan wire.Loan) wire.Loan {
-	b := make([]byte, wire.BlockSize)
-	copy(b, loan.Bytes)
-	loan.Of.Release()
-	return wire.Loan{Bytes: b, Of: nobody{}}
-}
-
-// nobody is whose bytes need not be given back.
-type nobody struct{}
-
-// Release does nothing.
-func (nobody) Release() {}
 
 // hear takes the news of the disk cache. A verdict is often quicker than the
 // peers' own word of the last blocks. The machine would take those for requests
@@ -394,6 +362,8 @@ func (l *loop) wind(timer *time.Timer) {
 		wait = min(wait, l.again.Sub(now))
 	case l.meta != nil && !l.resolved:
 		wait = min(wait, l.meta.next(now))
+	case l.layers != nil:
+		wait = min(wait, l.layers.wait(now))
 	}
 	timer.Reset(max(wait, 0))
 }

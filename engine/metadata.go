@@ -74,6 +74,10 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 			l.put(l.ctx, unusable{err})
 			return
 		}
+		if !info.HasV1() && len(info.Missing()) > 0 {
+			l.put(l.ctx, layersWanted{info})
+			return
+		}
 		l.resolve(info)
 	})
 }

@@ -23,19 +23,13 @@ type Source struct {
 	URL     string            // where a .torrent is to be fetched
 }
 
-// ErrV2Only is the error for magnet links that have no v1 infohash.
-var ErrV2Only = errors.New("magnet links of v2 only are not supported yet")
-
 // errLayers is the error for a torrent that cannot be verified.
-var errLayers = errors.New("the torrent is v2 only and its piece layers are missing")
+var errLayers = errors.New("the torrent is v2 only and its piece layers are missing; its magnet link may do")
 
 // check refuses what the engine cannot fetch.
 func (s Source) check() error {
-	switch {
-	case s.Torrent != nil && !s.Torrent.Info.HasV1() && len(s.Torrent.Info.Missing()) > 0:
+	if s.Torrent != nil && !s.Torrent.Info.HasV1() && len(s.Torrent.Info.Missing()) > 0 {
 		return errLayers
-	case s.Magnet != nil && !s.Magnet.ID().HasV1():
-		return ErrV2Only
 	}
 	return nil
 }
@@ -47,9 +41,6 @@ func ParseSource(s string) (Source, error) {
 	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
 	case "magnet":
 		m, err := metainfo.ParseMagnet(s)
-		if err == nil {
-			err = Source{Magnet: m}.check()
-		}
 		if err != nil {
 			return Source{}, fmt.Errorf("%s: %w", shorten(s), err)
 		}
@@ -63,8 +54,7 @@ func ParseSource(s string) (Source, error) {
 	}
 	if id, ok := idOf(s); ok {
 		if _, err := os.Lstat(s); err != nil {
-			source := Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}
-			return source, source.check()
+			return Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}, nil
 		}
 	}
 	t, err := readTorrent(s)

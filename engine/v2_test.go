@@ -176,3 +176,83 @@ func TestPaddedRequests(t *testing.T) {
 		t.Log(err)
 	}
 }
+
+// TestV2Magnet: a link with a v2 infohash alone brings the metadata and the
+// piece layers, of a hybrid too; the torrent is found again after a restart.
+func TestV2Magnet(t *testing.T) {
+	for name, format := range map[string]metainfo.Format{"hybrid": metainfo.Hybrid, "v2 only": metainfo.V2Only} {
+		t.Run(name, func(t *testing.T) {
+			c := contentV2(t, format)
+			s := seeder(t, c)
+			id := c.meta.Info.ID()
+			dir := t.TempDir()
+			client := testClient(t, Config{Dir: dir, Peers: []string{s.addr()}})
+			source, err := ParseSource("magnet:?xt=urn:btmh:1220" + id.V2.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			torrent, err := client.Add(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name := torrent.Name(); name != id.V2.String() {
+				t.Errorf("unresolved, it is called %q", name)
+			}
+			resolved(t, torrent)
+			readAll(t, torrent, c)
+			if missing := torrent.Info().Missing(); format == metainfo.V2Only && len(missing) > 0 {
+				t.Errorf("%d layers are missing", len(missing))
+			}
+			closeClient(t, client)
+			closeClient(t, s)
+			client = testClient(t, Config{Dir: dir})
+			torrent = client.Torrents()[0]
+			readAll(t, torrent, c)
+			for _, hash := range []wire.Digest{id.Hash, id.V2.Short()} {
+				if !client.known(hash) {
+					t.Errorf("a peer that asks for %v is sent away", hash)
+				}
+			}
+		})
+	}
+}
+
+// TestHashRequests: what the piece layers answer is answered, everything else
+// is rejected in its own words.
+func TestHashRequests(t *testing.T) {
+	c := contentV2(t, metainfo.V2Only)
+	s := seeder(t, c)
+	conn := greet(t, s, c.meta.Info.Hash)
+	info := c.meta.Info
+	tree := info.TreeOf(0)
+	for name, ask := range map[string]struct {
+		change func(*wire.HashRange)
+		want   wire.Kind
+	}{
+		"the layer":       {func(*wire.HashRange) {}, wire.Hashes},
+		"its first two":   {func(r *wire.HashRange) { r.Length, r.Proof = 2, 2 }, wire.Hashes},
+		"the layer above": {func(r *wire.HashRange) { r.Base, r.Length = r.Base+1, 2 }, wire.Hashes},
+		"leaves":          {func(r *wire.HashRange) { r.Base = 0 }, wire.HashReject},
+		"another root":    {func(r *wire.HashRange) { r.Root[0] ^= 1 }, wire.HashReject},
+		"too far":         {func(r *wire.HashRange) { r.Index = r.Length }, wire.HashReject},
+		"too many":        {func(r *wire.HashRange) { r.Length = 1 << 31 }, wire.HashReject},
+		"none":            {func(r *wire.HashRange) { r.Length = 0 }, wire.HashReject},
+		"too high":        {func(r *wire.HashRange) { r.Base = 1<<32 - 1 }, wire.HashReject},
+		"too much proof":  {func(r *wire.HashRange) { r.Proof = 1 << 31 }, wire.HashReject},
+	} {
+		r, ok := tree.Layer(tree.Root, 0)
+		if !ok {
+			t.Fatal("the file has no layer")
+		}
+		ask.change(&r)
+		b := wire.Append(nil, wire.Message{Kind: wire.HashRequest, Payload: uint32(wire.HashRangeSize)})
+		if _, err := conn.Write(wire.AppendHashRange(b, r)); err != nil {
+			t.Fatal(err)
+		}
+		m, payload := until(t, conn, wire.Hashes, wire.HashReject)
+		got, _, ok := wire.ParseHashes(payload)
+		if m.Kind != ask.want || !ok || got != r {
+			t.Errorf("%s: %v of %+v", name, m, got)
+		}
+	}
+}

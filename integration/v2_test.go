@@ -69,11 +69,18 @@ func TestV2Swarm(t *testing.T) {
 			t.Run(fmt.Sprint(format, " ", filepath.Base(path)), func(t *testing.T) {
 				listen := net.JoinHostPort("127.0.0.1", freePort(t, "127.0.0.1"))
 				seeder := libtorrent(t, place{address: "127.0.0.1"}, filepath.Dir(path), to)
-				m := mountBipfs(t, mounting{flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
-				same(t, to.shown(m), to.content)
-				seeder.kill()
-				leechLibtorrent(t, place{address: "127.0.0.1"}, listen, to)
-				m.stop(5 * time.Second)
+				link := (&metainfo.Magnet{V2: made.Info.V2, Hash: made.Info.V2.Short()}).String()
+				for _, source := range []string{to.file, link} {
+					m := mountBipfs(t, mounting{flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{source}})
+					resolved(t, m, to)
+					same(t, to.shown(m), to.content)
+					if source == link {
+						seeder.kill()
+					}
+					leechLibtorrent(t, place{address: "127.0.0.1"}, listen, to)
+					leechLibtorrent(t, place{address: "127.0.0.1"}, listen, &torrent{made, path, link})
+					m.stop(5 * time.Second)
+				}
 			})
 		}
 	}

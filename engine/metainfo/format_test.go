@@ -71,7 +71,7 @@ func checkPieces(t *testing.T, i *Info, dir string) {
 		if root != tree.Root {
 			t.Errorf("%q has another root", f.Path)
 		}
-		if have, _ := i.Layer(root); !slices.Equal(have, hashesOf([]byte(layer))) {
+		if have, _ := i.Layer(root); !slices.Equal(have, HashesOf([]byte(layer))) {
 			t.Errorf("%q has another piece layer", f.Path)
 		}
 	}

@@ -18,11 +18,11 @@ import (
 // asked for from peers. Whatever the way, a layer is taken in only if the root
 // of its file follows from it.
 
-// layers are the piece layers that are here, by root: files with the same
-// content share one.
+// layers are the piece layers that are here, by root, each with those above it
+// up to the root: files with the same content share them.
 type layers struct {
 	mu sync.RWMutex
-	of map[wire.Hash][]wire.Hash
+	of map[wire.Hash][][]wire.Hash
 }
 
 var (
@@ -83,24 +83,49 @@ func (i *Info) Root(k int) (root wire.Hash) {
 func (i *Info) Layer(root wire.Hash) (layer []wire.Hash, ok bool) {
 	i.layers.mu.RLock()
 	defer i.layers.mu.RUnlock()
-	layer, ok = i.layers.of[root]
-	return layer, ok
+	if up, ok := i.layers.of[root]; ok {
+		return up[0], true
+	}
+	return nil, false
 }
 
 // AddLayer takes in the piece layer of a file, or is ErrLayer if the root of
 // the file does not follow from it. layer must not change any more. Safe for
 // concurrent use.
 func (i *Info) AddLayer(t HashTree, layer []wire.Hash) error {
-	if !t.HasLayer() || int64(len(layer)) != t.Pieces() || merkle.Root(layer, t.PieceLayer(), t.Height()) != t.Root {
+	if !t.HasLayer() || int64(len(layer)) != t.Pieces() {
+		return ErrLayer
+	}
+	up := merkle.Layers(layer, t.PieceLayer(), t.Height())
+	if up[len(up)-1][0] != t.Root {
 		return ErrLayer
 	}
 	i.layers.mu.Lock()
 	defer i.layers.mu.Unlock()
 	if i.layers.of == nil {
-		i.layers.of = map[wire.Hash][]wire.Hash{}
+		i.layers.of = map[wire.Hash][][]wire.Hash{}
 	}
-	i.layers.of[t.Root] = layer
+	i.layers.of[t.Root] = up
 	return nil
+}
+
+// Answer is the hashes that answer a hash request; not ok if r is of no file
+// of the torrent, or of a layer that is not here. Leaves are not kept: what is
+// asked for below the piece layer is not here. Safe for concurrent use.
+func (i *Info) Answer(r wire.HashRange) (hashes []wire.Hash, ok bool) {
+	i.layers.mu.RLock()
+	defer i.layers.mu.RUnlock()
+	up := i.layers.of[r.Root]
+	if up == nil {
+		return nil, false
+	}
+	// All files of one root have one length, or their layer would not be here.
+	t := merkle.Tree{Length: int64(len(up[0])) * i.PieceLength, PieceLength: i.PieceLength}
+	low := t.PieceLayer()
+	if !t.Has(r) || int(r.Base) < low {
+		return nil, false
+	}
+	return t.Answer(r, func(layer int, index int64) (wire.Hash, bool) { return up[layer-low][index], true })
 }
 
 // Missing are the trees whose piece layers are not here, one for each root, in
@@ -150,7 +175,7 @@ func (i *Info) readLayers(v bencode.Raw) error {
 		if taken[root] == t.Pieces() {
 			continue
 		}
-		if i.AddLayer(t, hashesOf(b)) != nil {
+		if i.AddLayer(t, HashesOf(b)) != nil {
 			return errLayers
 		}
 		taken[root] = t.Pieces()
@@ -158,8 +183,8 @@ func (i *Info) readLayers(v bencode.Raw) error {
 	return nil
 }
 
-// hashesOf is the hashes that b is.
-func hashesOf(b []byte) []wire.Hash {
+// HashesOf is the hashes that lie in b one behind the other.
+func HashesOf(b []byte) []wire.Hash {
 	hashes := make([]wire.Hash, len(b)/len(wire.Hash{}))
 	for k := range hashes {
 		hashes[k] = wire.Hash(b[k*len(wire.Hash{}):])
@@ -179,7 +204,7 @@ func (i *Info) encodeLayers() bencode.Raw {
 	for _, root := range roots {
 		b = bencode.AppendString(b, root[:])
 		var layer []byte
-		for _, h := range i.layers.of[root] {
+		for _, h := range i.layers.of[root][0] {
 			layer = append(layer, h[:]...)
 		}
 		b = bencode.AppendString(b, layer)

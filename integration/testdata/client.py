@@ -1,7 +1,8 @@
 # client.py: a libtorrent session on the loopback device.
 #
 #   client.py seed  ADDRESS:PORT FOLDER TORRENT...
-#   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
+#   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's;
+#                                                TORRENT may be a magnet link
 #
 # It prints "ready" when it listens, and "done" when a leech has everything.
 import sys
@@ -34,8 +35,11 @@ def info(file):
 
 
 def add(file):
-    p = lt.add_torrent_params()
-    p.ti = info(file)
+    if file.startswith("magnet:"):
+        p = lt.parse_magnet_uri(file)
+    else:
+        p = lt.add_torrent_params()
+        p.ti = info(file)
     p.save_path = folder
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     if role == "seed":

@@ -22,6 +22,7 @@ import (
 	"crypto/sha256"
 	"math"
 	"math/bits"
+	"slices"
 
 	"bipfs/wire"
 )
@@ -69,6 +70,26 @@ func root(nodes []wire.Hash, layer, height int) wire.Hash {
 	}
 	half := int(min(int64(len(nodes)), 1<<(height-layer-1)))
 	return Parent(root(nodes[:half], layer, height-1), root(nodes[half:], layer, height-1))
+}
+
+// Layers are the layers of a tree from a lower one up to that of height, which
+// is one node; pads are left out. nodes are those of the lower one, at least
+// one, and Layers goes on using them.
+func Layers(nodes []wire.Hash, layer, height int) [][]wire.Hash {
+	layers := [][]wire.Hash{nodes}
+	for ; layer < height; layer++ {
+		above := make([]wire.Hash, 0, (len(nodes)+1)/2)
+		for pair := range slices.Chunk(nodes, 2) {
+			right := Pad(layer)
+			if len(pair) == 2 {
+				right = pair[1]
+			}
+			above = append(above, Parent(pair[0], right))
+		}
+		nodes = above
+		layers = append(layers, nodes)
+	}
+	return layers
 }
 
 // Tree is the shape of one file's tree.

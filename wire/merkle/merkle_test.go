@@ -3,6 +3,7 @@ package merkle
 import (
 	"crypto/sha256"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +70,11 @@ func TestShape(t *testing.T) {
 			n := (blocks + 1<<l - 1) >> l
 			if got := Root(nodes[l][:n], l, tree.Height()); got != nodes[tree.Height()][0] {
 				t.Fatalf("%+v: layer %d gives another root", tree, l)
+			}
+		}
+		for l, layer := range Layers(nodes[0][:blocks], 0, tree.Height()) {
+			if !slices.Equal(layer, nodes[l][:(blocks+1<<l-1)>>l]) {
+				t.Fatalf("%+v: layer %d is another", tree, l)
 			}
 		}
 		// And the leaves of each piece its node in the piece layer.

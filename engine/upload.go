@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"time"
+
+	"bipfs/diskcache"
+	"bipfs/selection"
+	"bipfs/wire"
+)
+
+// load has the disk cache deliver a block to a peer's outbox.
+func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
+	k := l.links[c.Peer]
+	if k == nil {
+		return
+	}
+	l.lastUse = time.Now()
+	b := c.Block
+	if geo := l.t.Info().Geometry; geo.Padded(b) {
+		b = geo.Block(b.Piece, geo.Index(b))
+	}
+	store.Load(b, func(loan wire.Loan, err error) {
+		if err != nil {
+			k.unload(c.Block)
+			return
+		}
+		if b != c.Block {
+			loan = padded(loan)
+		}
+		k.conn.Deliver(c.Block, loan)
+	})
+}
+
+// padded is a loan with zeros up to a whole block behind it, in memory of its
+// own.
+func padded(loan wire.Loan) wire.Loan {
+	b := make([]byte, wire.BlockSize)
+	copy(b, loan.Bytes)
+	loan.Of.Release()
+	return wire.Loan{Bytes: b, Of: nobody{}}
+}
+
+// nobody is whose bytes need not be given back.
+type nobody struct{}
+
+// Release does nothing.
+func (nobody) Release() {}
