@@ -138,7 +138,7 @@ func (c *Client) open() error {
 	}
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.peerID, Reserved: handshake.Reserved, Dial: c.net.Dial,
-		Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)},
 	})
 	if err := c.listen(); err != nil {
@@ -262,6 +262,24 @@ func (c *Client) known(hash [20]byte) bool {
 	defer c.mu.Unlock()
 	t := c.torrents[hash]
 	return t != nil && t.unusable() == nil
+}
+
+// twins is the two infohashes of a hybrid, the one that it is dialled by first.
+func (c *Client) twins(hash [20]byte) (main, other [20]byte, ok bool) {
+	c.mu.Lock()
+	t := c.torrents[hash]
+	c.mu.Unlock()
+	if t == nil {
+		return main, other, false
+	}
+	info := t.Info()
+	if info == nil || !info.HasV1() || !info.HasV2() {
+		return main, other, false
+	}
+	if t.hash == info.Hash {
+		return t.hash, info.V2.Short(), true
+	}
+	return t.hash, info.Hash, true
 }
 
 // become is the connected peer: it runs in the goroutine that made the

@@ -150,16 +150,21 @@ func (h *Handshaker) reach(t *torrent, c *Conn) error {
 	}
 	c.Conn, c.Reader = socket, newReader(socket)
 	return within(ctx, socket, func() error {
-		hello := Append(nil, h.config.Reserved, t.infohash, h.config.PeerID)
-		if _, err := socket.Write(hello); err != nil {
+		reserved := h.config.Reserved
+		_, other, hybrid := h.twins(t.infohash)
+		if hybrid {
+			reserved[7] |= hybridBit
+		}
+		if _, err := socket.Write(Append(nil, reserved, t.infohash, h.config.PeerID)); err != nil {
 			return err
 		}
-		if err := c.readTorrent(h.config.Reserved); err != nil {
+		if err := c.readTorrent(reserved); err != nil {
 			return err
 		}
-		if c.Infohash != t.infohash {
+		if c.Infohash != t.infohash && !(hybrid && c.Infohash == other) {
 			return ErrInfohash
 		}
+		c.Infohash = t.infohash
 		return c.readPeerID()
 	})
 }

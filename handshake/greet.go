@@ -27,6 +27,19 @@ func Append(b []byte, reserved [8]byte, infohash, peerID [20]byte) []byte {
 	return append(b, peerID[:]...)
 }
 
+// hybridBit is the extension bit, of the last byte, of who dials a hybrid
+// torrent by its v1 infohash and speaks v2 as well: the other side may answer
+// with the v2 infohash (BEP 52).
+const hybridBit = 0x10
+
+// twins is Config.Twins, which may be nil.
+func (h *Handshaker) twins(infohash [20]byte) (main, other [20]byte, ok bool) {
+	if h.config.Twins == nil {
+		return main, other, false
+	}
+	return h.config.Twins(infohash)
+}
+
 // readProtocol reads the opening. It stops at the first byte that is wrong:
 // what speaks HTTP or TLS to us is not waited for.
 func readProtocol(r *bufio.Reader) error {

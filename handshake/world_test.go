@@ -39,6 +39,7 @@ type world struct {
 	peers  []*Conn
 	ended  []error
 	known  bool
+	twin   [20]byte // the other infohash of hash; zero if it is no hybrid
 }
 
 type dialled struct {
@@ -57,8 +58,11 @@ func newWorld(t *testing.T, l Limits) *world {
 	}
 	w.h = New(Config{
 		PeerID: ourID, Reserved: Reserved, Limits: l, Seed: 1,
-		Known: func(h [20]byte) bool { return w.known && h == hash },
-		Dial:  w.dial, Become: w.live,
+		Known: func(h [20]byte) bool { return w.known && (h == hash || h == w.twin && h != [20]byte{}) },
+		Twins: func(h [20]byte) (main, other [20]byte, ok bool) {
+			return hash, w.twin, w.twin != [20]byte{} && (h == hash || h == w.twin)
+		},
+		Dial: w.dial, Become: w.live,
 	})
 	return w
 }
