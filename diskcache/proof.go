@@ -8,8 +8,11 @@ import (
 	"bipfs/wire/merkle"
 )
 
+// zeros is a block of a gap.
+var zeros wire.Buf
+
 // proof is what a piece is verified by, as its blocks come in order: its SHA-1
-// (BEP 3), or in a torrent that is v2 only the node over its leaves (BEP 52).
+// (BEP 3), with the gap behind it as zeros, or in a torrent that is v2 only the node over its leaves (BEP 52).
 type proof struct {
 	sha    hash.Hash // nil if v2 only
 	leaves []wire.Hash
@@ -35,6 +38,9 @@ func (h *proof) add(block []byte) {
 // right reports whether the blocks are those of piece p. All must have come.
 func (h *proof) right(s *Spec, p wire.Piece) bool {
 	if h.sha != nil {
+		for gap := s.Gap(p); gap > 0; gap -= min(gap, wire.BlockSize) {
+			h.sha.Write(zeros[:min(gap, wire.BlockSize)])
+		}
 		var sum wire.Digest
 		h.sha.Sum(sum[:0])
 		return sum == s.Hash(p)

@@ -76,13 +76,14 @@ func (t *Torrent) missing() int64 {
 	}
 	// Every piece is as long as the next is away, but for the tails and the last.
 	left := int64(info.Pieces()-have.Count()) * info.PieceLength
+	last := wire.Piece(info.Pieces() - 1)
 	for _, tail := range info.Tails {
-		if !have.Has(tail.Piece) {
+		if tail.Piece != last && !have.Has(tail.Piece) {
 			left -= info.PieceLength - int64(tail.Length)
 		}
 	}
-	if n := info.Pieces(); n > 0 && !have.Has(wire.Piece(n-1)) {
-		left -= info.PieceLength - int64(info.PieceSize(wire.Piece(n-1)))
+	if info.Valid(last) && !have.Has(last) {
+		left -= info.PieceLength - int64(info.PieceSize(last))
 	}
 	return left
 }

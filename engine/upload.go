@@ -17,6 +17,10 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 	l.lastUse = time.Now()
 	b := c.Block
 	if geo := l.t.Info().Geometry; geo.Padded(b) {
+		if b.Begin >= geo.PieceSize(b.Piece) {
+			k.conn.Deliver(b, wire.Loan{Bytes: zeros[:b.Length], Of: nobody{}})
+			return
+		}
 		b = geo.Block(b.Piece, geo.Index(b))
 	}
 	store.Load(b, func(loan wire.Loan, err error) {
@@ -25,20 +29,22 @@ func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
 			return
 		}
 		if b != c.Block {
-			loan = padded(loan)
+			loan = padded(loan, c.Block.Length)
 		}
 		k.conn.Deliver(c.Block, loan)
 	})
 }
 
-// padded is a loan with zeros up to a whole block behind it, in memory of its
-// own.
-func padded(loan wire.Loan) wire.Loan {
-	b := make([]byte, wire.BlockSize)
+// padded is a loan with zeros behind it, n bytes in all, in memory of its own.
+func padded(loan wire.Loan, n uint32) wire.Loan {
+	b := make([]byte, n)
 	copy(b, loan.Bytes)
 	loan.Of.Release()
 	return wire.Loan{Bytes: b, Of: nobody{}}
 }
+
+// zeros is what lies in a gap. Nobody may change it.
+var zeros wire.Buf
 
 // nobody is whose bytes need not be given back.
 type nobody struct{}

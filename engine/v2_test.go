@@ -131,49 +131,72 @@ func until(t *testing.T, conn net.Conn, kinds ...wire.Kind) (wire.Message, []byt
 }
 
 // TestPaddedRequests: the block in which a file ends is served as long as it
-// is, and with zeros behind it; what lies in the gap is not.
+// is, and with the pad that others see behind it; so is what is pad alone.
 func TestPaddedRequests(t *testing.T) {
-	c := contentV2(t, metainfo.V2Only)
-	s := seeder(t, c)
-	conn := greet(t, s, c.meta.Info.Hash)
-	send := func(m wire.Message) {
-		if _, err := conn.Write(wire.Append(nil, m)); err != nil {
-			t.Fatal(err)
+	for name, format := range map[string]metainfo.Format{"hybrid": metainfo.Hybrid, "v2 only": metainfo.V2Only} {
+		t.Run(name, func(t *testing.T) {
+			c := contentV2(t, format)
+			info := c.meta.Info
+			p := &asking{t, greet(t, seeder(t, c), info.Hash)}
+			p.say(wire.Message{Kind: wire.HaveNone})
+			p.say(wire.Message{Kind: wire.Interested})
+			until(t, p, wire.Unchoke)
+			for _, e := range append([]wire.Extent{info.Whole(wire.Piece(info.Pieces() - 1))}, info.Tails...) {
+				b := info.Block(e.Piece, info.Blocks(e.Piece)-1)
+				want := c.at(info, info.Offset(b.Piece, b.Begin))
+				p.expect(b, want)
+				long, pad := b, b
+				if long.Length = wire.BlockSize; info.Padded(long) {
+					p.expect(long, want)
+				}
+				pad.Begin, pad.Length = b.Begin+wire.BlockSize, wire.BlockSize
+				if info.Padded(pad) {
+					p.expect(pad, nil)
+				}
+				if half := (wire.Block{Piece: b.Piece, Begin: b.Begin, Length: b.Length / 2}); half.Length > 0 {
+					p.say(wire.Of(wire.Request, half))
+					until(t, p, wire.Reject)
+				}
+			}
+			p.say(wire.Of(wire.Request, wire.Block{Piece: 0, Begin: uint32(info.PieceLength), Length: wire.BlockSize}))
+			if _, err := io.Copy(io.Discard, p); err != nil { // it is hung up on
+				t.Log(err)
+			}
+		})
+	}
+}
+
+// at is the content from a place in the torrent to the end of its file.
+func (c *content) at(info *metainfo.Info, off int64) []byte {
+	for _, f := range info.Files {
+		if f.Offset <= off && off < f.Offset+f.Length {
+			return c.files[filepath.Join(f.Path...)][off-f.Offset:]
 		}
 	}
-	send(wire.Message{Kind: wire.HaveNone})
-	send(wire.Message{Kind: wire.Interested})
-	until(t, conn, wire.Unchoke)
-	info := c.meta.Info
-	ends := append([]wire.Extent{info.Whole(wire.Piece(info.Pieces() - 1))}, info.Tails...)
-	for _, e := range ends {
-		b := info.Block(e.Piece, info.Blocks(e.Piece)-1)
-		at := info.Offset(b.Piece, b.Begin)
-		var want []byte
-		for _, f := range info.Files {
-			if f.Offset <= at && at < f.Offset+f.Length {
-				want = c.files[filepath.Join(f.Path...)][at-f.Offset:]
-			}
-		}
-		for _, length := range []uint32{b.Length, wire.BlockSize} {
-			send(wire.Of(wire.Request, wire.Block{Piece: b.Piece, Begin: b.Begin, Length: length}))
-			m, payload := until(t, conn, wire.PieceBlock, wire.Reject)
-			if m.Kind != wire.PieceBlock || m.Piece != b.Piece || len(payload) != int(length) ||
-				!bytes.Equal(payload[:len(want)], want) || bytes.Count(payload[len(want):], []byte{0}) != int(length)-len(want) {
-				t.Errorf("%v with %d bytes: %v", b, length, m)
-			}
-		}
-		send(wire.Of(wire.Request, wire.Block{Piece: b.Piece, Begin: b.Begin, Length: b.Length - b.Length/2}))
-		if b.Length > 1 {
-			until(t, conn, wire.Reject)
-		} else {
-			until(t, conn, wire.PieceBlock)
-		}
+	return nil
+}
+
+// asking is a peer that asks for blocks.
+type asking struct {
+	t *testing.T
+	net.Conn
+}
+
+func (p *asking) say(m wire.Message) {
+	p.t.Helper()
+	if _, err := p.Write(wire.Append(nil, m)); err != nil {
+		p.t.Fatal(err)
 	}
-	gap := info.Tails[0]
-	send(wire.Of(wire.Request, wire.Block{Piece: gap.Piece, Begin: (gap.Length/wire.BlockSize + 1) * wire.BlockSize, Length: wire.BlockSize}))
-	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, net.ErrClosed) {
-		t.Log(err)
+}
+
+// expect asks for a block, which is want and zeros behind it.
+func (p *asking) expect(b wire.Block, want []byte) {
+	p.t.Helper()
+	p.say(wire.Of(wire.Request, b))
+	m, payload := until(p.t, p, wire.PieceBlock, wire.Reject)
+	if m.Kind != wire.PieceBlock || m.Block() != b || !bytes.HasPrefix(payload, want) ||
+		bytes.Count(payload[len(want):], []byte{0}) != len(payload)-len(want) {
+		p.t.Errorf("%v: %v", b, m)
 	}
 }
 

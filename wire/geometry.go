@@ -8,17 +8,18 @@ import (
 // Geometry is the arithmetic of one torrent: which bytes lie in which piece,
 // and which in which block. A zero Geometry has no pieces.
 //
-// In a torrent that is V2Only (BEP 52) every file begins with a piece of its
+// In a torrent of BEP 52, hybrid or not, every file begins with a piece of its
 // own. Its bytes are numbered as if each piece had PieceLength of them, so a
 // piece with the end of a file is a tail: a gap follows it, which is in no
-// block, is never asked for, and counts in Length.
+// block, is never asked for, and counts in Length. In a hybrid the gap is a pad,
+// which v1 peers ask for and hash like any other bytes.
 type Geometry struct {
 	Length      int64 // bytes of all files, pads and gaps included
 	PieceLength int64 // bytes from one piece to the next; 1..MaxPieceLength
 
-	// Tails are the pieces before the last that are shorter than PieceLength,
-	// each as a whole, in order; nil in a torrent of BEP 3. Nobody may change
-	// them: copies of a Geometry share them.
+	// Tails are the pieces that have a gap behind them, each as a whole without
+	// it, in order; nil in a torrent of BEP 3. Nobody may change them: copies of
+	// a Geometry share them.
 	Tails []Extent
 
 	V2Only bool // BEP 52, and not BEP 3 too
@@ -44,8 +45,17 @@ func (g Geometry) PieceSize(p Piece) uint32 {
 			return g.Tails[k].Length
 		}
 	}
+	return g.span(p)
+}
+
+// span is the length of piece p with its gap.
+func (g Geometry) span(p Piece) uint32 {
 	return uint32(min(g.PieceLength, g.Length-int64(p)*g.PieceLength))
 }
+
+// Gap is the length in bytes of the gap behind piece p, which must be Valid:
+// the zeros that the hash of BEP 3 goes on with in a hybrid.
+func (g Geometry) Gap(p Piece) uint32 { return g.span(p) - g.PieceSize(p) }
 
 // Blocks is the number of blocks of piece p; p must be Valid.
 func (g Geometry) Blocks(p Piece) int {
@@ -78,15 +88,19 @@ func (g Geometry) Aligned(b Block) bool {
 	return b.Length == min(BlockSize, g.PieceSize(b.Piece)-b.Begin)
 }
 
-// Padded reports whether b is a block of a V2Only torrent that ends with its file,
-// and as much of the gap behind it as makes it BlockSize bytes. libtorrent, to
-// which gaps are pads, asks for no other.
+// Padded reports whether b is a block that lies in a gap, at least in part: one
+// of those that v1 peers see in a hybrid. libtorrent, to which gaps are pads,
+// asks in no other way for the end of a file of a V2Only torrent either; to it
+// the last piece of that is as long as any other.
 func (g Geometry) Padded(b Block) bool {
-	if !g.V2Only || !g.Valid(b.Piece) || b.Length != BlockSize {
+	if !g.Valid(b.Piece) || b.Begin%BlockSize != 0 || g.Aligned(b) {
 		return false
 	}
-	size := g.PieceSize(b.Piece)
-	return b.Begin%BlockSize == 0 && b.Begin < size && size-b.Begin < BlockSize
+	end := g.span(b.Piece)
+	if g.V2Only {
+		end = uint32(g.PieceLength)
+	}
+	return b.Begin < end && b.Length == min(BlockSize, end-b.Begin)
 }
 
 // Within reports whether e is a run of at least one byte inside a piece of the

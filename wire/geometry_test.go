@@ -249,24 +249,42 @@ func TestTails(t *testing.T) {
 	}
 }
 
-// checkPadded: of all blocks that a peer could ask for of a piece, only the one
-// with its end may be longer than it is, and only in a torrent that is v2 only.
+// checkPadded: of all blocks that a peer could ask for of a piece, those may
+// reach into the gap that v1 peers see, and no other.
 func checkPadded(t *testing.T, g Geometry, p Piece, size uint32) {
 	t.Helper()
-	for begin := uint32(0); begin <= 3*BlockSize; begin += BlockSize / 2 {
-		for _, length := range []uint32{0, 1, size, BlockSize - 1, BlockSize, BlockSize + 1, 1<<32 - 1} {
-			b := Block{p, begin, length}
-			g.V2Only = true
-			want := length == BlockSize && begin%BlockSize == 0 && begin < size && begin+BlockSize > size
-			if g.Padded(b) != want || want && g.Aligned(b) {
-				t.Fatalf("%+v: Padded(%v) is %v", g, b, !want)
-			}
-			if g.V2Only = false; g.Padded(b) {
-				t.Fatalf("%+v: Padded(%v)", g, b)
+	for _, g.V2Only = range []bool{false, true} {
+		span := uint32(g.PieceLength)
+		if last := g.Pieces() - 1; int(p) == last && !g.V2Only {
+			span = uint32(g.Length - int64(last)*g.PieceLength)
+		}
+		for begin := uint32(0); begin <= 3*BlockSize; begin += BlockSize / 2 {
+			for _, length := range []uint32{0, 1, size, size % BlockSize, BlockSize - 1, BlockSize, BlockSize + 1, 1<<32 - 1} {
+				b := Block{p, begin, length}
+				want := begin%BlockSize == 0 && begin < span && length == min(BlockSize, span-begin) && begin+length > size
+				if g.Padded(b) != want {
+					t.Fatalf("%+v: Padded(%v) is %v", g, b, !want)
+				}
 			}
 		}
 	}
-	if g.V2Only = true; g.Padded(Block{Piece(g.Pieces()), 0, BlockSize}) {
+	if g.Padded(Block{Piece(g.Pieces()), 0, BlockSize}) {
 		t.Fatalf("%+v: a piece too far", g)
+	}
+}
+
+// A hybrid may have a pad behind its last file, too.
+func TestGap(t *testing.T) {
+	g := Geometry{Length: 3 * BlockSize, PieceLength: 2 * BlockSize, Tails: []Extent{{0, 0, 5}, {1, 0, BlockSize - 1}}}
+	if g.Gap(0) != 2*BlockSize-5 || g.Gap(1) != 1 || g.PieceSize(1) != BlockSize-1 || g.Blocks(0) != 1 {
+		t.Errorf("gaps of %d and %d bytes", g.Gap(0), g.Gap(1))
+	}
+	for b, want := range map[Block]bool{
+		{0, 0, 5}: false, {0, 0, BlockSize}: true, {0, BlockSize, BlockSize}: true, {0, 2 * BlockSize, BlockSize}: false,
+		{1, 0, BlockSize - 1}: false, {1, 0, BlockSize}: true, {1, BlockSize, BlockSize}: false,
+	} {
+		if g.Padded(b) != want {
+			t.Errorf("Padded(%v) is %v", b, !want)
+		}
 	}
 }

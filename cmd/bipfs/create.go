@@ -57,7 +57,7 @@ func (c *createCommand) Run(s streams) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", output, err)
 	}
-	magnet := metainfo.Magnet{Hash: t.Info.Hash, V2: t.Info.V2, Name: t.Info.Name, Trackers: c.Tracker, Length: t.Info.Length}
+	magnet := metainfo.Magnet{Hash: t.Info.Hash, V2: t.Info.V2, Name: t.Info.Name, Trackers: c.Tracker, Length: t.Info.Size()}
 	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
 	return nil
 }

@@ -97,6 +97,12 @@ func TestCreate(t *testing.T) {
 	if !strings.Contains(out, "wrote "+output) || !strings.Contains(out, "magnet:?xt=urn:btih:") {
 		t.Errorf("it says %q", out)
 	}
+	for format, link := range map[string]string{"--hybrid": "&xt=urn:btmh:1220", "--v2": "magnet:?xt=urn:btmh:1220"} {
+		code, out, stderr := bipfs(t, "", "create", format, "-o", filepath.Join(t.TempDir(), "x.torrent"), path)
+		if code != 0 || stderr != "" || !strings.Contains(out, link) || !strings.Contains(out, "&xl=100000") {
+			t.Errorf("%s: %d %q %s", format, code, out, stderr)
+		}
+	}
 	if code, _, stderr := bipfs(t, "", "create", "-o", output, path); code != 1 || !strings.Contains(stderr, output) {
 		t.Errorf("an existing file was replaced: %d %q", code, stderr)
 	}

@@ -171,8 +171,8 @@ func (i *Info) put(f File, root wire.Hash) {
 	i.Length += f.Length
 }
 
-// agree gives the files of a hybrid their roots, if the file tree has the same
-// files in the same order and at the same places. A reader could not be told
+// agree gives the files of a hybrid their roots and tails, if the file tree has
+// the same files in the same order and at the same places. A reader could not be told
 // which of two contents he gets otherwise.
 func (i *Info) agree(files []treeFile) error {
 	other := &Info{Name: i.Name, Geometry: wire.Geometry{PieceLength: i.PieceLength}}
@@ -204,6 +204,10 @@ func (i *Info) agree(files []treeFile) error {
 	}
 	if i.Single != other.Single || i.Length-other.Length >= i.PieceLength {
 		return errors.New("inconsistent hybrid torrent: its file tree is of another shape")
+	}
+	i.Tails = other.Tails
+	if last := wire.Piece(other.Pieces() - 1); i.Length > other.Length && i.Valid(last) {
+		i.Tails = append(i.Tails, other.Whole(last))
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func checkV2(t *testing.T, i *Info) {
 			}
 		}
 		size := f.Length - int64(last-next)*i.PieceLength
-		if !i.HasV1() && int64(i.PieceSize(last)) != size {
+		if int64(i.PieceSize(last)) != size {
 			t.Fatalf("the last piece of file %d has %d bytes, not %d", k, i.PieceSize(last), size)
 		}
 		next = last + 1

@@ -164,7 +164,7 @@ func checkInfo(t *testing.T, i *Info) {
 		checkV2(t, i)
 	}
 	checkName(t, i.Name, i.Name)
-	if len(i.Files) == 0 || len(i.Tails) > 0 && i.HasV1() || i.Single && (len(i.Files) != 1 || len(i.Files[0].Path) != 1 || i.Files[0].Path[0] != i.Name) {
+	if len(i.Files) == 0 || len(i.Tails) > 0 && !i.HasV2() || i.Single && (len(i.Files) != 1 || len(i.Files[0].Path) != 1 || i.Files[0].Path[0] != i.Name) {
 		t.Fatalf("single %v, files %v", i.Single, i.Files)
 	}
 	var length int64

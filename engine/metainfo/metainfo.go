@@ -110,6 +110,17 @@ func (i *Info) HasV2() bool { return i.ID().HasV2() }
 // ID is all infohashes of the torrent.
 func (i *Info) ID() ID { return ID{i.Hash, i.V2} }
 
+// Size is how many bytes the files have that are shown: what Length counts
+// beyond it are pads.
+func (i *Info) Size() (n int64) {
+	for _, f := range i.Files {
+		if !f.Pad {
+			n += f.Length
+		}
+	}
+	return n
+}
+
 // PieceHash is the SHA-1 of piece p, which must be Valid, of a torrent that
 // HasV1.
 func (i *Info) PieceHash(p wire.Piece) wire.Digest {
