@@ -62,7 +62,7 @@ func (t *Torrent) frontier(p *piece, run []*wire.Buf) int {
 // add hashes the block at the frontier.
 func (p *piece) add(b []byte) {
 	b = b[:p.length(p.next)]
-	p.sha.Write(b)
+	p.proof.add(b)
 	p.t.disk.hashed.Add(int64(len(b)))
 	p.crcs = append(p.crcs, crc32.Checksum(b, castagnoli))
 	p.next++
@@ -72,11 +72,7 @@ func (p *piece) add(b []byte) {
 func (p *piece) length(i int) int { return int(p.t.spec.Block(p.number, i).Length) }
 
 // right reports whether the hash of the whole piece is what it must be.
-func (p *piece) right() bool {
-	var sum wire.Digest
-	p.sha.Sum(sum[:0])
-	return sum == p.t.spec.Hash(p.number)
-}
+func (p *piece) right() bool { return p.proof.right(&p.t.spec, p.number) }
 
 // check decides over a piece that is whole and in memory.
 func (t *Torrent) check(p *piece) {
@@ -108,7 +104,7 @@ func (t *Torrent) check(p *piece) {
 		p.blocks[i].share(keyOf(t.id, p.number, i), p.length(i), 1)
 	}
 	d.memory.give(d.now(), p.empty...) // a piece that came whole has none; to be sure
-	p.bufs, p.empty, p.sha = nil, nil, nil
+	p.bufs, p.empty, p.proof = nil, nil, nil
 	p.state = dirty
 	d.mu.Lock()
 	d.ledger.Verified(p.lease)

@@ -91,9 +91,15 @@ func fingerprint(s Spec) (sum [20]byte) {
 		}
 		h.Write(b[:])
 	}
-	for p := range s.Geometry.Pieces() {
-		d := s.Hash(wire.Piece(p))
-		h.Write(d[:])
+	if s.Hash == nil {
+		for _, f := range s.Files {
+			h.Write(f.Root[:])
+		}
+	} else {
+		for p := range s.Geometry.Pieces() {
+			d := s.Hash(wire.Piece(p))
+			h.Write(d[:])
+		}
 	}
 	h.Sum(sum[:0])
 	return sum

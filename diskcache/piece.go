@@ -1,8 +1,6 @@
 package diskcache
 
 import (
-	"crypto/sha1"
-	"hash"
 	"time"
 
 	"bipfs/diskcache/ledger"
@@ -13,6 +11,10 @@ import (
 type File struct {
 	Length int64
 	Pad    bool // zeros that only fill up a piece (BEP 47): never stored
+
+	// Root is the pieces root (BEP 52), in a torrent that is v2 only. It tells
+	// the journal of one content from that of another.
+	Root wire.Hash
 }
 
 // pieceState is where a piece is in its life:
@@ -36,7 +38,7 @@ const (
 )
 
 // piece is a piece that has memory or waits for it. t.mu guards it, but for
-// what the one worker that has it (busy) may touch: next, sha and crcs.
+// what the one worker that has it (busy) may touch: next, proof and crcs.
 type piece struct {
 	t        *Torrent
 	number   wire.Piece
@@ -56,10 +58,10 @@ type piece struct {
 	fresh   int    // of them, those that the ledger has not heard of
 	last    time.Duration
 
-	busy bool // queued for, or with, a hasher or writer
-	next int  // the first block that is not hashed yet
-	sha  hash.Hash
-	crcs []uint32
+	busy  bool // queued for, or with, a hasher or writer
+	next  int  // the first block that is not hashed yet
+	proof *proof
+	crcs  []uint32
 
 	blocks []*block // when verified
 
@@ -133,7 +135,7 @@ func (t *Torrent) granted(o ledger.Order) {
 	p.last = t.disk.now()
 	p.bufs = make([]*wire.Buf, p.count)
 	p.empty = make([]*wire.Buf, o.N, p.count)
-	p.sha = sha1.New()
+	p.proof = t.spec.newProof(p.count)
 	p.crcs = make([]uint32, 0, p.count)
 	p.room, p.given = o.N, o.N
 	if o.N < p.count {

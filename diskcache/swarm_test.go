@@ -75,6 +75,11 @@ func testLog(t testing.TB) *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newBench(t testing.TB, x *truth, c Config, dir string) *bench {
 	t.Helper()
+	return newBenchOf(t, x, c, x.spec(dir))
+}
+
+func newBenchOf(t testing.TB, x *truth, c Config, s Spec) *bench {
+	t.Helper()
 	if c.Connections == 0 {
 		c.Connections = 4
 	}
@@ -86,7 +91,7 @@ func newBench(t testing.TB, x *truth, c Config, dir string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	torrent, err := d.Add(x.spec(dir))
+	torrent, err := d.Add(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,13 @@ type Spec struct {
 	// each when something is first written to it.
 	Dir string
 	wire.Geometry
-	Hash  func(wire.Piece) wire.Digest // pure; called from any goroutine
+
+	// Hash is the SHA-1 of a piece (BEP 3); nil in a torrent that is v2 only.
+	// Node is for those: the node of a piece in its file's hash tree, and its
+	// layer (BEP 52). Both are pure, and called from any goroutine.
+	Hash func(wire.Piece) wire.Digest
+	Node func(wire.Piece) (node wire.Hash, layer int)
+
 	Files []File
 }
 

@@ -2,7 +2,6 @@ package diskcache
 
 import (
 	"context"
-	"crypto/sha1"
 	"hash/crc32"
 	"time"
 
@@ -39,17 +38,17 @@ func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 // hashStored hashes a piece as it lies in the data files. A file that is
 // missing or too short is a piece that is not right.
 func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) {
-	h := sha1.New()
+	h := t.spec.newProof(t.spec.Blocks(n))
 	for i := range t.spec.Blocks(n) {
 		b := t.spec.Block(n, i)
 		if err := t.read(t.spec.Offset(n, b.Begin), [][]byte{buf[:b.Length]}); err != nil {
 			return nil, false
 		}
-		h.Write(buf[:b.Length])
+		h.add(buf[:b.Length])
 		t.disk.hashed.Add(int64(b.Length))
 		crcs = append(crcs, crc32.Checksum(buf[:b.Length], castagnoli))
 	}
-	return crcs, wire.Digest(h.Sum(nil)) == t.spec.Hash(n)
+	return crcs, h.right(&t.spec, n)
 }
 
 // found takes a piece that lies in the store into the books.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"bipfs/engine/metainfo"
-	"bipfs/wire"
 )
 
 // How a torrent comes to be, and comes by its metadata. Both are written to the
@@ -35,11 +34,17 @@ func (c *Client) Add(s Source) (*Torrent, error) {
 }
 
 func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
+	if err := s.check(); err != nil {
+		return nil, false, err
+	}
 	c.adding.Lock()
 	defer c.adding.Unlock()
-	hash := s.hash()
+	id := s.id()
 	c.mu.Lock()
-	t, state := c.torrents[hash], c.state
+	t, state := c.torrents[id.Hash], c.state
+	if t == nil && id.HasV2() {
+		t = c.torrents[id.V2.Short()]
+	}
 	if t == nil {
 		c.state.NextSlot++
 	}
@@ -47,7 +52,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if t != nil {
 		return t, false, nil
 	}
-	t = newTorrent(c, hash, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
+	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
 	t.take(s)
 	state.NextSlot++
 	if err := c.folder.saveClient(state); err != nil {
@@ -57,7 +62,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	t.state.Name = c.freeName(t.wantedName(t.Info()), t)
 	c.mu.Unlock()
 	if err := t.save(t.Info(), t.state); err != nil {
-		return nil, false, fmt.Errorf("store the torrent %v: %w", hash, err)
+		return nil, false, fmt.Errorf("store the torrent %v: %w", id, err)
 	}
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
@@ -79,12 +84,12 @@ func (c *Client) AddURL(url string) {
 	})
 }
 
-// hash is the infohash that a source names; a URL names none.
-func (s Source) hash() wire.Digest {
+// id is the infohashes that a source names; a URL names none.
+func (s Source) id() metainfo.ID {
 	if s.Torrent != nil {
-		return s.Torrent.Info.Hash
+		return s.Torrent.Info.ID()
 	}
-	return s.Magnet.Hash
+	return s.Magnet.ID()
 }
 
 // trackers are the tiers that a source names. A magnet link has no tiers: each
@@ -115,11 +120,11 @@ func (t *Torrent) take(s Source) {
 // torrent that has its metadata can do without its magnet link.
 func (t *Torrent) remember(s stored) error {
 	m, err := metainfo.ParseMagnet(s.magnet)
-	if err == nil && m.Hash != t.hash {
+	if err == nil && !t.id.Names(m.ID()) {
 		err = errors.New("its magnet link is that of another torrent")
 	}
 	if err == nil {
-		t.magnet = m
+		t.magnet, t.id = m, m.ID() // the folder's name tells one infohash
 		t.trackers, t.webSeeds = Source{Magnet: m}.trackers(), m.WebSeeds
 	}
 	if s.metainfo == nil {
@@ -129,7 +134,7 @@ func (t *Torrent) remember(s stored) error {
 	if err != nil {
 		return err
 	}
-	if meta.Info.Hash != t.hash {
+	if !t.id.Names(meta.Info.ID()) {
 		return errors.New("its metadata has another infohash")
 	}
 	t.known(meta.Info)
@@ -193,7 +198,7 @@ func (t *Torrent) newPeers(m *metainfo.Magnet) (fresh []string) {
 	if m == nil || len(m.Peers) == 0 {
 		return nil
 	}
-	mine := metainfo.Magnet{Hash: t.hash}
+	mine := metainfo.Magnet{Hash: t.id.Hash, V2: t.id.V2}
 	if t.magnet != nil {
 		mine = *t.magnet // others read the old one without the lock
 	}
@@ -225,12 +230,12 @@ func (t *Torrent) wantedName(info *metainfo.Info) string {
 	case t.magnet != nil && t.magnet.Name != "":
 		return metainfo.SafeName(t.magnet.Name)
 	}
-	return t.hash.String()
+	return t.id.String()
 }
 
 // resolve gives t its metadata: it is stored, opened, named and shown.
 func (t *Torrent) resolve(info *metainfo.Info) error {
-	if info.Hash != t.hash {
+	if !t.id.Names(info.ID()) {
 		return errors.New("its metadata has another infohash")
 	}
 	c := t.c
@@ -242,7 +247,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Lock()
 	state := t.state
 	c.mu.Unlock()
-	if old := state.Name; old != t.hash.String() {
+	if old := state.Name; old != t.id.String() {
 		state.Earlier = append(slices.Clone(state.Earlier), old)
 	}
 	c.mu.Lock()
@@ -258,9 +263,12 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 		return err
 	}
 	c.show(t, state)
+	c.mu.Lock()
+	c.know(t, info)
+	c.mu.Unlock()
 	t.info.Store(info)
 	close(t.resolved)
-	c.log.Info("a magnet link is resolved", "torrent", t.hash, "name", state.Name)
+	c.log.Info("a magnet link is resolved", "torrent", t.id, "name", state.Name)
 	return nil
 }
 
@@ -279,7 +287,7 @@ func (c *Client) show(t *Torrent, state torrentState) {
 // save writes t to the data folder. Client.adding is held.
 func (t *Torrent) save(info *metainfo.Info, state torrentState) error {
 	f := t.c.folder
-	if err := os.MkdirAll(f.torrentDir(t.hash), 0o700); err != nil {
+	if err := os.MkdirAll(f.torrentDir(t.id), 0o700); err != nil {
 		return err
 	}
 	if err := t.saveMetadata(info, time.Unix(state.Mtime, 0)); err != nil {
@@ -288,7 +296,7 @@ func (t *Torrent) save(info *metainfo.Info, state torrentState) error {
 	if info == nil {
 		state.Name = "" // chosen when the metadata is here
 	}
-	return f.saveTorrent(t.hash, state)
+	return f.saveTorrent(t.id, state)
 }
 
 // saveMetadata writes what the torrent was added by and what it has learnt. The
@@ -301,7 +309,7 @@ func (t *Torrent) saveMetadata(info *metainfo.Info, created time.Time) error {
 		m := *magnet
 		m.Trackers = slices.Concat(trackers...)
 		m.WebSeeds = webSeeds
-		if err := t.c.folder.writeTorrent(t.hash, "magnet", []byte(m.String()+"\n")); err != nil {
+		if err := t.c.folder.writeTorrent(t.id, "magnet", []byte(m.String()+"\n")); err != nil {
 			return err
 		}
 	}
@@ -309,5 +317,5 @@ func (t *Torrent) saveMetadata(info *metainfo.Info, created time.Time) error {
 		return nil
 	}
 	m := metainfo.Torrent{Info: info, Trackers: trackers, WebSeeds: webSeeds, Created: created}
-	return t.c.folder.writeTorrent(t.hash, "torrent", m.Encode())
+	return t.c.folder.writeTorrent(t.id, "torrent", m.Encode())
 }

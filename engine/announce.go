@@ -90,16 +90,26 @@ func (t *Torrent) announce() discovery.Announce {
 	return a
 }
 
+// whole reports whether all of t is here. It must have been opened.
+func (t *Torrent) whole() bool { return t.store.Load().Have().Count() == t.Info().Pieces() }
+
 // missing is how many bytes of t are not here. The metadata must be.
 func (t *Torrent) missing() int64 {
 	info, store := t.Info(), t.store.Load()
-	if store == nil {
-		return info.Length
+	have := wire.NewBitfield(info.Pieces())
+	if store != nil {
+		have = store.Have()
 	}
-	have, last := store.Have(), wire.Piece(info.Pieces()-1)
-	here := int64(have.Count()) * info.PieceLength
-	if have.Has(last) {
-		here -= info.PieceLength - int64(info.PieceSize(last))
+	// Every piece is as long as the next is away, but for the tails and the last.
+	left := int64(info.Pieces()-have.Count()) * info.PieceLength
+	last := wire.Piece(info.Pieces() - 1)
+	for _, tail := range info.Tails {
+		if tail.Piece != last && !have.Has(tail.Piece) {
+			left -= info.PieceLength - int64(tail.Length)
+		}
 	}
-	return info.Length - here
+	if info.Valid(last) && !have.Has(last) {
+		left -= info.PieceLength - int64(info.PieceSize(last))
+	}
+	return left
 }

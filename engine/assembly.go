@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"crypto/sha1"
 	"slices"
 	"time"
 
+	"bipfs/engine/metainfo"
 	"bipfs/wire"
 	"bipfs/wire/extension"
 )
@@ -13,7 +13,7 @@ import (
 // time (BEP 9). Like the other rules it is pure: time is an argument.
 //
 //	offer ──▶ its size has a place ──▶ ask ──▶ data ──▶ … ──▶ whole, and its
-//	             ▲                      ▲        │            SHA-1 is the infohash
+//	             ▲                      ▲        │            hash is the infohash
 //	             └──── a minute ────────┴─reject, silence, gone
 //
 // The size is what peers say it is, so each size that is offered is put
@@ -45,7 +45,7 @@ const (
 
 // assembly collects the metadata of one infohash.
 type assembly struct {
-	hash  wire.Digest
+	id    metainfo.ID
 	peers []*source // in the order in which they came, or lost their size's place
 	sizes []*sizeAssembly
 }
@@ -77,7 +77,7 @@ type metadataAsk struct {
 	piece int
 }
 
-func newAssembly(hash wire.Digest) *assembly { return &assembly{hash: hash} }
+func newAssembly(id metainfo.ID) *assembly { return &assembly{id: id} }
 
 // offer notes that a peer has metadata of a size in bytes. A size that cannot
 // be is ignored.
@@ -276,7 +276,7 @@ func (a *assembly) check(of *sizeAssembly) (whole []byte, liars []wire.Peer) {
 	for _, b := range of.pieces {
 		whole = append(whole, b...)
 	}
-	if sha1.Sum(whole) == a.hash {
+	if a.id.IsOf(whole) {
 		return whole, nil
 	}
 	same := true

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"bipfs/engine/metainfo"
 	"bipfs/wire"
 	"bipfs/wire/extension"
 )
@@ -50,7 +51,7 @@ func info(n int) []byte {
 }
 
 func newSwarm(truth []byte) *metadataSwarm {
-	return &metadataSwarm{a: newAssembly(sha1.Sum(truth)), copies: map[wire.Peer][]byte{}}
+	return &metadataSwarm{a: newAssembly(metainfo.ID{Hash: sha1.Sum(truth)}), copies: map[wire.Peer][]byte{}}
 }
 
 func (s *metadataSwarm) add(p wire.Peer, copy []byte, size int64) {
@@ -131,7 +132,7 @@ func TestMetadataSilentAndWrongSizes(t *testing.T) {
 }
 
 func TestMetadataSizesAreBounded(t *testing.T) {
-	a := newAssembly(wire.Digest{})
+	a := newAssembly(metainfo.ID{})
 	for p := range wire.Peer(100) {
 		a.offer(p, int64(p)+1)
 	}
@@ -149,7 +150,7 @@ func TestMetadataSizesAreBounded(t *testing.T) {
 
 func TestMetadataNotAskedForIsDropped(t *testing.T) {
 	truth := info(10)
-	a := newAssembly(sha1.Sum(truth))
+	a := newAssembly(metainfo.ID{Hash: sha1.Sum(truth)})
 	a.offer(1, 10)
 	if whole, _ := a.data(1, 0, 10, truth); whole != nil {
 		t.Error("a piece that nobody asked for was taken")
@@ -179,7 +180,7 @@ func TestMetadataRejectedMovesOn(t *testing.T) {
 func TestMetadataNeverSpins(t *testing.T) {
 	chance := rand.New(rand.NewPCG(1, 0))
 	now := time.Unix(0, 0)
-	a := newAssembly(wire.Digest{1})
+	a := newAssembly(metainfo.ID{Hash: wire.Digest{1}})
 	asked := 0
 	for step := range 20_000 {
 		p := wire.Peer(chance.IntN(12))

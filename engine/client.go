@@ -69,10 +69,10 @@ type Client struct {
 	closed   bool
 	state    clientState
 	torrents map[wire.Digest]*Torrent
-	hidden   map[[20]byte]*Torrent // by what encrypted handshakes name them
-	order    []*Torrent            // by slot
-	names    map[string]*Torrent   // as shown now
-	earlier  map[string]*Torrent   // as shown before
+	hidden   map[[20]byte]wire.Digest // infohashes, by what encrypted handshakes name them
+	order    []*Torrent               // by slot
+	names    map[string]*Torrent      // as shown now
+	earlier  map[string]*Torrent      // as shown before
 }
 
 // ErrClosed is that the client has been closed.
@@ -109,7 +109,7 @@ func Open(cfg Config) (*Client, error) {
 	c := &Client{
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1),
 		lanes:    make(chan struct{}, allLanes),
-		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]*Torrent{},
+		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]wire.Digest{},
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
@@ -152,7 +152,7 @@ func (c *Client) open() error {
 	}
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
-		Find: c.find, Known: c.known, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1
@@ -207,21 +207,21 @@ func (c *Client) load() error {
 	}
 	for _, s := range all {
 		if err := c.restore(s); err != nil {
-			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.hash.String(), "err", err)
+			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
 		}
 	}
 	return nil
 }
 
 func (c *Client) restore(s stored) error {
-	t := newTorrent(c, s.hash, s.state)
+	t := newTorrent(c, s.id, s.state)
 	if err := t.remember(s); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
 	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
-		other := c.order[i].hash
+		other := c.order[i].id
 		c.mu.Unlock()
 		return fmt.Errorf("its slot %d is that of %v", t.slot, other)
 	}
@@ -233,7 +233,7 @@ func (c *Client) restore(s stored) error {
 		return err
 	}
 	if state.Name != s.state.Name { // the last stop came before it was stored
-		return c.folder.saveTorrent(t.hash, state)
+		return c.folder.saveTorrent(t.id, state)
 	}
 	return nil
 }
@@ -244,6 +244,24 @@ func (c *Client) known(hash [20]byte) bool {
 	defer c.mu.Unlock()
 	t := c.torrents[hash]
 	return t != nil && t.unusable() == nil
+}
+
+// twins is the two infohashes of a hybrid, the one that it is dialled by first.
+func (c *Client) twins(hash [20]byte) (main, other [20]byte, ok bool) {
+	c.mu.Lock()
+	t := c.torrents[hash]
+	c.mu.Unlock()
+	if t == nil {
+		return main, other, false
+	}
+	info := t.Info()
+	if info == nil || !info.HasV1() || !info.HasV2() {
+		return main, other, false
+	}
+	if t.hash == info.Hash {
+		return t.hash, info.V2.Short(), true
+	}
+	return t.hash, info.Hash, true
 }
 
 // become is the connected peer: it runs in the goroutine that made the

@@ -13,7 +13,6 @@ import (
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
 	"bipfs/wire"
-	"bipfs/wire/peer"
 )
 
 // DHTNodes are the nodes that a DHT without a table asks first, unless the user
@@ -127,7 +126,7 @@ func (l *loop) keepPrivate() {
 // namePort tells a peer that is a node of the DHT where ours is (BEP 5).
 func (l *loop) namePort(k *link) {
 	if l.t.c.dht != nil && k.hand.Node() && !l.private() {
-		k.say(peer.Outgoing{Message: wire.Message{Kind: wire.Port, Port: uint16(l.t.c.port)}})
+		k.side(wire.Message{Kind: wire.Port, Port: uint16(l.t.c.port)}, nil)
 	}
 }
 

@@ -16,8 +16,6 @@ const (
 func (c *Client) find(name [20]byte) (infohash [20]byte, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.hidden[name]; t != nil {
-		return t.hash, true
-	}
-	return infohash, false
+	infohash, known = c.hidden[name]
+	return infohash, known
 }

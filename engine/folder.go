@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"bipfs/wire"
+	"bipfs/engine/metainfo"
 )
 
 // The data folder (docs/STATE.md):
@@ -22,7 +22,7 @@ import (
 //	VERSION                  the format of everything below
 //	lock                     held while a process uses the folder; pid and mount point
 //	client                   port, next free slot
-//	torrents/<infohash>/
+//	torrents/<infohash>/     40 hexadecimal digits, or 64 of one that is v2 only
 //	    state                slot, names, times
 //	    torrent | magnet     the metadata, or the link while it is unresolved
 //	    journal data/        the disk cache's
@@ -136,8 +136,8 @@ func (f *folder) checkVersion() error {
 }
 
 // torrentDir is the folder of one torrent.
-func (f *folder) torrentDir(hash wire.Digest) string {
-	return filepath.Join(f.dir, "torrents", hash.String())
+func (f *folder) torrentDir(id metainfo.ID) string {
+	return filepath.Join(f.dir, "torrents", id.String())
 }
 
 // write puts b into the file name of the folder sub, whole or not at all. One
@@ -166,8 +166,8 @@ func (f *folder) write(sub, name string, b []byte) error {
 }
 
 // writeTorrent is write for a file of one torrent.
-func (f *folder) writeTorrent(hash wire.Digest, name string, b []byte) error {
-	return f.write(filepath.Join("torrents", hash.String()), name, b)
+func (f *folder) writeTorrent(id metainfo.ID, name string, b []byte) error {
+	return f.write(filepath.Join("torrents", id.String()), name, b)
 }
 
 func (f *folder) loadClient() (clientState, error) {
@@ -198,17 +198,17 @@ func (f *folder) blocklist() string { return filepath.Join(f.dir, "blocklist") }
 
 func (f *folder) saveBlocklist(b []byte) error { return f.write(".", "blocklist", b) }
 
-func (f *folder) saveTorrent(hash wire.Digest, s torrentState) error {
+func (f *folder) saveTorrent(id metainfo.ID, s torrentState) error {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return f.writeTorrent(hash, "state", append(b, '\n'))
+	return f.writeTorrent(id, "state", append(b, '\n'))
 }
 
 // stored is one torrent as the folder has it.
 type stored struct {
-	hash     wire.Digest
+	id       metainfo.ID // as far as its folder's name tells
 	state    torrentState
 	metainfo []byte // of the file `torrent`, or nil
 	magnet   string // "" when it never was a magnet link
@@ -245,12 +245,12 @@ func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
 
 func (f *folder) torrent(name string) (stored, error) {
 	var s stored
-	hash, ok := hexDigest(name)
+	id, ok := hexID(name)
 	if !ok {
 		return s, errors.New("its name is no infohash")
 	}
-	s.hash = hash
-	dir := f.torrentDir(hash)
+	s.id = id
+	dir := f.torrentDir(id)
 	b, err := os.ReadFile(filepath.Join(dir, "state"))
 	if err != nil {
 		return s, err

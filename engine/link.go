@@ -36,14 +36,14 @@ type link struct {
 	// Of the loop alone:
 	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
 	free       int             // slots of the lane for BEP 10
-	unsent     []peer.Outgoing // messages of BEP 10 that wait for a slot; bounded
+	unsent     []peer.Outgoing // messages of BEP 10 and 52 that wait for a slot; bounded
 	requests   []int           // pieces of our metadata that the peer waits for; bounded
 	exchange   exchange
 
 	named bool // it has said where its node of the DHT is; of its reader alone
 }
 
-// mostUnsent is how many messages of BEP 10 wait for one peer: our handshakes
+// mostUnsent is how many messages of BEP 10 and 52 wait for one peer: our handshakes
 // and requests. One beyond it is not sent; a request is asked again.
 const mostUnsent = 64
 
@@ -115,6 +115,8 @@ func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payloa
 	case wire.Port:
 		k.portNamed(m.Port)
 		return nil
+	case wire.HashRequest, wire.Hashes, wire.HashReject:
+		return k.loop.put(ctx, hashMessage{p, m.Kind, payload})
 	}
 	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
 }
@@ -172,6 +174,10 @@ func (l *loop) join(k *link) {
 		k.extend(0, l.hello(k))
 	}
 	l.namePort(k)
+	if l.layers != nil {
+		l.layers.offer(k.id)
+		l.askLayers()
+	}
 }
 
 // leave forgets a peer that has gone.
@@ -184,6 +190,10 @@ func (l *loop) leave(k *link) {
 	if l.meta != nil {
 		l.meta.gone(k.id)
 		l.askMetadata()
+	}
+	if l.layers != nil {
+		l.layers.gone(k.id)
+		l.askLayers()
 	}
 }
 
@@ -210,14 +220,13 @@ func (l *loop) drop(c selection.Drop) {
 
 // extend sends a message of BEP 10 when there is a slot for it.
 func (k *link) extend(id uint8, payload []byte) {
-	k.say(peer.Outgoing{
-		Message: wire.Message{Kind: wire.Extended, ID: id, Payload: uint32(len(payload))},
-		Payload: payload,
-	})
+	k.side(wire.Message{Kind: wire.Extended, ID: id}, payload)
 }
 
-// say sends a message of the engine's own lane when there is a slot for it.
-func (k *link) say(o peer.Outgoing) {
+// side sends a message of the engine's own when there is a slot for it.
+func (k *link) side(m wire.Message, payload []byte) {
+	m.Payload = uint32(len(payload))
+	o := peer.Outgoing{Message: m, Payload: payload}
 	switch {
 	case k.free > 0:
 		k.free--

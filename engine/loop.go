@@ -43,7 +43,8 @@ type loop struct {
 	links      map[wire.Peer]*link
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
-	resolved   bool              // the metadata is whole, and is being stored
+	layers     *layering         // nil unless the metadata is here and its piece layers are not
+	resolved   bool              // the metadata is whole: its layers are asked for, or it is being stored
 	unstored   *metainfo.Info    // metadata that could not be stored
 	again      time.Time         // when that is tried again
 	refused    string            // why it could not be stored, as logged last
@@ -85,7 +86,7 @@ type (
 
 func newLoop(t *Torrent) *loop {
 	l := &loop{
-		t: t, log: t.c.log.With("torrent", t.hash),
+		t: t, log: t.c.log.With("torrent", t.id),
 		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
 		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
 		lastUse: time.Now(),
@@ -135,6 +136,7 @@ func (l *loop) run() {
 		case <-timer.C:
 			l.step(selection.Wake{})
 			l.askMetadata()
+			l.askLayers()
 			l.storeAgain()
 			l.tellPeers()
 		case <-l.ctx.Done():
@@ -166,7 +168,7 @@ func (l *loop) start() {
 	if info := l.t.Info(); info != nil {
 		l.begin(info)
 	} else {
-		l.meta = newAssembly(l.t.hash)
+		l.meta = newAssembly(l.t.id)
 	}
 	if l.meta != nil || l.t.sought() {
 		l.search()
@@ -177,7 +179,7 @@ func (l *loop) start() {
 // The torrent has been opened.
 func (l *loop) begin(info *metainfo.Info) {
 	store := l.t.store.Load()
-	l.meta = nil
+	l.meta, l.layers = nil, nil
 	l.disk.set(store)
 	l.bell = store.Bell()
 	have := store.Have()
@@ -253,6 +255,10 @@ func (l *loop) event(e any) {
 		l.startWebSeeds()
 	case webSeedEnded:
 		l.endedWebSeed(e.webSeed)
+	case layersWanted:
+		l.wantLayers(e.info)
+	case hashMessage:
+		l.hashes(e)
 	}
 }
 
@@ -284,22 +290,6 @@ func (l *loop) obey(c selection.Command) {
 	case selection.Drop:
 		l.drop(c)
 	}
-}
-
-// load has the disk cache deliver a block to a peer's outbox.
-func (l *loop) load(store *diskcache.Torrent, c selection.Load) {
-	k := l.links[c.Peer]
-	if k == nil {
-		return
-	}
-	l.lastUse = time.Now()
-	store.Load(c.Block, func(loan wire.Loan, err error) {
-		if err == nil {
-			k.peer.Deliver(c.Block, loan)
-			return
-		}
-		k.unload(c.Block)
-	})
 }
 
 // hear takes the news of the disk cache. A verdict is often quicker than the
@@ -354,7 +344,7 @@ func (l *loop) verified(n diskcache.News) {
 		return
 	}
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
-	if !l.complete && l.t.missing() == 0 {
+	if !l.complete && l.t.whole() {
 		l.complete = true
 		// A piece may go and come back; the download has ended only once.
 		if !l.t.finished.Swap(true) {
@@ -385,6 +375,8 @@ func (l *loop) wind(timer *time.Timer) {
 		wait = min(wait, l.again.Sub(now))
 	case l.meta != nil && !l.resolved:
 		wait = min(wait, l.meta.next(now))
+	case l.layers != nil:
+		wait = min(wait, l.layers.wait(now))
 	}
 	timer.Reset(max(wait, 0))
 }

@@ -47,6 +47,10 @@ func (l *loop) metadataMessage(k *link, payload []byte) {
 	}
 }
 
+// errIDs is the error for metadata of a link whose two infohashes are of two
+// torrents, or whose v1 infohash is of one that is v2 only.
+var errIDs = errors.New("the link's infohashes are not those of one torrent")
+
 func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 	whole, liars := l.meta.data(k.id, m.Piece, m.TotalSize, m.Data)
 	for _, p := range liars {
@@ -63,8 +67,15 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 	l.resolved = true
 	l.t.c.spawn(func() {
 		info, err := metainfo.ParseInfo(whole)
+		if err == nil && !l.t.id.Names(info.ID()) {
+			err = errIDs
+		}
 		if err != nil {
 			l.put(l.ctx, unusable{err})
+			return
+		}
+		if !info.HasV1() && len(info.Missing()) > 0 {
+			l.put(l.ctx, layersWanted{info})
 			return
 		}
 		l.resolve(info)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"bipfs/engine/metainfo"
 	"bipfs/wire"
 )
 
@@ -30,12 +31,34 @@ func base32Digest(s string) (d wire.Digest, ok bool) {
 	return d, err == nil && n == len(d)
 }
 
-// digestOf reads an infohash in any of the forms that a magnet link has it in.
-func digestOf(s string) (wire.Digest, bool) {
-	if d, ok := hexDigest(s); ok {
-		return d, true
+// idOf reads an infohash in any of the forms that people have it in: 40
+// hexadecimal or 32 base32 digits, or 64 hexadecimal ones of v2.
+func idOf(s string) (id metainfo.ID, ok bool) {
+	if id, ok = hexID(s); !ok {
+		id.Hash, ok = base32Digest(s)
 	}
-	return base32Digest(s)
+	return id, ok
+}
+
+// hexID reads 40 hexadecimal digits of v1, or 64 of v2.
+func hexID(s string) (id metainfo.ID, ok bool) {
+	if id.V2, ok = hexHash(s); ok {
+		id.Hash = id.V2.Short()
+		return id, true
+	}
+	id.Hash, ok = hexDigest(s)
+	return id, ok
+}
+
+// hexHash reads 64 hexadecimal digits.
+func hexHash(s string) (h wire.Hash, ok bool) {
+	if len(s) != 2*len(h) {
+		return h, false
+	}
+	if _, err := hex.Decode(h[:], []byte(s)); err != nil {
+		return wire.Hash{}, false
+	}
+	return h, true
 }
 
 // reservedName reports whether the root keeps name for itself: its own tree,
@@ -44,20 +67,17 @@ func reservedName(name string) bool {
 	if name == "." || name == ".." || name == "" || name == ".bipfs" {
 		return true
 	}
-	if _, ok := digestOf(name); ok {
-		return true
-	}
-	_, err := hex.DecodeString(name)
-	return len(name) == 64 && err == nil
+	_, ok := idOf(name)
+	return ok
 }
 
 // maxName is the length in bytes of the longest name (NAME_MAX).
 const maxName = 255
 
 // chooseName is the name under which a torrent is shown: want, or want with
-// the first 8 or 16 digits of the infohash when it is reserved or taken.
-func chooseName(want string, hash wire.Digest, taken func(string) bool) string {
-	full := hash.String()
+// the first 8 or 16 digits of the infohash, which is full, when it is reserved
+// or taken.
+func chooseName(want, full string, taken func(string) bool) string {
 	if want == full {
 		return full // reserved for this very torrent
 	}

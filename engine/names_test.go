@@ -29,7 +29,7 @@ func TestChooseName(t *testing.T) {
 		for _, n := range c.taken {
 			taken[n] = true
 		}
-		got := chooseName(c.want, hash, func(n string) bool { return taken[n] })
+		got := chooseName(c.want, hash.String(), func(n string) bool { return taken[n] })
 		if got != c.name {
 			t.Errorf("%q beside %q is shown as %q, not %q", c.want, c.taken, got, c.name)
 		}

@@ -72,7 +72,7 @@ func credible(a netip.AddrPort, from netip.Addr) bool {
 	ip := a.Addr().Unmap()
 	from = from.Unmap()
 	switch {
-	case a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || nobody.Contains(ip) || ip == broadcast:
+	case a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || thisHost.Contains(ip) || ip == broadcast:
 		return false
 	case !Local(ip) || from.IsLoopback():
 		return true
@@ -85,7 +85,7 @@ func credible(a netip.AddrPort, from netip.Addr) bool {
 }
 
 var (
-	nobody    = netip.MustParsePrefix("0.0.0.0/8")
+	thisHost  = netip.MustParsePrefix("0.0.0.0/8")
 	broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 

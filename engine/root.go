@@ -5,7 +5,9 @@ import (
 	"slices"
 	"syscall"
 
+	"bipfs/engine/metainfo"
 	"bipfs/handshake"
+	"bipfs/wire"
 )
 
 // What the root of a mount shows: the set of torrents, by slot and by name.
@@ -38,8 +40,8 @@ func (c *Client) ByName(name string) (t *Torrent, listed bool) {
 	if t := c.names[name]; t != nil {
 		return t, true
 	}
-	if d, ok := digestOf(name); ok {
-		return c.torrents[d], false
+	if id, ok := idOf(name); ok {
+		return c.torrents[id.Hash], false
 	}
 	return c.earlier[name], false
 }
@@ -47,8 +49,7 @@ func (c *Client) ByName(name string) (t *Torrent, listed bool) {
 // insert makes t known and shows it under name, or, if that is empty or
 // another's by now, under one that is free. The lock is held.
 func (c *Client) insert(t *Torrent, name string) {
-	c.torrents[t.hash] = t
-	c.hidden[handshake.Obfuscate(t.hash)] = t
+	c.know(t, t.Info())
 	i, _ := slices.BinarySearchFunc(c.order, t.slot, bySlot)
 	c.order = slices.Insert(c.order, i, t)
 	if name == "" || c.names[name] != nil {
@@ -61,9 +62,30 @@ func (c *Client) insert(t *Torrent, name string) {
 	}
 }
 
+// know has t found by every infohash of it that is known, with metadata info,
+// which may be nil: both of a hybrid are one torrent. The lock is held.
+func (c *Client) know(t *Torrent, info *metainfo.Info) {
+	ids := []metainfo.ID{t.id}
+	if info != nil {
+		ids = append(ids, info.ID())
+	}
+	for _, id := range ids {
+		hashes := []wire.Digest{id.Hash}
+		if id.HasV2() {
+			hashes = append(hashes, id.V2.Short())
+		}
+		for _, hash := range hashes {
+			if c.torrents[hash] == nil {
+				c.torrents[hash] = t
+				c.hidden[handshake.Obfuscate(hash)] = hash
+			}
+		}
+	}
+}
+
 // freeName is the name that t would be shown under. The lock is held.
 func (c *Client) freeName(want string, t *Torrent) string {
-	return chooseName(want, t.hash, func(n string) bool { return c.names[n] != nil && c.names[n] != t })
+	return chooseName(want, t.id.String(), func(n string) bool { return c.names[n] != nil && c.names[n] != t })
 }
 
 // FreeToStore is how many bytes storing may still use.

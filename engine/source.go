@@ -23,9 +23,20 @@ type Source struct {
 	URL     string            // where a .torrent is to be fetched
 }
 
+// errLayers is the error for a torrent that cannot be verified.
+var errLayers = errors.New("the torrent is v2 only and its piece layers are missing; its magnet link may do")
+
+// check refuses what the engine cannot fetch.
+func (s Source) check() error {
+	if s.Torrent != nil && !s.Torrent.Info.HasV1() && len(s.Torrent.Info.Missing()) > 0 {
+		return errLayers
+	}
+	return nil
+}
+
 // ParseSource reads one SOURCE of the command line: the path of a .torrent
 // file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
-// 32 base32 digits). A file is read and checked here; a URL is not fetched.
+// 32 base32 digits, or 64 hex of v2). A file is read and checked here; a URL is not fetched.
 func ParseSource(s string) (Source, error) {
 	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
 	case "magnet":
@@ -41,9 +52,9 @@ func ParseSource(s string) (Source, error) {
 		}
 		return Source{URL: s}, nil
 	}
-	if hash, ok := digestOf(s); ok {
+	if id, ok := idOf(s); ok {
 		if _, err := os.Lstat(s); err != nil {
-			return Source{Magnet: &metainfo.Magnet{Hash: hash}}, nil
+			return Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}, nil
 		}
 	}
 	t, err := readTorrent(s)
@@ -68,6 +79,9 @@ func readTorrent(path string) (*metainfo.Torrent, error) {
 		return nil, err
 	}
 	t, err := metainfo.Parse(b)
+	if err == nil {
+		err = Source{Torrent: t}.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -24,7 +24,8 @@ import (
 // and active ones have one.
 type Torrent struct {
 	c     *Client
-	hash  wire.Digest
+	id    metainfo.ID // what it was added by; the metadata may have one infohash more
+	hash  wire.Digest // of id
 	slot  uint32
 	added time.Time
 
@@ -64,9 +65,9 @@ type Torrent struct {
 	waited    bool // opening the unresolved directory has waited once
 }
 
-func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
+func newTorrent(c *Client, id metainfo.ID, s torrentState) *Torrent {
 	t := &Torrent{
-		c: c, hash: hash, slot: s.Slot, state: s,
+		c: c, id: id, hash: id.Hash, slot: s.Slot, state: s,
 		added: time.Unix(0, s.Added), resolved: make(chan struct{}), hopeless: make(chan struct{}),
 		live: map[wire.Peer]connection{},
 	}
@@ -77,7 +78,8 @@ func newTorrent(c *Client, hash wire.Digest, s torrentState) *Torrent {
 // Slot is t's number in the data folder: never 0, never used again.
 func (t *Torrent) Slot() uint32 { return t.slot }
 
-// Hash is t's v1 infohash.
+// Hash is what handshakes and trackers know t by: the v1 infohash that it was
+// added by or, if there was none, the beginning of the v2 one.
 func (t *Torrent) Hash() wire.Digest { return t.hash }
 
 // Name is the name that t is shown under.
@@ -177,12 +179,18 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 	for i, f := range info.Files {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
 	}
-	s, err := t.c.disk.Add(diskcache.Spec{
-		Dir: t.c.folder.torrentDir(t.hash), Geometry: info.Geometry,
-		Hash: info.PieceHash, Files: files,
-	})
+	spec := diskcache.Spec{Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files}
+	if info.HasV1() {
+		spec.Hash = info.PieceHash
+	} else {
+		spec.Node = info.Node
+		for i := range files {
+			files[i].Root = info.Root(i)
+		}
+	}
+	s, err := t.c.disk.Add(spec)
 	if err != nil {
-		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.hash, err)
+		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.id, err)
 		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
 			t.c.log.Error("the torrent cannot be read", "err", err)
 		}
@@ -291,5 +299,5 @@ func (t *Torrent) sought() bool {
 
 // DataFile is where the content of file i of the metadata lies on disk.
 func (t *Torrent) DataFile(i int) string {
-	return filepath.Join(t.c.folder.torrentDir(t.hash), "data", fmt.Sprint(i))
+	return filepath.Join(t.c.folder.torrentDir(t.id), "data", fmt.Sprint(i))
 }

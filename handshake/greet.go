@@ -24,19 +24,47 @@ func Append(b []byte, reserved [8]byte, infohash, peerID [20]byte) []byte {
 	return append(b, peerID[:]...)
 }
 
+// hybridBit is the extension bit, of the last byte, of who dials a hybrid
+// torrent by its v1 infohash and speaks v2 as well: the other side may answer
+// with the v2 infohash (BEP 52).
+const hybridBit = 0x10
+
+// twins is Config.Twins, which may be nil.
+func (h *Handshaker) twins(infohash [20]byte) (main, other [20]byte, ok bool) {
+	if h.config.Twins == nil {
+		return main, other, false
+	}
+	return h.config.Twins(infohash)
+}
+
 // hello is our handshake for a torrent.
 func (h *Handshaker) hello(infohash [20]byte) []byte {
 	return Append(nil, h.config.Reserved, infohash, h.config.PeerID)
 }
 
+// helloTo is hello to a peer that we dial.
+func (h *Handshaker) helloTo(t *torrent) []byte {
+	reserved := h.config.Reserved
+	if _, _, hybrid := h.twins(t.infohash); hybrid {
+		reserved[7] |= hybridBit
+	}
+	return Append(nil, reserved, t.infohash, h.config.PeerID)
+}
+
 // readAnswer reads the handshake of a peer that we connected to.
 func (h *Handshaker) readAnswer(t *torrent, c *Conn) error {
-	if err := c.readTorrent(h.config.Reserved); err != nil {
+	reserved := h.config.Reserved
+	_, other, hybrid := h.twins(t.infohash)
+	if hybrid {
+		reserved[7] |= hybridBit
+	}
+	if err := c.readTorrent(reserved); err != nil {
 		return err
 	}
-	if c.Infohash != t.infohash {
+	if c.Infohash != t.infohash && !(hybrid && c.Infohash == other) {
 		return ErrInfohash
 	}
+	c.Infohash = t.infohash
 	return c.readPeerID()
 }
 

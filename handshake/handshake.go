@@ -142,6 +142,10 @@ type Config struct {
 	// Known reports whether an accepted peer may ask for the torrent. It may
 	// wake the torrent; it should not wait.
 	Known func(infohash [20]byte) bool
+	// Twins tells of a hybrid torrent, asked by either of its infohashes, the
+	// one that it is dialled and kept by here and the other one (BEP 52); not ok
+	// if it is none. It may be nil; it should not wait.
+	Twins func(infohash [20]byte) (main, other [20]byte, ok bool)
 	// Become is the connected peer, from the end of the handshake to the close
 	// of the socket. It returns why the peer ended: ErrBanned bans its IP
 	// address for this torrent; after ErrIdle, which is no fault of the peer's,

@@ -154,6 +154,9 @@ func (h *Handshaker) greet(c *Conn) error {
 		if _, err := c.Write(h.hello(c.Infohash)); err != nil {
 			return err
 		}
+		if main, _, hybrid := h.twins(c.Infohash); hybrid {
+			c.Infohash = main
+		}
 		return c.readPeerID()
 	})
 }

@@ -39,6 +39,7 @@ type world struct {
 	peers  []*Conn
 	ended  []error
 	known  bool
+	twin   [20]byte // the other infohash of hash; zero if it is no hybrid
 }
 
 type dialled struct {
@@ -60,8 +61,11 @@ func newWorldOf(t *testing.T, l Limits, id [20]byte, e Encryption) *world {
 	w.h = New(Config{
 		PeerID: id, Reserved: Reserved, Limits: l, Seed: 1, Encryption: e,
 		Find:  func(name [20]byte) ([20]byte, bool) { return hash, w.known && name == Obfuscate(hash) },
-		Known: func(h [20]byte) bool { return w.known && h == hash },
-		Dial:  w.dial, Become: w.live,
+		Known: func(h [20]byte) bool { return w.known && (h == hash || h == w.twin && h != [20]byte{}) },
+		Twins: func(h [20]byte) (main, other [20]byte, ok bool) {
+			return hash, w.twin, w.twin != [20]byte{} && (h == hash || h == w.twin)
+		},
+		Dial: w.dial, Become: w.live,
 	})
 	return w
 }

@@ -10,12 +10,12 @@ import (
 // come; what will not be served is rejected, if p knows the word (BEP 6).
 func (m *Machine) request(p *peer, b wire.Block) {
 	if b.Length == 0 || b.Length > longestRequest ||
-		m.known && !m.geo.Within(wire.Extent(b)) {
+		m.known && !m.geo.Within(wire.Extent(b)) && !m.geo.Padded(b) {
 		m.drop(p, badRequest)
 		return
 	}
 	switch {
-	case !m.known, !m.geo.Aligned(b), !m.have.Has(b.Piece), p.choke.should, p.mostLoads == 0:
+	case !m.known, !m.geo.Aligned(b) && !m.geo.Padded(b), !m.have.Has(b.Piece), p.choke.should, p.mostLoads == 0:
 		m.noisy(p)
 		m.reject(p, b)
 	case slices.Contains(p.requests, b):

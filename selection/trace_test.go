@@ -9,6 +9,7 @@ import (
 var lines = []string{
 	"0s geometry length=5 piece=3 have=80",
 	"0s geometry length=5 piece=3",
+	"0s geometry length=13 piece=4 v2 tails=0:0+1,2:0+3 have=80",
 	"1s connect 1 slots=2 loads=3 fast incoming addr=::1",
 	"1s connect 1 slots=2 loads=0",
 	"1s connect 1 slots=2 loads=0 ranges fast addr=::%webseed-1",

@@ -1,12 +1,28 @@
 package wire
 
-import "math"
+import (
+	"math"
+	"sort"
+)
 
 // Geometry is the arithmetic of one torrent: which bytes lie in which piece,
 // and which in which block. A zero Geometry has no pieces.
+//
+// In a torrent of BEP 52, hybrid or not, every file begins with a piece of its
+// own. Its bytes are numbered as if each piece had PieceLength of them, so a
+// piece with the end of a file is a tail: a gap follows it, which is in no
+// block, is never asked for, and counts in Length. In a hybrid the gap is a pad,
+// which v1 peers ask for and hash like any other bytes.
 type Geometry struct {
-	Length      int64 // bytes of all files, pads included
-	PieceLength int64 // bytes of every piece but the last; 1..MaxPieceLength
+	Length      int64 // bytes of all files, pads and gaps included
+	PieceLength int64 // bytes from one piece to the next; 1..MaxPieceLength
+
+	// Tails are the pieces that have a gap behind them, each as a whole without
+	// it, in order; nil in a torrent of BEP 3. Nobody may change them: copies of
+	// a Geometry share them.
+	Tails []Extent
+
+	V2Only bool // BEP 52, and not BEP 3 too
 }
 
 // Pieces is the number of pieces, or 2^31−1 if there are more: it holds for
@@ -23,20 +39,35 @@ func (g Geometry) Valid(p Piece) bool { return int64(p) < int64(g.Pieces()) }
 
 // PieceSize is the length of piece p in bytes; p must be Valid.
 func (g Geometry) PieceSize(p Piece) uint32 {
+	if len(g.Tails) > 0 {
+		k := sort.Search(len(g.Tails), func(k int) bool { return g.Tails[k].Piece >= p })
+		if k < len(g.Tails) && g.Tails[k].Piece == p {
+			return g.Tails[k].Length
+		}
+	}
+	return g.span(p)
+}
+
+// span is the length of piece p with its gap.
+func (g Geometry) span(p Piece) uint32 {
 	return uint32(min(g.PieceLength, g.Length-int64(p)*g.PieceLength))
 }
+
+// Gap is the length in bytes of the gap behind piece p, which must be Valid:
+// the zeros that the hash of BEP 3 goes on with in a hybrid.
+func (g Geometry) Gap(p Piece) uint32 { return g.span(p) - g.PieceSize(p) }
 
 // Blocks is the number of blocks of piece p; p must be Valid.
 func (g Geometry) Blocks(p Piece) int {
 	return int((g.PieceSize(p) + BlockSize - 1) / BlockSize)
 }
 
-// MostBlocks is the number of blocks of the longest piece.
+// MostBlocks is the largest number of blocks that a piece has room for.
 func (g Geometry) MostBlocks() int {
 	if g.Pieces() == 0 {
 		return 0
 	}
-	return g.Blocks(0)
+	return int((min(g.PieceLength, g.Length) + BlockSize - 1) / BlockSize)
 }
 
 // Block is block i of piece p; p must be Valid and i below Blocks(p).
@@ -57,6 +88,21 @@ func (g Geometry) Aligned(b Block) bool {
 	return b.Length == min(BlockSize, g.PieceSize(b.Piece)-b.Begin)
 }
 
+// Padded reports whether b is a block that lies in a gap, at least in part: one
+// of those that v1 peers see in a hybrid. libtorrent, to which gaps are pads,
+// asks in no other way for the end of a file of a V2Only torrent either; to it
+// the last piece of that is as long as any other.
+func (g Geometry) Padded(b Block) bool {
+	if !g.Valid(b.Piece) || b.Begin%BlockSize != 0 || g.Aligned(b) {
+		return false
+	}
+	end := g.span(b.Piece)
+	if g.V2Only {
+		end = uint32(g.PieceLength)
+	}
+	return b.Begin < end && b.Length == min(BlockSize, end-b.Begin)
+}
+
 // Within reports whether e is a run of at least one byte inside a piece of the
 // torrent.
 func (g Geometry) Within(e Extent) bool {
@@ -70,7 +116,7 @@ func (g Geometry) Offset(p Piece, begin uint32) int64 {
 }
 
 // Extents appends to es the extents that cover n bytes from offset off of the
-// torrent, in order. What lies outside the torrent is left out.
+// torrent, in order. What lies outside the torrent, or in a gap, is left out.
 func (g Geometry) Extents(es []Extent, off, n int64) []Extent {
 	if off < 0 || n <= 0 || off >= g.Length {
 		return es
@@ -78,10 +124,12 @@ func (g Geometry) Extents(es []Extent, off, n int64) []Extent {
 	n = min(n, g.Length-off)
 	for n > 0 {
 		p := Piece(off / g.PieceLength)
-		begin := uint32(off % g.PieceLength)
-		length := uint32(min(n, int64(g.PieceSize(p)-begin)))
-		es = append(es, Extent{p, begin, length})
-		off, n = off+int64(length), n-int64(length)
+		begin := off % g.PieceLength
+		covered := min(n, g.PieceLength-begin) // up to the next piece, with the gap
+		if length := min(covered, int64(g.PieceSize(p))-begin); length > 0 {
+			es = append(es, Extent{p, uint32(begin), uint32(length)})
+		}
+		off, n = off+covered, n-covered
 	}
 	return es
 }

@@ -13,7 +13,7 @@ func small(yield func(Geometry) bool) {
 	for _, piece := range lengths {
 		for pieces := int64(0); pieces <= 5; pieces++ {
 			for _, tail := range append([]int64{0}, lengths...) {
-				if tail < piece && !yield(Geometry{pieces*piece + tail, piece}) {
+				if tail < piece && !yield(Geometry{Length: pieces*piece + tail, PieceLength: piece}) {
 					return
 				}
 			}
@@ -134,7 +134,7 @@ func TestExtents(t *testing.T) {
 // TestGeometryLimits: the largest torrent that is accepted, and numbers of one
 // that is not.
 func TestGeometryLimits(t *testing.T) {
-	g := Geometry{MaxPieces * MaxPieceLength, MaxPieceLength}
+	g := Geometry{Length: MaxPieces * MaxPieceLength, PieceLength: MaxPieceLength}
 	last := Piece(MaxPieces - 1)
 	if g.Pieces() != MaxPieces || g.PieceSize(last) != MaxPieceLength || g.MostBlocks() != MaxPieceLength/BlockSize {
 		t.Errorf("%d pieces, the last of %d bytes", g.Pieces(), g.PieceSize(last))
@@ -155,17 +155,136 @@ func TestGeometryLimits(t *testing.T) {
 		pieces int
 	}{
 		{Geometry{}, 0},
-		{Geometry{0, 1}, 0},
-		{Geometry{1, 0}, 0},
-		{Geometry{1, -1}, 0},
-		{Geometry{-1, 1}, 0},
-		{Geometry{math.MinInt64, BlockSize}, 0},
-		{Geometry{math.MaxInt64, 1}, math.MaxInt32},
-		{Geometry{math.MaxInt64, math.MaxInt64}, 1},
-		{Geometry{MaxPieces*BlockSize + 1, BlockSize}, MaxPieces + 1},
+		{Geometry{Length: 0, PieceLength: 1}, 0},
+		{Geometry{Length: 1, PieceLength: 0}, 0},
+		{Geometry{Length: 1, PieceLength: -1}, 0},
+		{Geometry{Length: -1, PieceLength: 1}, 0},
+		{Geometry{Length: math.MinInt64, PieceLength: BlockSize}, 0},
+		{Geometry{Length: math.MaxInt64, PieceLength: 1}, math.MaxInt32},
+		{Geometry{Length: math.MaxInt64, PieceLength: math.MaxInt64}, 1},
+		{Geometry{Length: MaxPieces*BlockSize + 1, PieceLength: BlockSize}, MaxPieces + 1},
 	} {
 		if n := c.Pieces(); n != c.pieces {
 			t.Errorf("%+v has %d pieces, want %d", c.Geometry, n, c.pieces)
+		}
+	}
+}
+
+// tailed is every torrent of up to four pieces of two blocks and a torrent
+// where each of them may be a tail of any interesting length.
+func tailed(yield func(g Geometry, sizes []uint32) bool) {
+	const piece = 2 * BlockSize
+	sizes := []uint32{1, BlockSize - 1, BlockSize, BlockSize + 1, piece - 1, piece}
+	var all [][]uint32
+	for _, a := range sizes {
+		all = append(all, []uint32{a})
+		for _, b := range sizes {
+			all = append(all, []uint32{a, b})
+			for _, c := range sizes {
+				all = append(all, []uint32{a, b, c}, []uint32{a, piece, b, c})
+			}
+		}
+	}
+	for _, sizes := range all {
+		last := len(sizes) - 1
+		g := Geometry{Length: int64(last)*piece + int64(sizes[last]), PieceLength: piece}
+		for p, size := range sizes[:last] {
+			if size < piece {
+				g.Tails = append(g.Tails, Extent{Piece(p), 0, size})
+			}
+		}
+		if !yield(g, sizes) {
+			return
+		}
+	}
+}
+
+// TestTails counts as TestGeometryCounts does, where pieces have gaps behind
+// them, and finds the extents of each byte and each range of a few.
+func TestTails(t *testing.T) {
+	for g, sizes := range tailed {
+		if g.Pieces() != len(sizes) || g.MostBlocks() < g.Blocks(0) {
+			t.Fatalf("%+v: %d pieces, want %d", g, g.Pieces(), len(sizes))
+		}
+		in := map[int64]bool{} // the bytes around each edge that are in no gap
+		for p, size := range sizes {
+			if g.PieceSize(Piece(p)) != size || g.Whole(Piece(p)).Length != size {
+				t.Fatalf("%+v: piece %d has %d bytes, want %d", g, p, g.PieceSize(Piece(p)), size)
+			}
+			at := uint32(0)
+			for i := range g.Blocks(Piece(p)) {
+				b := g.Block(Piece(p), i)
+				longer := b
+				longer.Length++
+				if b.Begin != at || !g.Aligned(b) || g.Aligned(longer) {
+					t.Fatalf("%+v: block %d of piece %d is %v", g, i, p, b)
+				}
+				at += b.Length
+			}
+			checkPadded(t, g, Piece(p), size)
+			if at != size || g.Within(Extent{Piece(p), 0, size + 1}) || g.Aligned(Block{Piece(p), at, 1}) {
+				t.Fatalf("%+v: the blocks of piece %d are %d bytes, want %d", g, p, at, size)
+			}
+			start := int64(p) * g.PieceLength
+			for _, off := range []int64{0, int64(size) / 2, int64(size) - 1} {
+				in[start+off] = true
+			}
+			for _, e := range g.Extents(nil, start, g.PieceLength) {
+				if e != g.Whole(Piece(p)) {
+					t.Fatalf("%+v: %v is in piece %d", g, e, p)
+				}
+			}
+			if gap := int64(size); gap < g.PieceLength && len(g.Extents(nil, start+gap, g.PieceLength-gap)) > 0 {
+				t.Fatalf("%+v: the gap of piece %d is somewhere", g, p)
+			}
+		}
+		for off := range in {
+			if es := g.Extents(nil, off, 1); len(es) != 1 || g.Offset(es[0].Piece, es[0].Begin) != off || !g.Within(es[0]) {
+				t.Fatalf("%+v: byte %d is in %v", g, off, es)
+			}
+		}
+		if es := g.Extents(nil, 0, g.Length); len(es) != len(sizes) {
+			t.Fatalf("%+v: all of it is %v", g, es)
+		}
+	}
+}
+
+// checkPadded: of all blocks that a peer could ask for of a piece, those may
+// reach into the gap that v1 peers see, and no other.
+func checkPadded(t *testing.T, g Geometry, p Piece, size uint32) {
+	t.Helper()
+	for _, g.V2Only = range []bool{false, true} {
+		span := uint32(g.PieceLength)
+		if last := g.Pieces() - 1; int(p) == last && !g.V2Only {
+			span = uint32(g.Length - int64(last)*g.PieceLength)
+		}
+		for begin := uint32(0); begin <= 3*BlockSize; begin += BlockSize / 2 {
+			for _, length := range []uint32{0, 1, size, size % BlockSize, BlockSize - 1, BlockSize, BlockSize + 1, 1<<32 - 1} {
+				b := Block{p, begin, length}
+				want := begin%BlockSize == 0 && begin < span && length == min(BlockSize, span-begin) && begin+length > size
+				if g.Padded(b) != want {
+					t.Fatalf("%+v: Padded(%v) is %v", g, b, !want)
+				}
+			}
+		}
+	}
+	if g.Padded(Block{Piece(g.Pieces()), 0, BlockSize}) {
+		t.Fatalf("%+v: a piece too far", g)
+	}
+}
+
+// A hybrid may have a pad behind its last file, too.
+func TestGap(t *testing.T) {
+	g := Geometry{Length: 3 * BlockSize, PieceLength: 2 * BlockSize, Tails: []Extent{{0, 0, 5}, {1, 0, BlockSize - 1}}}
+	if g.Gap(0) != 2*BlockSize-5 || g.Gap(1) != 1 || g.PieceSize(1) != BlockSize-1 || g.Blocks(0) != 1 {
+		t.Errorf("gaps of %d and %d bytes", g.Gap(0), g.Gap(1))
+	}
+	for b, want := range map[Block]bool{
+		{0, 0, 5}: false, {0, 0, BlockSize}: true, {0, BlockSize, BlockSize}: true, {0, 2 * BlockSize, BlockSize}: false,
+		{1, 0, BlockSize - 1}: false, {1, 0, BlockSize}: true, {1, BlockSize, BlockSize}: false,
+	} {
+		if g.Padded(b) != want {
+			t.Errorf("Padded(%v) is %v", b, !want)
 		}
 	}
 }

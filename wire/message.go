@@ -13,7 +13,7 @@ import (
 // what has no id there lies outside that range.
 type Kind int16
 
-// The messages of BEP 3, 5, 6 and 10.
+// The messages of BEP 3, 5, 6, 10 and 52.
 const (
 	KeepAlive     Kind = -1 // a length prefix of 0
 	Choke         Kind = 0
@@ -32,6 +32,9 @@ const (
 	Reject        Kind = 16
 	AllowedFast   Kind = 17
 	Extended      Kind = 20 // BEP 10; payload: bencode and more
+	HashRequest   Kind = 21 // BEP 52, as the next two; payload: a HashRange
+	Hashes        Kind = 22 // payload: a HashRange and the hashes
+	HashReject    Kind = 23 // payload: a HashRange
 )
 
 // Message is the head of a message: all of it but its payload, which stays in
@@ -75,7 +78,7 @@ func shape(k Kind) (numbers uint32, payload bool) {
 		return 0, false
 	case Have, Suggest, AllowedFast:
 		return 4, false
-	case HaveBitfield:
+	case HaveBitfield, HashRequest, Hashes, HashReject:
 		return 0, true
 	case Request, Cancel, Reject:
 		return 12, false
@@ -109,6 +112,9 @@ func head(b []byte, longest uint32) (m Message, n int, err error) {
 	m.Kind = Kind(b[4])
 	numbers, payload := shape(m.Kind)
 	if length < 1+numbers || length > 1+numbers && !payload {
+		return Message{}, 5, ErrLength
+	}
+	if isHash(m.Kind) && !hashPayload(m.Kind, length-1) {
 		return Message{}, 5, ErrLength
 	}
 	if n = 5 + int(numbers); len(b) < n {
@@ -200,13 +206,13 @@ const HeadSize = 4 + 1 + 12
 
 // Append appends the head of m to b. Its length prefix counts m.Payload bytes,
 // which the caller sends next. A kind without an id on the wire, and a payload
-// where the kind has none, are bugs of the caller and panic.
+// that the kind cannot have, are bugs of the caller and panic.
 func Append(b []byte, m Message) []byte {
 	if m.Kind == KeepAlive {
 		return append(b, 0, 0, 0, 0)
 	}
 	numbers, payload := shape(m.Kind)
-	if m.Kind < 0 || m.Kind > math.MaxUint8 || m.Payload > 0 && !payload {
+	if m.Kind < 0 || m.Kind > math.MaxUint8 || m.Payload > 0 && !payload || isHash(m.Kind) && !hashPayload(m.Kind, m.Payload) {
 		panic(fmt.Sprintf("wire: no such message: %d with %d bytes of payload", int16(m.Kind), m.Payload))
 	}
 	b = binary.BigEndian.AppendUint32(b, 1+numbers+m.Payload)
@@ -235,6 +241,7 @@ var names = [...]string{
 	Have: "have", HaveBitfield: "bitfield", Request: "request", PieceBlock: "piece",
 	Cancel: "cancel", Port: "port", Suggest: "suggest", HaveAll: "have-all",
 	HaveNone: "have-none", Reject: "reject", AllowedFast: "allowed-fast", Extended: "extended",
+	HashRequest: "hash-request", Hashes: "hashes", HashReject: "hash-reject",
 }
 
 // String is the kind's name in the BEPs.
@@ -263,7 +270,7 @@ func (m Message) String() string {
 		return fmt.Sprintf("%v %v", m.Kind, m.Block())
 	case Extended:
 		return fmt.Sprintf("%v id=%d +%d", m.Kind, m.ID, m.Payload)
-	case HaveBitfield:
+	case HaveBitfield, HashRequest, Hashes, HashReject:
 		return fmt.Sprintf("%v +%d", m.Kind, m.Payload)
 	}
 	return m.Kind.String()

@@ -44,12 +44,16 @@ var messages = []struct {
 	{"00000005 11 00000007", Message{Kind: AllowedFast, Piece: 7}, "allowed-fast 7"},
 	{"00000007 14 03", Message{Kind: Extended, ID: 3, Payload: 5}, "extended id=3 +5"},
 	{"00000002 14 00", Message{Kind: Extended}, "extended id=0 +0"},
+	{"00000031 15", Message{Kind: HashRequest, Payload: 48}, "hash-request +48"},
+	{"00000031 16", Message{Kind: Hashes, Payload: 48}, "hashes +48"},
+	{"00000071 16", Message{Kind: Hashes, Payload: 112}, "hashes +112"},
+	{"00000031 17", Message{Kind: HashReject, Payload: 48}, "hash-reject +48"},
 	// Ids that nobody gave a meaning, those next to ours, and the one that
 	// would be −1 if an id were a signed byte.
 	{"00000001 0a", Message{Kind: 10}, "unknown-10"},
 	{"00000004 12", Message{Kind: 18, Payload: 3}, "unknown-18"},
 	{"00000001 13", Message{Kind: 19}, "unknown-19"},
-	{"00000031 15", Message{Kind: 21, Payload: 48}, "unknown-21"},
+	{"00000001 18", Message{Kind: 24}, "unknown-24"},
 	{"00000004 c8", Message{Kind: 200, Payload: 3}, "unknown-200"},
 	{"00000001 ff", Message{Kind: 255}, "unknown-255"},
 }
@@ -189,6 +193,12 @@ func TestBadHeads(t *testing.T) {
 		{"0000000e 10", ErrLength},
 		{"00000006 11", ErrLength},
 		{"00000001 14", ErrLength}, // extended, without its id
+		{"00000030 15", ErrLength},
+		{"00000032 15", ErrLength},
+		{"00000051 15", ErrLength},
+		{"00000030 16", ErrLength},
+		{"00000032 16", ErrLength}, // not whole hashes
+		{"00000051 17", ErrLength},
 	} {
 		for name, stream := range streams {
 			// What is wrong is known from what is there: the rest of the
@@ -202,7 +212,7 @@ func TestBadHeads(t *testing.T) {
 }
 
 func TestAppendPanics(t *testing.T) {
-	for _, m := range []Message{{Kind: -2}, {Kind: 256}, {Kind: Choke, Payload: 1}, {Kind: Request, Payload: 1}} {
+	for _, m := range []Message{{Kind: -2}, {Kind: 256}, {Kind: Choke, Payload: 1}, {Kind: Request, Payload: 1}, {Kind: HashReject}, {Kind: Hashes, Payload: 49}} {
 		func() {
 			defer func() {
 				if recover() == nil {
@@ -280,6 +290,10 @@ func FuzzAppend(f *testing.F) {
 			m.Port, m.Payload = port, 0
 		case Extended:
 			m.ID = id
+		case HashRequest, HashReject:
+			m.Payload = uint32(HashRangeSize)
+		case Hashes:
+			m.Payload = uint32(HashRangeSize) + payload%(MaxHashes+MaxHashLayers+1)*32
 		}
 		r := bytes.NewReader(Append(nil, m))
 		if got, err := ReadHead(r, 1<<21); got != m || err != nil || r.Len() != 0 {

@@ -1,5 +1,5 @@
 // Package wire is the vocabulary of the swarm and the codec of the peer wire
-// protocol (BEP 3, 6, 10): the words that every other layer speaks.
+// protocol (BEP 3, 6, 10, 52): the words that every other layer speaks.
 //
 //	piece    a unit with a hash of its own
 //	block    a unit of a request: 16 KiB, or the tail of a piece

@@ -15,6 +15,8 @@ import (
 // createCommand is `bipfs create`.
 type createCommand struct {
 	Path        string   `arg:"" help:"A file or a folder."`
+	Hybrid      bool     `help:"For clients of BitTorrent v1 and v2 (BEP 52)." xor:"format"`
+	V2          bool     `name:"v2" help:"For clients of BitTorrent v2 only." xor:"format"`
 	PieceLength Size     `help:"Length of a piece (default: by size)." placeholder:"SIZE"`
 	Tracker     []string `help:"URL of a tracker; repeatable." placeholder:"URL" sep:"none"`
 	WebSeed     []string `help:"URL of a web server that has the file, or the directory that it is in; repeatable." placeholder:"URL" sep:"none"`
@@ -28,8 +30,15 @@ func (c *createCommand) Run(s streams) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	format := metainfo.V1
+	switch {
+	case c.Hybrid:
+		format = metainfo.Hybrid
+	case c.V2:
+		format = metainfo.V2Only
+	}
 	t, err := metainfo.Create(ctx, c.Path, metainfo.CreateOptions{
-		PieceLength: int64(c.PieceLength), Trackers: c.Tracker, WebSeeds: c.WebSeed,
+		Format: format, PieceLength: int64(c.PieceLength), Trackers: c.Tracker, WebSeeds: c.WebSeed,
 	})
 	if err != nil {
 		return err
@@ -49,7 +58,9 @@ func (c *createCommand) Run(s streams) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", output, err)
 	}
-	magnet := metainfo.Magnet{Hash: t.Info.Hash, Name: t.Info.Name, Trackers: c.Tracker, WebSeeds: c.WebSeed, Length: t.Info.Length}
+	magnet := metainfo.Magnet{
+		Hash: t.Info.Hash, V2: t.Info.V2, Name: t.Info.Name, Trackers: c.Tracker, WebSeeds: c.WebSeed, Length: t.Info.Size(),
+	}
 	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
 	return nil
 }

@@ -58,6 +58,7 @@ func TestErrorsAreOneSentence(t *testing.T) {
 		{"no mount point there", []string{"mount", "--data", t.TempDir(), "/nonexistent"}, 1, "/nonexistent"},
 		{"not mounted", []string{"unmount", mnt}, 1, mnt},
 		{"fetch without -o", []string{"fetch", "magnet:?xt=urn:btih:" + strings.Repeat("a", 40)}, 2, "--output"},
+		{"create two formats", []string{"create", "--v2", "--hybrid", "/nonexistent"}, 2, "--hybrid and --v2"},
 		{"create nothing", []string{"create", "/nonexistent"}, 1, "/nonexistent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,6 +96,12 @@ func TestCreate(t *testing.T) {
 	}
 	if !strings.Contains(out, "wrote "+output) || !strings.Contains(out, "magnet:?xt=urn:btih:") || !strings.Contains(out, "&ws=http%3A%2F%2Fw.example%2F") {
 		t.Errorf("it says %q", out)
+	}
+	for format, link := range map[string]string{"--hybrid": "&xt=urn:btmh:1220", "--v2": "magnet:?xt=urn:btmh:1220"} {
+		code, out, stderr := bipfs(t, "", "create", format, "-o", filepath.Join(t.TempDir(), "x.torrent"), path)
+		if code != 0 || stderr != "" || !strings.Contains(out, link) || !strings.Contains(out, "&xl=100000") {
+			t.Errorf("%s: %d %q %s", format, code, out, stderr)
+		}
 	}
 	if code, _, stderr := bipfs(t, "", "create", "-o", output, path); code != 1 || !strings.Contains(stderr, output) {
 		t.Errorf("an existing file was replaced: %d %q", code, stderr)

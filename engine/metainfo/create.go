@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"bipfs/wire"
-	"bipfs/wire/bencode"
 )
 
 const (
@@ -26,6 +25,7 @@ const (
 
 // CreateOptions say how Create makes a torrent.
 type CreateOptions struct {
+	Format      Format    // V1 unless set
 	PieceLength int64     // bytes: a power of two, 16 KiB to wire.MaxPieceLength; 0 = by size
 	Trackers    []string  // http, https or udp; each becomes a tier of its own
 	WebSeeds    []string  // http or https (BEP 19)
@@ -71,20 +71,21 @@ func Create(ctx context.Context, path string, opt CreateOptions) (*Torrent, erro
 	if opt.PieceLength == 0 {
 		s.geometry.PieceLength = pieceLengthFor(s.geometry.Length)
 	}
+	s.lay(opt.Format)
 	if most := wire.MaxPieces * s.geometry.PieceLength; s.geometry.Length > most {
 		return nil, fmt.Errorf("%s: too large for pieces of %d bytes; at most %d pieces are supported",
 			path, s.geometry.PieceLength, wire.MaxPieces)
 	}
-	pieces, err := s.hash(ctx, opt.Progress)
-	if err != nil {
+	if err := s.hash(ctx, opt.Progress); err != nil {
 		return nil, err
 	}
-	raw, err := bencode.Encode(s.infoDict(pieces))
-	if err != nil {
-		panic(err) // all of it is our own
-	}
-	if t.Info, err = ParseInfo(raw); err != nil {
+	if t.Info, err = ParseInfo(s.infoDict()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, tree := range t.Info.Missing() {
+		if err := t.Info.AddLayer(tree, s.nodes[tree.First:][:tree.Pieces()]); err != nil {
+			panic(err) // the root was made of this very layer
+		}
 	}
 	return t, nil
 }
@@ -104,6 +105,9 @@ type sources struct {
 	single   bool
 	files    []source
 	geometry wire.Geometry
+	format   Format
+	pieces   []byte      // digests of all pieces, unless the format is V2Only
+	nodes    []wire.Hash // of all pieces, unless it is V1
 }
 
 // source is one of them.
@@ -196,42 +200,4 @@ func (s *sources) add(f source, st fs.FileInfo) {
 	f.executable = st.Mode()&0o100 != 0
 	s.files = append(s.files, f)
 	s.geometry.Length += f.length
-}
-
-// fileEntry is one entry of `files` (BEP 3, 47).
-type fileEntry struct {
-	Attr   string   `bencode:"attr,omitempty"`
-	Length int64    `bencode:"length"`
-	Path   []string `bencode:"path"`
-	Link   []string `bencode:"symlink path,omitempty"`
-}
-
-// infoDict is the info dictionary, for bencode.Encode.
-func (s *sources) infoDict(pieces []byte) any {
-	entries := make([]fileEntry, len(s.files))
-	for k, f := range s.files {
-		e := fileEntry{Length: f.length, Path: f.path, Link: f.link}
-		switch {
-		case f.link != nil:
-			e.Attr = "l"
-		case f.executable:
-			e.Attr = "x"
-		}
-		entries[k] = e
-	}
-	if s.single {
-		return struct {
-			Attr        string `bencode:"attr,omitempty"`
-			Length      int64  `bencode:"length"`
-			Name        string `bencode:"name"`
-			PieceLength int64  `bencode:"piece length"`
-			Pieces      []byte `bencode:"pieces"`
-		}{entries[0].Attr, s.geometry.Length, s.name, s.geometry.PieceLength, pieces}
-	}
-	return struct {
-		Files       []fileEntry `bencode:"files"`
-		Name        string      `bencode:"name"`
-		PieceLength int64       `bencode:"piece length"`
-		Pieces      []byte      `bencode:"pieces"`
-	}{entries, s.name, s.geometry.PieceLength, pieces}
 }

@@ -4,38 +4,51 @@ import (
 	"context"
 	"crypto/sha1"
 	"fmt"
+	"hash"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"syscall"
 
 	"bipfs/wire"
+	"bipfs/wire/merkle"
 )
 
 const (
 	hashWorkers = 2         // one reads while the other hashes, and both cores of a small machine are used
-	hashBuffer  = 256 << 10 // bytes each worker reads at once, however long a piece is
+	hashBuffer  = 256 << 10 // bytes each worker reads at once, however long a piece is; whole blocks
 )
 
 // hashing is one run over all pieces of the sources.
 //
-//	next piece ──▶ worker: open, read, hash ──▶ pieces[p], progress
+//	next piece ──▶ worker: open, read, hash ──▶ pieces[p], nodes[p], progress
 //	    ▲               │
 //	    └───────────────┘   until none is left, ctx ends or a worker fails
 type hashing struct {
-	*sources
-	pieces   []byte // digests; each worker writes those of its own pieces
+	*sources // each worker writes the digests and nodes of its own pieces
 	progress func(done, total int64)
+
+	total int64 // bytes
 
 	mu   sync.Mutex
 	next wire.Piece
 	done int64 // bytes
 }
 
-// hash is the digests of all pieces, one behind the other.
-func (s *sources) hash(ctx context.Context, progress func(done, total int64)) ([]byte, error) {
-	h := &hashing{sources: s, progress: progress, pieces: make([]byte, s.geometry.Pieces()*len(wire.Digest{}))}
+// hash fills in the hashes of all pieces.
+func (s *sources) hash(ctx context.Context, progress func(done, total int64)) error {
+	h := &hashing{sources: s, progress: progress}
+	if s.format != V2Only {
+		s.pieces = make([]byte, s.geometry.Pieces()*len(wire.Digest{}))
+	}
+	if s.format != V1 {
+		s.nodes = make([]wire.Hash, s.geometry.Pieces())
+	}
+	for p := range wire.Piece(s.geometry.Pieces()) {
+		h.total += int64(s.geometry.PieceSize(p))
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
@@ -48,9 +61,9 @@ func (s *sources) hash(ctx context.Context, progress func(done, total int64)) ([
 	}
 	workers.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return h.pieces, s.unchanged()
+	return s.unchanged()
 }
 
 // work hashes one piece after the other.
@@ -84,29 +97,39 @@ func (h *hashing) finished(p wire.Piece) {
 	defer h.mu.Unlock()
 	h.done += int64(h.geometry.PieceSize(p))
 	if h.progress != nil {
-		h.progress(h.done, h.geometry.Length)
+		h.progress(h.done, h.total)
 	}
 }
 
 // hashWorker has at most one file open, mostly the one of its last piece.
 type hashWorker struct {
 	*hashing
-	buf  []byte
-	file *os.File
-	of   *source // the one that is open
+	buf    []byte
+	leaves []wire.Hash // of the piece, when it has a node
+	file   *os.File
+	of     *source // the one that is open
 }
 
-// hash reads piece p and writes its digest.
+// hash reads piece p and writes its digest and its node.
 func (w *hashWorker) hash(ctx context.Context, p wire.Piece) error {
 	at := w.geometry.Offset(p, 0)
 	end := at + int64(w.geometry.PieceSize(p))
 	k := sort.Search(len(w.files), func(k int) bool { return w.files[k].offset+w.files[k].length > at })
+	tree := merkle.Tree{Length: w.files[k].length, PieceLength: w.geometry.PieceLength}
 	sum := sha1.New()
+	w.leaves = w.leaves[:0]
 	for at < end {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		f := &w.files[k]
+		if pad := min(end, f.offset) - at; pad > 0 {
+			b := w.buf[:min(pad, int64(len(w.buf)))]
+			clear(b)
+			sum.Write(b)
+			at += int64(len(b))
+			continue
+		}
 		left := min(end, f.offset+f.length) - at
 		if left == 0 {
 			k++
@@ -116,11 +139,28 @@ func (w *hashWorker) hash(ctx context.Context, p wire.Piece) error {
 		if err := w.read(f, b, at-f.offset); err != nil {
 			return err
 		}
-		sum.Write(b)
+		w.add(sum, b)
 		at += int64(len(b))
 	}
-	sum.Sum(w.pieces[int(p)*sha1.Size:][:0:sha1.Size])
+	if w.pieces != nil {
+		sum.Sum(w.pieces[int(p)*sha1.Size:][:0:sha1.Size])
+	}
+	if w.nodes != nil {
+		w.nodes[p] = merkle.Root(w.leaves, 0, tree.PieceLayer())
+	}
 	return nil
+}
+
+// add hashes what was read, which begins with a block.
+func (w *hashWorker) add(sum hash.Hash, b []byte) {
+	if w.pieces != nil {
+		sum.Write(b)
+	}
+	if w.nodes != nil {
+		for block := range slices.Chunk(b, wire.BlockSize) {
+			w.leaves = append(w.leaves, merkle.Leaf(block))
+		}
+	}
 }
 
 // read fills b from offset off of f.

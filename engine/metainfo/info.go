@@ -2,6 +2,7 @@ package metainfo
 
 import (
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,10 +33,17 @@ func parseInfo(raw []byte) (*Info, error) {
 		return nil, errors.New("broken torrent: its `info` is not a dictionary")
 	}
 	d := infoDict(raw)
-	if err := d.checkVersion(); err != nil {
+	v2, err := d.isV2()
+	if err != nil {
 		return nil, err
 	}
 	i := &Info{Hash: sha1.Sum(raw), Raw: raw}
+	if v2 {
+		i.V2 = sha256.Sum256(raw)
+	}
+	if v2 && d.pieces == nil {
+		i.Hash = i.V2.Short()
+	}
 	private, ok := bencode.Integer(d.private)
 	i.Private = ok && private == 1
 
@@ -46,22 +54,29 @@ func parseInfo(raw []byte) (*Info, error) {
 	if i.Name = SafeName(name); name == "" {
 		i.Name = hex.EncodeToString(i.Hash[:])
 	}
-	if err := i.readFiles(d); err != nil {
-		return nil, err
+	if i.HasV1() {
+		if err := i.readFiles(d); err != nil {
+			return nil, err
+		}
 	}
 	if err := i.readPieces(d); err != nil {
 		return nil, err
+	}
+	if v2 {
+		if err := i.readFileTree(d); err != nil {
+			return nil, err
+		}
 	}
 	return i, nil
 }
 
 // dict is the values of an info dictionary that are looked at, nil if absent.
 type dict struct {
-	name, nameUTF8                   bencode.Raw
-	pieceLength, pieces              bencode.Raw
-	files                            bencode.Raw // of a folder
-	length, attr                     bencode.Raw // of a single file
-	private, metaVersion, v2FileTree bencode.Raw
+	name, nameUTF8                 bencode.Raw
+	pieceLength, pieces            bencode.Raw
+	files                          bencode.Raw // of a folder
+	length, attr                   bencode.Raw // of a single file
+	private, metaVersion, fileTree bencode.Raw
 }
 
 func infoDict(raw []byte) *dict {
@@ -87,25 +102,26 @@ func infoDict(raw []byte) *dict {
 		case "meta version":
 			d.metaVersion = v
 		case "file tree":
-			d.v2FileTree = v
+			d.fileTree = v
 		}
 	}
 	return d
 }
 
-// checkVersion refuses what is not in the format of BEP 3, or not in it too.
-func (d *dict) checkVersion() error {
+// isV2 reports whether the torrent is in the format of BEP 52, alone or beside
+// that of BEP 3. A file tree alone does not make it so: it is a key like any
+// other that nobody knows.
+func (d *dict) isV2() (bool, error) {
 	version, ok := bencode.Integer(d.metaVersion)
-	if d.metaVersion != nil && !ok {
-		return errors.New("broken torrent: its meta version is not a number")
+	switch {
+	case d.metaVersion != nil && !ok:
+		return false, errors.New("broken torrent: its meta version is not a number")
+	case ok && version != 1 && version != 2:
+		return false, fmt.Errorf("torrents of meta version %d are not supported", version)
+	case version != 2 && d.pieces == nil && d.fileTree != nil:
+		return false, errors.New("broken torrent: it has a file tree and no meta version")
 	}
-	if ok && version != 1 && version != 2 {
-		return fmt.Errorf("torrents of meta version %d are not supported", version)
-	}
-	if d.pieces == nil && (version == 2 || d.v2FileTree != nil) {
-		return ErrV2Only
-	}
-	return nil
+	return version == 2, nil
 }
 
 // readFiles reads the names and lengths of all files.
@@ -147,7 +163,7 @@ func (i *Info) readFiles(d *dict) error {
 }
 
 // fileDict is the values of one file's dictionary, nil if absent.
-type fileDict struct{ path, pathUTF8, length, attr, link bencode.Raw }
+type fileDict struct{ path, pathUTF8, length, attr, link, root bencode.Raw }
 
 // is reports whether the file has an attribute of BEP 47: l, x, p or h.
 func (f *fileDict) is(attribute string) bool {
@@ -168,6 +184,8 @@ func newFileDict(v []byte) (f fileDict) {
 			f.attr = v
 		case "symlink path":
 			f.link = v
+		case "pieces root":
+			f.root = v
 		}
 	}
 	return f
@@ -193,23 +211,34 @@ func (i *Info) add(f fileDict, path []string) error {
 	return nil
 }
 
-// readPieces checks that there is one digest for each piece, before anything
-// is allocated for their number.
+// readPieces reads the piece length, and checks that there is one digest for
+// each piece of BEP 3, before anything is allocated for their number.
 func (i *Info) readPieces(d *dict) error {
 	length, ok := bencode.Integer(d.pieceLength)
 	if !ok || length < 1 || length > wire.MaxPieceLength {
 		return fmt.Errorf("broken torrent: its piece length is not in 1 to %d", wire.MaxPieceLength)
 	}
 	i.PieceLength = length
-	if most := wire.MaxPieces * length; i.Length > most {
-		return fmt.Errorf("torrent of too many pieces: %d bytes in pieces of %d; at most %d pieces are supported",
-			i.Length, length, wire.MaxPieces)
+	if !i.HasV1() {
+		return nil
+	}
+	if err := i.checkPieces(); err != nil {
+		return err
 	}
 	if i.pieces, ok = bencode.String(d.pieces); !ok {
 		return errors.New("broken torrent: it has no piece hashes")
 	}
 	if have, want := len(i.pieces), i.Pieces()*len(wire.Digest{}); have != want {
 		return fmt.Errorf("broken torrent: its piece hashes are %d bytes, and would have to be %d", have, want)
+	}
+	return nil
+}
+
+// checkPieces refuses more pieces than a torrent may have.
+func (i *Info) checkPieces() error {
+	if i.Length > wire.MaxPieces*i.PieceLength {
+		return fmt.Errorf("torrent of too many pieces: %d bytes in pieces of %d; at most %d pieces are supported",
+			i.Length, i.PieceLength, wire.MaxPieces)
 	}
 	return nil
 }

@@ -26,17 +26,21 @@ const (
 // Magnet is what a magnet link says (BEP 9, 53). Trackers, web seeds and peers
 // that cannot be used are left out, as are those over the bounds.
 type Magnet struct {
-	Hash       wire.Digest
-	Name       string   // dn, as a safe path element; "" if there is none
-	Trackers   []string // tr: http, https and udp
-	Peers      []string // x.pe: host:port, the host a name or an address, not resolved
-	WebSeeds   []string // ws: http and https
-	Length     int64    // xl, bytes; 0 if unknown
-	SelectOnly string   // so: numbers and ranges of files, as written
+	Hash       wire.Digest // btih; of a link that has none, the beginning of V2
+	V2         wire.Hash   // btmh (BEP 52); zero if there is none
+	Name       string      // dn, as a safe path element; "" if there is none
+	Trackers   []string    // tr: http, https and udp
+	Peers      []string    // x.pe: host:port, the host a name or an address, not resolved
+	WebSeeds   []string    // ws: http and https
+	Length     int64       // xl, bytes; 0 if unknown
+	SelectOnly string      // so: numbers and ranges of files, as written
 }
 
+// ID is the infohashes that the link names.
+func (m *Magnet) ID() ID { return ID{m.Hash, m.V2} }
+
 // ParseMagnet reads a magnet link. `&amp;` for `&` is understood, and `+` for
-// a space in a name. A v1 hash (btih) wins over any other.
+// a space in a name. Of several hashes of a kind the first counts.
 func ParseMagnet(uri string) (*Magnet, error) {
 	const prefix = "magnet:?"
 	uri = strings.TrimSpace(uri)
@@ -57,19 +61,22 @@ func ParseMagnet(uri string) (*Magnet, error) {
 	}
 	switch {
 	case m.found:
-		return &m.Magnet, nil
-	case m.v2:
-		return nil, ErrV2Only
+	case m.V2 != wire.Hash{}:
+		m.Hash = m.V2.Short()
 	case m.badHash:
 		return nil, errors.New("broken magnet link: its infohash is neither 40 hexadecimal nor 32 base32 digits")
+	case m.badV2:
+		return nil, errors.New("broken magnet link: its v2 infohash is not 1220 and 64 hexadecimal digits")
+	default:
+		return nil, errors.New("broken magnet link: it has no infohash (xt=urn:btih:…); part of the link may be missing, put it in quotes")
 	}
-	return nil, errors.New("broken magnet link: it has no infohash (xt=urn:btih:…); part of the link may be missing, put it in quotes")
+	return &m.Magnet, nil
 }
 
 // magnetReader collects the parameters of a magnet link.
 type magnetReader struct {
 	Magnet
-	found, v2, badHash bool // what sorts of xt there were
+	found, badHash, badV2 bool // what sorts of xt there were
 }
 
 // read takes one parameter in.
@@ -115,7 +122,7 @@ func (m *magnetReader) read(key, value string) error {
 	return nil
 }
 
-// topic takes an exact topic in: the first btih is the one that counts.
+// topic takes an exact topic in: the first btih and the first btmh count.
 func (m *magnetReader) topic(urn string) {
 	const v1, v2 = "urn:btih:", "urn:btmh:"
 	switch {
@@ -126,8 +133,28 @@ func (m *magnetReader) topic(urn string) {
 		}
 		m.badHash = m.badHash || !ok
 	case len(urn) >= len(v2) && strings.EqualFold(urn[:len(v2)], v2):
-		m.v2 = true
+		h, ok := ParseMultihash(urn[len(v2):])
+		if ok && m.V2 == (wire.Hash{}) {
+			m.V2 = h
+		}
+		m.badV2 = m.badV2 || !ok
 	}
+}
+
+// sha256Multihash is how a multihash of SHA-256 begins, in hexadecimal: what
+// it is, and its 32 bytes.
+const sha256Multihash = "1220"
+
+// ParseMultihash reads a v2 infohash as magnet links have it: 1220 and 64
+// hexadecimal digits, in any case. Zero is none.
+func ParseMultihash(s string) (h wire.Hash, ok bool) {
+	if len(s) != len(sha256Multihash)+hex.EncodedLen(len(h)) || s[:len(sha256Multihash)] != sha256Multihash {
+		return h, false
+	}
+	if _, err := hex.Decode(h[:], []byte(s[len(sha256Multihash):])); err != nil {
+		return wire.Hash{}, false
+	}
+	return h, h != wire.Hash{}
 }
 
 // ParseHash reads an infohash: 40 hexadecimal or 32 base32 digits, in any case.
@@ -148,11 +175,18 @@ func ParseHash(s string) (h wire.Digest, ok bool) {
 	return wire.Digest(b), true
 }
 
-// String is the magnet link, with the hash in hexadecimal. ParseMagnet reads
+// String is the magnet link, with its hashes in hexadecimal. ParseMagnet reads
 // the same Magnet from it.
 func (m *Magnet) String() string {
 	var b strings.Builder
-	b.WriteString("magnet:?xt=urn:btih:" + hex.EncodeToString(m.Hash[:]))
+	var topics []string
+	if m.ID().HasV1() {
+		topics = append(topics, "xt=urn:btih:"+m.Hash.String())
+	}
+	if m.V2 != (wire.Hash{}) {
+		topics = append(topics, "xt=urn:btmh:"+sha256Multihash+m.V2.String())
+	}
+	b.WriteString("magnet:?" + strings.Join(topics, "&"))
 	add := func(key string, values ...string) {
 		for _, v := range values {
 			if v != "" {

@@ -2,7 +2,6 @@ package metainfo
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -15,6 +14,9 @@ const (
 	someHash   = "c334138ef5bfc2d568ea7324e0e2a3a7ec229bdd"
 	someBase32 = "YM2BHDXVX7BNK2HKOMSOBYVDU7WCFG65"
 	someXT     = "xt=urn:btih:" + someHash
+
+	someV2   = "e5a1083ee0bd925eecf3a57bf11601a47a4292e4b9175b0375fef30211f9bc94"
+	someXTV2 = "xt=urn:btmh:1220" + someV2
 )
 
 func digest(s string) (h wire.Digest) {
@@ -23,6 +25,30 @@ func digest(s string) (h wire.Digest) {
 		panic(err)
 	}
 	return wire.Digest(b)
+}
+
+func sha(s string) (h wire.Hash) {
+	if _, err := hex.Decode(h[:], []byte(s)); err != nil {
+		panic(err)
+	}
+	return h
+}
+
+func TestMagnetV2(t *testing.T) {
+	m, err := ParseMagnet("magnet:?" + someXTV2 + "&dn=a")
+	want := Magnet{V2: sha(someV2), Hash: digest(someV2[:40]), Name: "a"}
+	if err != nil || !reflect.DeepEqual(*m, want) || m.ID().HasV1() {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if s := m.String(); s != "magnet:?"+someXTV2+"&dn=a" {
+		t.Error(s)
+	}
+	checkMagnet(t, m)
+	m.Hash = digest(someHash)
+	if s := m.String(); s != "magnet:?"+someXT+"&"+someXTV2+"&dn=a" || !m.ID().HasV1() {
+		t.Error(s)
+	}
+	checkMagnet(t, m)
 }
 
 func TestParseMagnet(t *testing.T) {
@@ -38,7 +64,11 @@ func TestParseMagnet(t *testing.T) {
 		{"hash escaped", "xt=urn%3Abtih%3A" + someHash, Magnet{}},
 		{"hash last", "dn=a&" + someXT, Magnet{Name: "a"}},
 		{"numbered", "xt.1=urn:btih:" + someHash + "&tr.1=http://a/&tr.22=http://b/", Magnet{Trackers: []string{"http://a/", "http://b/"}}},
-		{"v2 beside it", "xt=urn:btmh:1220" + strings.Repeat("00", 32) + "&" + someXT, Magnet{}},
+		{"v2 beside it", someXTV2 + "&" + someXT, Magnet{V2: sha(someV2)}},
+		{"v2 behind it, in upper case", someXT + "&XT=URN:BTMH:1220" + strings.ToUpper(someV2), Magnet{V2: sha(someV2)}},
+		{"two of v2: the first", someXTV2 + "&xt=urn:btmh:1220" + strings.Repeat("1", 64) + "&" + someXT, Magnet{V2: sha(someV2)}},
+		{"v2 of zeros", "xt=urn:btmh:1220" + strings.Repeat("00", 32) + "&" + someXT, Magnet{}},
+		{"v2 of another sort of hash", "xt=urn:btmh:1114" + someHash + "&" + someXT, Magnet{}},
 		{"other topics", "xt=urn:sha1:" + someBase32 + "&" + someXT + "&xt=urn:ed2k:1", Magnet{}},
 		{"two hashes: the first", someXT + "&xt=urn:btih:" + strings.Repeat("0", 40), Magnet{}},
 		{"a bad hash before", "xt=urn:btih:123&" + someXT, Magnet{}},
@@ -89,7 +119,12 @@ func TestParseMagnetErrors(t *testing.T) {
 		{"39 digits", "magnet:?xt=urn:btih:" + someHash[:39], "broken magnet link: its infohash is neither"},
 		{"no digits", "magnet:?xt=urn:btih:" + strings.Repeat("z", 40), "broken magnet link: its infohash is neither"},
 		{"base32 of wrong digits", "magnet:?xt=urn:btih:" + strings.Repeat("1", 32), "broken magnet link: its infohash is neither"},
-		{"v2 only", "magnet:?xt=urn:btmh:1220" + strings.Repeat("00", 32), ErrV2Only.Error()},
+		{"v2 of zeros", "magnet:?xt=urn:btmh:1220" + strings.Repeat("00", 32), "broken magnet link: its v2 infohash is not"},
+		{"v2 of 63 digits", "magnet:?" + someXTV2[:len(someXTV2)-1], "broken magnet link: its v2 infohash is not"},
+		{"v2 of 65 digits", "magnet:?" + someXTV2 + "0", "broken magnet link: its v2 infohash is not"},
+		{"v2 of no digits", "magnet:?xt=urn:btmh:1220" + strings.Repeat("z", 64), "broken magnet link: its v2 infohash is not"},
+		{"v2 of SHA-1", "magnet:?xt=urn:btmh:1114" + someHash, "broken magnet link: its v2 infohash is not"},
+		{"v2 of nothing", "magnet:?xt=urn:btmh:", "broken magnet link: its v2 infohash is not"},
 		{"broken escape in the hash", "magnet:?xt=urn:btih%3", "broken magnet link: parameter xt: invalid URL escape \"%3\""},
 		{"broken escape in the name", "magnet:?" + someXT + "&dn=100%zz", "broken magnet link: parameter dn: invalid URL escape \"%zz\""},
 		{"too long", "magnet:?" + someXT + "&dn=" + strings.Repeat("a", MaxMagnet), "not a magnet link: longer than 64 KiB"},
@@ -98,9 +133,6 @@ func TestParseMagnetErrors(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
 		}
-	}
-	if _, err := ParseMagnet("magnet:?xt=urn:btmh:1220" + strings.Repeat("00", 32)); !errors.Is(err, ErrV2Only) {
-		t.Error(err)
 	}
 }
 
@@ -173,7 +205,7 @@ func TestParseHash(t *testing.T) {
 
 func FuzzParseMagnet(f *testing.F) {
 	for _, s := range []string{
-		someXT, "xt=urn:btih:" + someBase32, "xt=urn:btmh:1220", someXT + "&dn=a+b%00&tr.1=http://a/&x.pe=[::1]:80&so=0-3&xl=9&ws=http://w/",
+		someXT, "xt=urn:btih:" + someBase32, "xt=urn:btmh:1220", someXTV2, someXT + "&" + someXTV2, someXT + "&dn=a+b%00&tr.1=http://a/&x.pe=[::1]:80&so=0-3&xl=9&ws=http://w/",
 	} {
 		f.Add("magnet:?" + s)
 	}

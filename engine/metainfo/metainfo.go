@@ -1,5 +1,5 @@
 // Package metainfo reads and makes descriptions of torrents: .torrent files
-// (BEP 3, 12, 19, 47), info dictionaries that came from peers (BEP 9) and
+// (BEP 3, 12, 19, 47, 52), info dictionaries that came from peers (BEP 9) and
 // magnet links (BEP 9, 53).
 //
 //	.torrent ──Parse──▶ Torrent{Trackers, WebSeeds, …}
@@ -23,12 +23,13 @@
 //	`path.utf-8`, `name.utf-8`             used where they are valid UTF-8
 //	`announce` beside `announce-list`      `announce-list`, if a usable URL is in it (BEP 12)
 //	files without a single byte            valid: a torrent of no pieces
-//	v1 and v2 in one (hybrid)              a v1 torrent; the v2 keys only count in the hash
+//	v1 and v2 in one (hybrid)              both, if they say the same; else refused by name
+//	no `piece layers`, or not all          fine: peers have them (BEP 52); a wrong one is an error
+//	`attr` p in a file tree                ignored: there are no pads in one
 //	a field that is not needed and odd     as if it were absent
 package metainfo
 
 import (
-	"errors"
 	"sync"
 
 	"bipfs/wire"
@@ -57,22 +58,23 @@ const (
 	maxItems = 3_000_000
 )
 
-// ErrV2Only is the error for torrents and magnet links that only exist in the
-// format of BEP 52.
-var ErrV2Only = errors.New("v2-only torrents are not supported yet")
-
 // Info is an info dictionary that passed the validator. It must not be
 // changed, nor copied.
 type Info struct {
-	Hash    wire.Digest // SHA-1 of Raw: the infohash, and the key of the torrent
-	Raw     []byte      // the info dictionary as it came; nobody may change it
-	Name    string      // what the torrent is called, as one safe path element
-	Single  bool        // one file that has the torrent's name, no folder around it
-	Private bool        // peers come from its trackers only (BEP 27)
+	// Hash is what handshakes and trackers know the torrent by: the SHA-1 of
+	// Raw, or the beginning of V2 if the torrent is v2 only.
+	Hash    wire.Digest
+	V2      wire.Hash // SHA-256 of Raw, if it is in the format of BEP 52; else zero
+	Raw     []byte    // the info dictionary as it came; nobody may change it
+	Name    string    // what the torrent is called, as one safe path element
+	Single  bool      // one file that has the torrent's name, no folder around it
+	Private bool      // peers come from its trackers only (BEP 27)
 	wire.Geometry
 	Files []File // in the order of their bytes in the torrent; never empty
 
-	pieces []byte // the digests of all pieces, inside Raw
+	pieces []byte      // the digests of all pieces (BEP 3), inside Raw; nil if v2 only
+	roots  []wire.Hash // pieces roots (BEP 52), by file; zero for what has no bytes to verify
+	layers layers
 
 	once sync.Once
 	tree *Tree
@@ -97,7 +99,30 @@ type File struct {
 	Pad        bool // BEP 47 p: zeros, only there to align what follows; not shown
 }
 
-// PieceHash is the SHA-1 of piece p, which must be Valid.
+// HasV1 reports whether the torrent is in the format of BEP 3, alone or beside
+// that of BEP 52.
+func (i *Info) HasV1() bool { return i.ID().HasV1() }
+
+// HasV2 reports whether it is in the format of BEP 52, alone or beside that of
+// BEP 3.
+func (i *Info) HasV2() bool { return i.ID().HasV2() }
+
+// ID is all infohashes of the torrent.
+func (i *Info) ID() ID { return ID{i.Hash, i.V2} }
+
+// Size is how many bytes the files have that are shown: what Length counts
+// beyond it are pads.
+func (i *Info) Size() (n int64) {
+	for _, f := range i.Files {
+		if !f.Pad {
+			n += f.Length
+		}
+	}
+	return n
+}
+
+// PieceHash is the SHA-1 of piece p, which must be Valid, of a torrent that
+// HasV1.
 func (i *Info) PieceHash(p wire.Piece) wire.Digest {
 	return wire.Digest(i.pieces[int(p)*len(wire.Digest{}):][:len(wire.Digest{})])
 }

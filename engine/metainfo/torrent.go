@@ -47,11 +47,13 @@ func Parse(b []byte) (*Torrent, error) {
 		return nil, broken(err)
 	}
 	var t Torrent
-	var info, announce, tiers bencode.Raw
+	var info, announce, tiers, layers bencode.Raw
 	for key, v := range bencode.Dictionary(b[:n]) {
 		switch string(key) {
 		case "info":
 			info = v
+		case "piece layers":
+			layers = v
 		case "announce":
 			announce = v
 		case "announce-list":
@@ -71,6 +73,9 @@ func Parse(b []byte) (*Torrent, error) {
 		return nil, errors.New("not a torrent: it has no `info`")
 	}
 	if t.Info, err = parseInfo(bytes.Clone(info)); err != nil {
+		return nil, err
+	}
+	if err := t.Info.readLayers(layers); err != nil {
 		return nil, err
 	}
 	if t.Trackers = readTiers(tiers); t.Trackers == nil {
@@ -191,7 +196,8 @@ func usable(s string, schemes []string) bool {
 	return false
 }
 
-// Encode is a .torrent file of t, around the info dictionary as it came.
+// Encode is a .torrent file of t, around the info dictionary as it came, with
+// the piece layers that are here.
 func (t *Torrent) Encode() []byte {
 	file := struct {
 		Announce string      `bencode:"announce,omitempty"`
@@ -199,8 +205,9 @@ func (t *Torrent) Encode() []byte {
 		Comment  string      `bencode:"comment,omitempty"`
 		Created  int64       `bencode:"creation date,omitempty"`
 		Info     bencode.Raw `bencode:"info"`
+		Layers   bencode.Raw `bencode:"piece layers,omitempty"`
 		WebSeeds []string    `bencode:"url-list,omitempty"`
-	}{Comment: t.Comment, Info: t.Info.Raw, WebSeeds: t.WebSeeds}
+	}{Comment: t.Comment, Info: t.Info.Raw, Layers: t.Info.encodeLayers(), WebSeeds: t.WebSeeds}
 	if len(t.Trackers) > 0 {
 		file.Announce = t.Trackers[0][0]
 		if len(t.Trackers) > 1 || len(t.Trackers[0]) > 1 {

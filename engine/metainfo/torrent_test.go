@@ -277,6 +277,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(fixture(f, name))
 	}
 	f.Add([]byte(dictionary("announce-list", list(list("http://a/")), "info", folder(file("a/b", 1)))))
+	root, layer := layerOf(content(100_000), 1)
+	f.Add([]byte(dictionary("info", v2(2, dictionary("n", dictionary("", dictionary("length", 100_000, "pieces root", string(root[:]))))),
+		"piece layers", dictionary(string(root[:]), layer))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)
 		if err != nil {
@@ -297,7 +300,8 @@ func FuzzParseInfo(f *testing.F) {
 		folder(file("a/b", 1), file("a", 2, "attr", "x"), file("a", 2, "attr", "p"), file("a", 3)),
 		folder(file("d/a", 1, "attr", "l", "symlink path", list("..", "b")), file("b", 1)),
 		folder(file("../a\x00\xff", 1, "attr", "l", "symlink path", list("d", "..", "b", "x"))),
-		dictionary("meta version", 2, "file tree", dictionary()),
+		v2(2, dictionary("a", leafFile(40_000), "d", dictionary("b", leafFile(3), "c", leafFile(0)))),
+		hybrid(2, dictionary("a", leafFile(1), "b", leafFile(5)), file("a", 1), file(".pad/1", 16383, "attr", "p"), file("b", 5)),
 	} {
 		f.Add([]byte(info))
 	}

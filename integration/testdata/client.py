@@ -1,7 +1,8 @@
 # client.py: a libtorrent session on the loopback device.
 #
 #   client.py seed  ADDRESS:PORT FOLDER TORRENT...
-#   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's
+#   client.py leech ADDRESS:PORT FOLDER PEER TORRENT     PEER: address:port, or - for the tracker's;
+#                                                TORRENT may be a magnet link
 #
 #   client.py utp-seed …, client.py utp-leech …   the same without TCP
 #

@@ -43,7 +43,7 @@ func (c *Conn) handle(m wire.Message) error {
 		c.asked.unchoke()
 	case wire.Reject:
 		c.asked.rejected(m.Block())
-	case wire.HaveBitfield, wire.Extended:
+	case wire.HaveBitfield, wire.Extended, wire.HashRequest, wire.Hashes, wire.HashReject:
 		if m.Kind == wire.Extended && m.Payload > MaxExtended {
 			return wire.ErrTooLong
 		}

@@ -20,6 +20,10 @@ func TestFraming(t *testing.T) {
 	bitfield := message(wire.Message{Kind: wire.HaveBitfield}, huge...)
 	ext := func(n int) []byte { return message(wire.Message{Kind: wire.Extended, ID: 3}, make([]byte, n)...) }
 	choke := message(wire.Message{Kind: wire.Choke})
+	hashes := func(k wire.Kind, n int) []byte {
+		size := wire.HashRangeSize + 32*n
+		return append(wire.Append(nil, wire.Message{Kind: k, Payload: uint32(size)}), make([]byte, size)...)
+	}
 	for _, c := range []struct {
 		name string
 		in   []byte
@@ -39,6 +43,10 @@ func TestFraming(t *testing.T) {
 		{"the longest bitfield", bitfield, "bitfield +262144", io.EOF},
 		{"the longest extended message", ext(MaxExtended), "extended id=3 +66560", io.EOF},
 		{"one byte more", ext(MaxExtended + 1), "", wire.ErrTooLong},
+		{"a hash request", hashes(wire.HashRequest, 0), "hash-request +48", io.EOF},
+		{"the longest hashes", hashes(wire.Hashes, wire.MaxHashes+wire.MaxHashLayers), "hashes +17584", io.EOF},
+		{"inside hashes", hashes(wire.Hashes, 2)[:100], "", io.ErrUnexpectedEOF},
+		{"hashes of 2^32-1", []byte{255, 255, 255, 255, 22}, "", wire.ErrTooLong},
 		{"choke with a payload", []byte{0, 0, 0, 2, 0, 0}, "", wire.ErrLength},
 		{"piece without a begin", []byte{0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0}, "", wire.ErrLength},
 		{"an empty block", message(wire.Of(wire.PieceBlock, wire.Block{})), "piece 0:0+0", io.EOF},

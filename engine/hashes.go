@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"time"
+
+	"bipfs/engine/metainfo"
+	"bipfs/wire"
+)
+
+// The loop's part of the hash requests of BEP 52: it asks for the piece layers
+// of a magnet link that is v2 only, and answers with those that are here.
+
+// Events of it.
+type (
+	// hashMessage is a hash request, hashes or a hash reject.
+	hashMessage struct {
+		peer    wire.Peer
+		kind    wire.Kind
+		payload []byte
+	}
+	// layersWanted is checked metadata that lacks piece layers.
+	layersWanted struct{ info *metainfo.Info }
+)
+
+// wantLayers begins to ask for the piece layers of metadata that is here.
+func (l *loop) wantLayers(info *metainfo.Info) {
+	if l.meta == nil || l.layers != nil {
+		return
+	}
+	l.layers = newLayering(info)
+	for _, k := range l.links {
+		l.layers.offer(k.id)
+	}
+	l.askLayers()
+}
+
+// askLayers sends the hash requests that are due.
+func (l *loop) askLayers() {
+	if l.layers == nil {
+		return
+	}
+	for _, ask := range l.layers.asks(time.Now()) {
+		if k := l.links[ask.peer]; k != nil {
+			k.side(wire.Message{Kind: wire.HashRequest}, wire.AppendHashRange(nil, ask.HashRange))
+		}
+	}
+}
+
+// hashes takes one of the three messages.
+func (l *loop) hashes(e hashMessage) {
+	k := l.links[e.peer]
+	if k == nil {
+		return
+	}
+	r, payload, ok := wire.ParseHashes(e.payload)
+	switch {
+	case !ok:
+		k.conn.Close(wire.ErrLength)
+	case e.kind == wire.HashRequest:
+		l.answerHashes(k, r)
+	case l.layers == nil:
+	case e.kind == wire.HashReject:
+		l.layers.rejected(k.id, r, time.Now())
+		l.askLayers()
+	case !r.Bounded():
+		k.conn.Close(wire.ErrLength)
+	default:
+		l.gotHashes(k, r, metainfo.HashesOf(payload))
+	}
+}
+
+func (l *loop) gotHashes(k *link, r wire.HashRange, hashes []wire.Hash) {
+	if l.layers.answered(k.id, r, hashes) {
+		l.log.Warn("a peer sent false hashes and is banned", "peer", k.hand.Addr)
+		l.t.c.hand.Ban(k.hand.Addr.Addr())
+		k.conn.Close(errBanned)
+	}
+	if !l.layers.whole() {
+		l.askLayers()
+		return
+	}
+	info := l.layers.info
+	l.layers = nil
+	l.t.c.spawn(func() { l.resolve(info) })
+}
+
+// answerHashes answers a hash request: with the hashes if they are here, with
+// a reject if they are not. A peer that asks and does not read gets no answer
+// beyond the bound of what waits for it.
+func (l *loop) answerHashes(k *link, r wire.HashRange) {
+	m, payload := wire.Message{Kind: wire.HashReject}, wire.AppendHashRange(nil, r)
+	if info := l.t.Info(); info != nil {
+		if hashes, ok := info.Answer(r); ok {
+			m.Kind = wire.Hashes
+			for _, h := range hashes {
+				payload = append(payload, h[:]...)
+			}
+		}
+	}
+	k.side(m, payload)
+}
