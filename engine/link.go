@@ -23,10 +23,11 @@ type link struct {
 	conn *peer.Conn
 
 	// Of the loop alone:
-	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
-	free       int             // slots of the lane for BEP 10
-	unsent     []peer.Outgoing // messages of BEP 10 and 52 that wait for a slot; bounded
-	requests   []int           // pieces of our metadata that the peer waits for; bounded
+	metadataID uint8            // what the peer calls ut_metadata; 0 = it has none
+	free       int              // slots of the lane for BEP 10
+	unsent     []peer.Outgoing  // messages of BEP 10 and 52 that wait for a slot; bounded
+	requests   []int            // pieces of our metadata that the peer waits for; bounded
+	ranges     []wire.HashRange // hashes that it waits for; bounded
 }
 
 // mostUnsent is how many messages of BEP 10 and 52 wait for one peer: our handshakes
@@ -219,6 +220,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 		k.unsent = k.unsent[1:]
 	}
 	l.answerMetadata(k)
+	l.answerHashes(k)
 }
 
 // ourMetadata is what we call ut_metadata.
