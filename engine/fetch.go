@@ -60,7 +60,7 @@ func (f *fetching) run(ctx context.Context, progress func(here, all int64)) erro
 		}
 		f.loop.want(selection.Unwant{Reader: f.wants[0]})
 		f.wants = f.wants[1:]
-		progress(f.geo.Offset(p, 0)+int64(f.geo.PieceSize(p)), f.geo.Length)
+		progress(f.geo.Offset(p, 0)+int64(f.geo.PieceSize(p)+f.geo.Gap(p)), f.geo.Length)
 	}
 	if err := f.store.Flush(ctx); err != nil {
 		return err

@@ -57,7 +57,7 @@ func (l *loop) hashes(e hashMessage) {
 	case !ok:
 		k.conn.Close(wire.ErrLength)
 	case e.kind == wire.HashRequest:
-		l.answerHashes(k, r)
+		l.serveHashes(k, r)
 	case l.layers == nil:
 	case e.kind == wire.HashReject:
 		l.layers.rejected(k.id, r, time.Now())
@@ -84,18 +84,36 @@ func (l *loop) gotHashes(k *link, r wire.HashRange, hashes []wire.Hash) {
 	l.t.c.spawn(func() { l.resolve(info) })
 }
 
-// answerHashes answers a hash request: with the hashes if they are here, with
-// a reject if they are not. A peer that asks and does not read gets no answer
-// beyond the bound of what waits for it.
-func (l *loop) answerHashes(k *link, r wire.HashRange) {
-	m, payload := wire.Message{Kind: wire.HashReject}, wire.AppendHashRange(nil, r)
-	if info := l.t.Info(); info != nil {
-		if hashes, ok := info.Answer(r); ok {
-			m.Kind = wire.Hashes
-			for _, h := range hashes {
-				payload = append(payload, h[:]...)
+// mostHashRequests is how many hash requests of a peer wait. One beyond it is
+// not answered.
+const mostHashRequests = 64
+
+// serveHashes queues a hash request. Only its numbers wait, so that a peer that
+// asks and does not read costs next to nothing.
+func (l *loop) serveHashes(k *link, r wire.HashRange) {
+	if len(k.ranges) == mostHashRequests {
+		return
+	}
+	k.ranges = append(k.ranges, r)
+	l.answerHashes(k)
+}
+
+// answerHashes answers hash requests as slots come back: with the hashes if
+// they are here, with a reject if they are not.
+func (l *loop) answerHashes(k *link) {
+	info := l.t.Info()
+	for len(k.ranges) > 0 && len(k.unsent) == 0 && k.free > extendedSlots-mostMetadataReplies {
+		r := k.ranges[0]
+		k.ranges = k.ranges[1:]
+		m, payload := wire.Message{Kind: wire.HashReject}, wire.AppendHashRange(nil, r)
+		if info != nil {
+			if hashes, ok := info.Answer(r); ok {
+				m.Kind = wire.Hashes
+				for _, h := range hashes {
+					payload = append(payload, h[:]...)
+				}
 			}
 		}
+		k.side(m, payload)
 	}
-	k.side(m, payload)
 }

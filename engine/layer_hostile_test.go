@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"bipfs/engine/metainfo"
 	"bipfs/wire"
@@ -112,5 +114,29 @@ func TestLayersOfBadPeers(t *testing.T) {
 				t.Errorf("the liar was met %d times", greeted.Load())
 			}
 		})
+	}
+}
+
+// TestHashFlood: who asks for hashes and does not read is remembered by a few
+// numbers, and is answered within the bound once it reads.
+func TestHashFlood(t *testing.T) {
+	k := &link{} // without a slot
+	for range 10 * mostHashRequests {
+		(&loop{t: &Torrent{}}).serveHashes(k, wire.HashRange{})
+	}
+	if len(k.ranges) != mostHashRequests || len(k.unsent) > 0 {
+		t.Errorf("%d requests and %d answers wait", len(k.ranges), len(k.unsent))
+	}
+	c := contentV2(t, metainfo.V2Only)
+	conn := greet(t, seeder(t, c), c.meta.Info.Hash)
+	tree := c.meta.Info.TreeOf(0)
+	r, _ := tree.Layer(tree.Root, 0)
+	one := wire.AppendHashRange(wire.Append(nil, wire.Message{Kind: wire.HashRequest, Payload: uint32(wire.HashRangeSize)}), r)
+	if _, err := conn.Write(bytes.Repeat(one, 10*mostHashRequests)); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for range mostHashRequests {
+		until(t, conn, wire.Hashes)
 	}
 }

@@ -34,10 +34,11 @@ type link struct {
 	seed *webSeed        // nil: a peer
 
 	// Of the loop alone:
-	metadataID uint8           // what the peer calls ut_metadata; 0 = it has none
-	free       int             // slots of the lane for BEP 10
-	unsent     []peer.Outgoing // messages of BEP 10 and 52 that wait for a slot; bounded
-	requests   []int           // pieces of our metadata that the peer waits for; bounded
+	metadataID uint8            // what the peer calls ut_metadata; 0 = it has none
+	free       int              // slots of the lane for BEP 10
+	unsent     []peer.Outgoing  // messages of BEP 10 and 52 that wait for a slot; bounded
+	requests   []int            // pieces of our metadata that the peer waits for; bounded
+	ranges     []wire.HashRange // hashes that it waits for; bounded
 	exchange   exchange
 
 	named bool // it has said where its node of the DHT is; of its reader alone
@@ -249,6 +250,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 		k.unsent = k.unsent[1:]
 	}
 	l.answerMetadata(k)
+	l.answerHashes(k)
 }
 
 // ourMetadata is what we call ut_metadata.

@@ -83,7 +83,7 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 }
 
 // Metadata that a peer asks for: how many requests of it wait, and how many of
-// the answers, up to 16 KiB each, are on their way to it at a time.
+// the answers, up to 18 KiB each as hashes are, are on their way to it at a time.
 const (
 	mostMetadataRequests = 1024
 	mostMetadataReplies  = 4
