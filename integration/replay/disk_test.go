@@ -33,6 +33,7 @@ type life struct {
 	part    int // blocks of memory
 	filled  int // of which hold a block that is not spilled
 	blocks  []wire.Digest
+	senders []*host
 	stored  int
 }
 
@@ -66,7 +67,7 @@ func (d *disk) open(p wire.Piece, deadline time.Duration) {
 		return // its verdict is on its way
 	}
 	n := d.w.geo.Blocks(p)
-	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n)}
+	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n), senders: make([]*host, n)}
 	d.pump()
 }
 
@@ -90,12 +91,12 @@ func (d *disk) reprioritise(p wire.Piece, deadline time.Duration) {
 }
 
 // swap takes a block in, if somebody wants it and there is room.
-func (d *disk) swap(b wire.Block, content wire.Digest) wire.Lease {
+func (d *disk) swap(c *conn, b wire.Block, content wire.Digest) wire.Lease {
 	l, i := d.lives[b.Piece], d.w.geo.Index(b)
 	if l == nil || !l.granted || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
 		return 0
 	}
-	l.blocks[i] = content
+	l.blocks[i], l.senders[i] = content, c.h
 	l.stored++
 	l.filled++
 	d.ledger.Stored(l.lease, 1, d.w.now)
@@ -124,7 +125,9 @@ func (d *disk) verify(l *life) {
 	delete(d.lives, l.piece)
 	ok := true
 	for i, x := range l.blocks {
-		ok = ok && x == digest(d.w.geo.Block(l.piece, i), 0)
+		if x != digest(d.w.geo.Block(l.piece, i), 0) {
+			ok, l.senders[i].guilty = false, true
+		}
 	}
 	e := selection.Verified{Piece: l.piece, Lease: l.lease, OK: ok}
 	if !ok || d.failed[l.piece] {
