@@ -30,8 +30,9 @@ type life struct {
 	piece   wire.Piece
 	lease   wire.Lease
 	granted bool
-	part    int // blocks of memory
-	filled  int // of which hold a block that is not spilled
+	only    wire.Peer // from whom it takes blocks; 0: from all
+	part    int       // blocks of memory
+	filled  int       // of which hold a block that is not spilled
 	blocks  []wire.Digest
 	senders []*host
 	stored  int
@@ -83,6 +84,12 @@ func (d *disk) close(p wire.Piece) {
 	d.pump()
 }
 
+func (d *disk) only(p wire.Piece, peer wire.Peer) {
+	if l := d.lives[p]; l != nil {
+		l.only = peer
+	}
+}
+
 func (d *disk) reprioritise(p wire.Piece, deadline time.Duration) {
 	if l := d.lives[p]; l != nil {
 		d.ledger.Reprioritise(l.lease, deadline)
@@ -93,7 +100,7 @@ func (d *disk) reprioritise(p wire.Piece, deadline time.Duration) {
 // swap takes a block in, if somebody wants it and there is room.
 func (d *disk) swap(c *conn, b wire.Block, content wire.Digest) wire.Lease {
 	l, i := d.lives[b.Piece], d.w.geo.Index(b)
-	if l == nil || !l.granted || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
+	if l == nil || !l.granted || l.only != 0 && l.only != c.id || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
 		return 0
 	}
 	l.blocks[i], l.senders[i] = content, c.h

@@ -92,7 +92,11 @@ func (h *host) connect() {
 		c.say(wire.Message{Kind: wire.Interested}, nil)
 		w.after(w.between(0, 2*faultTime), func() { c.say(wire.Message{Kind: wire.NotInterested}, nil) })
 	}
-	w.after(w.between(0, 3*time.Second), c.unchoke)
+	hesitates := 3 * time.Second
+	if h.steady {
+		hesitates = 300 * time.Millisecond
+	}
+	w.after(w.between(0, hesitates), c.unchoke)
 	if h.nature == flapper {
 		w.after(w.between(time.Second, 5*time.Second), c.flap)
 	}
@@ -226,6 +230,9 @@ func (c *conn) hear(m wire.Message) {
 	case wire.Request:
 		c.hearRequest(m.Block())
 	case wire.Cancel:
+		if c.h.nature == corrupt && c.h.habit == tooLate {
+			return
+		}
 		if i := slices.Index(c.queue, m.Block()); i >= 0 {
 			c.queue = slices.Delete(c.queue, i, i+1)
 			c.refuse(m.Block())

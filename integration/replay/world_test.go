@@ -214,6 +214,8 @@ func (w *world) do(c selection.Command) {
 		}
 	case selection.Open:
 		w.disk.open(c.Piece, c.Deadline)
+	case selection.Only:
+		w.disk.only(c.Piece, c.Peer)
 	case selection.Reprioritise:
 		w.disk.reprioritise(c.Piece, c.Deadline)
 	case selection.Close:
