@@ -46,6 +46,7 @@ type piece struct {
 	count    int // blocks
 	lease    wire.Lease
 	deadline time.Duration
+	only     wire.Peer // from whom blocks are taken; 0: from all
 
 	bufs    []*wire.Buf // what came, by block
 	empty   []*wire.Buf // what is on lease still
@@ -110,6 +111,16 @@ func (t *Torrent) Reprioritise(n wire.Piece, deadline time.Duration) {
 	d.ledger.Reprioritise(p.lease, deadline)
 	d.mu.Unlock()
 	d.ring()
+}
+
+// Only has the blocks of an open or waiting piece taken from one peer alone; 0:
+// from all. What has come stays.
+func (t *Torrent) Only(n wire.Piece, from wire.Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.pieces[n]; p != nil {
+		p.only = from
+	}
 }
 
 // Close gives up a piece that is waiting or open, with what came of it. There
@@ -230,12 +241,12 @@ func (t *Torrent) Return(b *wire.Buf) {
 // Swap takes a full block and gives an empty one for it, out of the lease of
 // the block's piece, whose number it returns. A block that is not wanted (any
 // more) comes back itself, with lease 0. It never waits and never allocates.
-func (t *Torrent) Swap(_ wire.Peer, b wire.Block, full *wire.Buf) (empty *wire.Buf, lease wire.Lease) {
+func (t *Torrent) Swap(from wire.Peer, b wire.Block, full *wire.Buf) (empty *wire.Buf, lease wire.Lease) {
 	now := t.disk.now()
 	t.mu.Lock()
 	p := t.pieces[b.Piece]
 	i := int(b.Begin / wire.BlockSize)
-	if p == nil || p.state != opened || !t.spec.Aligned(b) ||
+	if p == nil || p.state != opened || p.only != 0 && p.only != from || !t.spec.Aligned(b) ||
 		p.bufs[i] != nil || len(p.empty) == 0 || p.parted && p.spilled[i] {
 		t.wasted.Unwanted += int64(b.Length)
 		t.mu.Unlock()

@@ -34,6 +34,9 @@ func TestSwap(t *testing.T) {
 		unwanted("too short", wire.Block{Piece: 0, Begin: 0, Length: 5})
 		unwanted("no such piece", wire.Block{Piece: 99, Begin: 0, Length: wire.BlockSize})
 		unwanted("other piece", x.Block(1, 0))
+		b.Only(0, 2)
+		unwanted("from another than the only one", x.Block(0, 1))
+		b.Only(0, 1)
 		empty, lease := b.bring(spare, x.Block(0, 1), false)
 		if lease != g.Lease || empty == spare {
 			t.Error("a wanted block was not swapped")

@@ -283,6 +283,8 @@ func (l *loop) obey(c selection.Command) {
 	case selection.Open:
 		l.lastUse = time.Now()
 		store.Open(c.Piece, c.Deadline)
+	case selection.Only:
+		store.Only(c.Piece, c.Peer)
 	case selection.Reprioritise:
 		store.Reprioritise(c.Piece, c.Deadline)
 	case selection.Close:

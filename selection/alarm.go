@@ -91,6 +91,9 @@ func (p *peer) due() time.Duration {
 	case len(p.asked) > 0:
 		at = p.quiet + p.patience()
 	}
+	if p.tardy() {
+		at = min(at, p.quiet+shareTime)
+	}
 	for _, r := range p.refused {
 		at = min(at, r.until)
 	}
@@ -103,6 +106,9 @@ func (p *peer) due() time.Duration {
 	return at
 }
 
+// tardy tells whether p is fresh and not known to be late, and may be.
+func (p *peer) tardy() bool { return p.streak == 0 && !p.late && !p.snubbed && len(p.asked) > 0 }
+
 // alarmed does what p was due for.
 func (m *Machine) alarmed(p *peer) {
 	p.refused = slices.DeleteFunc(p.refused, func(r refusal) bool { return r.until <= m.now })
@@ -112,6 +118,12 @@ func (m *Machine) alarmed(p *peer) {
 	}
 	if p.suspect <= m.now {
 		p.suspect = 0
+	}
+	if p.tardy() && p.quiet+shareTime <= m.now {
+		p.late = true
+		for _, r := range p.asked {
+			m.changed(r.piece)
+		}
 	}
 	switch {
 	case p.snubbed && p.muted > 0 && p.muted <= m.now:

@@ -19,25 +19,35 @@ import (
 // first good copy, however many bad ones came before it.
 //
 // Waste is bounded by exposure: a peer may have something unverified in one
-// open piece only; each verified piece doubles that, a failed one with a part
-// of it starts it at one again. Who had a part in a bad piece and has never
-// brought anything good is given nothing else until the good copy is here, or
-// suspectTime has passed: else a liar would spoil a piece after another while
-// the first is fetched again. So a fresh peer that lies costs one piece. While
-// few are fresh all share the piece that a read waits for, for its speed; of
-// more than freshSharers only half do, so that a good one is left to fetch it
-// again. Ahead of the reads each fresh peer gets a piece of its own, where
-// there are enough, so that a lie has one possible author.
+// open piece only, then in two, then in as many as it has proven blocks for; a
+// failed piece with a part of it starts it at one again. Who had a part in a bad
+// piece and has never brought anything good is given nothing else until the good
+// copy is here, or suspectTime has passed: else a liar would spoil a piece after
+// another while the first is fetched again.
+//
+// A lie of a peer that is alone in a piece convicts it at once. If two share it,
+// and nobody else is there to fetch it again, it is one or the other: should the
+// liar be the one, it spoils a second piece. So a fresh peer, which has proven
+// nothing, is left alone in its piece while it brings that fast enough. Is it
+// late or slow, or the piece long, then fresh peers share what a read waits for;
+// of more than freshSharers only half do, so that a good one is left to fetch it
+// again. Ahead of the reads each gets a piece of its own, where there are enough.
 //
 // The one that fetches a suspect piece is the one that would take the shortest
 // time for it; a peer that had a part in the bad copy counts as slower, and
-// one that has proven nothing as slower still.
+// one that has proven nothing as slower still. The disk cache takes the piece from
+// nobody else: a block of the bad copy that was cancelled may still come.
 
 // freshSharers is how many fresh peers may always share a piece.
 const freshSharers = 4
 
-// exposure is how many open pieces p may have something unverified in.
-func (p *peer) exposure() int { return 1 << p.streak }
+// exposure is how many open pieces p may have something unverified in: one
+// until a piece with a part of it verified, then two, then as many as it has
+// proven blocks for, if each step is a piece that verified. Blocks count, not
+// pieces: who lies in one block of ten brings small parts of many good pieces.
+func (m *Machine) exposure(p *peer) int {
+	return min(1<<p.streak, max(2, p.proven/m.geo.MostBlocks()))
+}
 
 // joins tells whether p should join those who bring a piece. It is a matter of
 // preference: if nobody else brings it, anybody may.
@@ -49,13 +59,14 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 	if pc.class != Now && m.ready.len()+m.opening.len() >= m.fresh {
 		most = 1
 	}
-	n := 0
+	n, rate := 0, int64(0)
 	for i := range pc.shares {
-		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.late && !s.peer.chokes {
 			n++
+			rate += s.peer.rate.guess()
 		}
 	}
-	return n < most
+	return n == 0 || n < most && blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
 }
 
 // appoint chooses the one that fetches a suspect piece.
@@ -81,6 +92,25 @@ func (m *Machine) appoint(pc *piece) {
 	if best != nil {
 		pc.sole = best
 		best.soleOf = append(best.soleOf, pc)
+		m.restrict(pc)
+	}
+}
+
+// restrict sees to it that the disk cache takes a suspect piece from the one
+// that is to fetch it and from nobody else.
+func (m *Machine) restrict(pc *piece) {
+	only := pc.only
+	switch {
+	case pc.state != opening && pc.state != open:
+		return
+	case !pc.suspect:
+		only = 0
+	case pc.sole != nil:
+		only = pc.sole.id
+	}
+	if only != pc.only {
+		pc.only = only
+		m.command(Only{pc.index, only})
 	}
 }
 
@@ -143,7 +173,7 @@ func (m *Machine) fail(e Verified, pc *piece) {
 			}
 		}
 		for i := range pc.shares {
-			pc.shares[i].peer.streak = 0
+			pc.shares[i].peer.doubt()
 		}
 	}
 	m.bad = append(m.bad, f)
@@ -153,6 +183,9 @@ func (m *Machine) fail(e Verified, pc *piece) {
 	}
 	m.judge(f)
 }
+
+// doubt takes from a peer what it has earned: a piece with a part of it failed.
+func (p *peer) doubt() { p.streak, p.proven = 0, 0 }
 
 // blame notes who sent block i.
 func (m *Machine) blame(f *failure, i int, p *peer) {
@@ -183,7 +216,7 @@ func (m *Machine) acquit(f *failure) {
 func (m *Machine) lateSender(p *peer, l wire.Lease, i int) {
 	for _, f := range m.bad {
 		if f.lease == l && i < len(f.by) {
-			p.streak = 0
+			p.doubt()
 			m.blame(f, i, p)
 			m.judge(f)
 			return

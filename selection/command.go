@@ -33,6 +33,13 @@ type Open struct {
 	Deadline time.Duration
 }
 
+// Only has the disk cache take blocks of a piece that was opened from one peer
+// alone, or from all if Peer is 0. What was taken stays.
+type Only struct {
+	Piece wire.Piece
+	Peer  wire.Peer
+}
+
 // Reprioritise moves the deadline of a piece that was opened.
 type Reprioritise struct {
 	Piece    wire.Piece
@@ -55,6 +62,7 @@ type Drop struct {
 func (Send) command()         {}
 func (Load) command()         {}
 func (Open) command()         {}
+func (Only) command()         {}
 func (Reprioritise) command() {}
 func (Close) command()        {}
 func (Drop) command()         {}

@@ -29,7 +29,7 @@ func (m *Machine) repeat(p *peer) {
 }
 
 // worthwhile tells whether p would bring a block clearly sooner than the one
-// peer that was asked for it: by more than a peer's queue is long, or every
+// peer that was asked for it, which is late for the piece's deadline: sooner by more than a peer's queue is long, or every
 // queue that is worked off in order would look too long to one that is empty.
 func (m *Machine) worthwhile(p *peer, pc *piece, i int) bool {
 	b := &pc.blocks[i]
@@ -44,5 +44,5 @@ func (m *Machine) worthwhile(p *peer, pc *piece, i int) bool {
 	ahead := blockTime(q.rate.guess(), j+1)
 	due := max(q.quiet+ahead, q.asked[j].at+q.rate.roundTrip())
 	left := max(due-m.now, m.now-due) // overdue: as long again
-	return p.eta()+queueTime < left
+	return p.eta()+queueTime < left && m.now+left > pc.deadline
 }

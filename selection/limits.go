@@ -53,9 +53,11 @@ const (
 	optimisticTurn = 3 // rounds that an optimistic unchoke lasts
 
 	// Proof and defence.
-	mostFailures   = 64      // failed copies of pieces kept for comparison
-	mostDigests    = 1 << 17 // digests kept in them
+	mostFailures   = 64                     // failed copies of pieces kept for comparison
+	mostDigests    = 1 << 17                // digests kept in them
+	shareTime      = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
 	suspectTime    = 10 * time.Second
+	mostProven     = 1 << 24                    // verified blocks counted of a peer
 	mostVerdicts   = 64                         // verified leases remembered for blocks reported late
 	mostStreak     = 16                         // verified pieces after which exposure is no longer bounded
 	mostUnasked    = 32                         // blocks nobody asked for, without any reason

@@ -45,6 +45,7 @@ type peer struct {
 	rate        meter
 	quiet       time.Duration // since when it owes us something and is silent
 	snubbed     bool
+	late        bool          // it is fresh, and silent for shareTime
 	mute        time.Duration // how long it was left alone last
 	muted       time.Duration // until when it is left alone
 	hungryAt    int           // in Machine.hungry, or -1
@@ -56,6 +57,7 @@ type peer struct {
 	// How far it is trusted.
 	verified int
 	streak   int           // verified pieces since one with a part in it failed
+	proven   int           // blocks of it in them
 	exposed  int           // open pieces with something unverified of it
 	suspect  time.Duration // until when it may only fetch suspect pieces; 0: it is not suspected
 	opens    int           // pieces that wait for a grant on its behalf

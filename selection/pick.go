@@ -33,7 +33,7 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 	if (pc.suspect || p.suspect > 0) && pc.sole != p {
 		return false
 	}
-	return p.exposed < p.exposure() || pc.sharedBy(p)
+	return p.exposed < m.exposure(p) || pc.sharedBy(p)
 }
 
 // sharedBy tells whether p has something unverified in the piece.
@@ -62,7 +62,7 @@ func (m *Machine) deal(pc *piece) {
 	}
 	o := m.offers[:0]
 	for _, p := range m.hungry {
-		if m.takes(p, pc) && !(pc.state == closed && p.exhausted()) {
+		if m.takes(p, pc) && !(pc.state == closed && m.exhausted(p)) {
 			o = append(o, offer{p.eta(), p})
 		}
 	}
@@ -126,11 +126,12 @@ func (m *Machine) open(p *peer, pc *piece) bool {
 	p.opens++
 	m.place(pc)
 	m.command(Open{pc.index, pc.deadline})
+	m.restrict(pc)
 	return true
 }
 
 // exhausted tells whether p may have nothing unverified in one more piece.
-func (p *peer) exhausted() bool { return p.exposed+p.opens >= p.exposure() }
+func (m *Machine) exhausted(p *peer) bool { return p.exposed+p.opens >= m.exposure(p) }
 
 // affords tells whether a piece may be opened: of those that wait for their
 // grant, the ones due before it are neither too many, nor do they promise all
@@ -169,7 +170,7 @@ func (m *Machine) feed(p *peer) {
 	if p.hunger == 0 {
 		return
 	}
-	broke := p.exhausted() // no more pieces can be opened for it
+	broke := m.exhausted(p) // no more pieces can be opened for it
 	open := m.readyOpen
 	for i := 0; i < m.ready.len() && p.hunger > 0 && !(broke && open == 0); {
 		if i == horizon {
@@ -188,7 +189,7 @@ func (m *Machine) feed(p *peer) {
 		switch {
 		case !m.takes(p, pc) || pc.state == closed && broke:
 		case pc.state == closed:
-			broke = !m.open(p, pc) || p.exhausted()
+			broke = !m.open(p, pc) || m.exhausted(p)
 		default:
 			m.fill(p, pc)
 		}
@@ -224,7 +225,7 @@ func (m *Machine) feedFar(p *peer) {
 			}
 			if pc := m.pieces[i]; pc.state != closed {
 				m.fill(p, pc)
-			} else if p.exhausted() || !m.open(p, pc) {
+			} else if m.exhausted(p) || !m.open(p, pc) {
 				return
 			}
 		}

@@ -39,9 +39,10 @@ type piece struct {
 	shares []share
 	early  []early // blocks of leases that are not known yet
 
-	opener  *peer // for whom it was opened, while it waits for its grant
-	suspect bool  // failed before: one peer alone is to deliver it
-	sole    *peer // that peer, while it can
+	opener  *peer     // for whom it was opened, while it waits for its grant
+	suspect bool      // failed before: one peer alone is to deliver it
+	sole    *peer     // that peer, while it can
+	only    wire.Peer // from whom the disk cache takes blocks; 0: from all
 }
 
 type state uint8
@@ -99,7 +100,7 @@ func (s *share) live() bool { return s.asked+s.stored > 0 }
 func (m *Machine) piece(i wire.Piece) *piece {
 	pc := m.pieces[i]
 	if pc == nil {
-		pc = &piece{index: i, deadline: never, class: Background}
+		pc = &piece{index: i, deadline: never, class: Background, suspect: m.failed(i)}
 		m.pieces[i] = pc
 	}
 	return pc
@@ -269,6 +270,7 @@ func (m *Machine) adopt(pc *piece, l wire.Lease) {
 	pc.room = -pc.asked
 	m.leases[l] = pc
 	pc.suspect = m.failed(pc.index)
+	m.restrict(pc)
 	m.place(pc)
 }
 
@@ -371,7 +373,7 @@ func (m *Machine) end(pc *piece, cancel bool) {
 	m.opened(pc)
 	m.dismiss(pc)
 	delete(m.leases, pc.lease)
-	pc.state, pc.lease, pc.room = closed, 0, 0
+	pc.state, pc.lease, pc.room, pc.only = closed, 0, 0, 0
 	pc.blocks, pc.shares, pc.early = nil, nil, nil
 	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
 }

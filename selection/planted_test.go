@@ -51,6 +51,20 @@ func TestPlantedBugs(t *testing.T) {
 			}
 			return asIs(e)
 		}, issue},
+		{"testimony lost", "guilty_found", func(e Event) []Event {
+			if v, ok := e.(Verified); ok {
+				v.Digests = nil
+				return asIs(v)
+			}
+			return asIs(e)
+		}, issue},
+		{"silence of a fresh peer is not noticed", "fresh_alone", drop(func(e Event) bool { _, ok := e.(Wake); return ok }), issue},
+		{"anybody may bring a suspect piece", "late_lie", asIs, func(c Command) []Command {
+			if _, ok := c.(Only); ok {
+				return nil
+			}
+			return issue(c)
+		}},
 		{"uncounted slot", "slots_1", func(e Event) []Event {
 			if w, ok := e.(Written); ok {
 				w.Messages++

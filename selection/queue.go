@@ -208,6 +208,9 @@ func (m *Machine) store(e Stored) {
 	took := pc != nil && pc.state == open && e.Lease == pc.lease && pc.blocks[i].state != blockStored
 	if took {
 		m.keep(p, pc, i)
+		if p != nil && p.streak == 0 && pc.where == inReady {
+			m.changed(pc) // it may be slower than was thought: see joins
+		}
 	}
 	if j >= 0 {
 		m.unask(p, j, false)
@@ -225,7 +228,7 @@ func (m *Machine) store(e Stored) {
 
 // arrived notes that p brought a block, and finds its request.
 func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
-	p.quiet = m.now
+	p.quiet, p.late = m.now, false
 	p.most = min(p.most+1, p.reqq)
 	p.received += int64(b.Length)
 	if p.snubbed {

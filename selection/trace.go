@@ -141,6 +141,8 @@ func (c Send) String() string {
 func (c Load) String() string { return fmt.Sprintf("load %d %v", c.Peer, c.Block) }
 func (c Open) String() string { return fmt.Sprintf("open %d deadline=%v", c.Piece, c.Deadline) }
 
+func (c Only) String() string { return fmt.Sprintf("only %d of %d", c.Piece, c.Peer) }
+
 func (c Reprioritise) String() string {
 	return fmt.Sprintf("reprioritise %d deadline=%v", c.Piece, c.Deadline)
 }

@@ -6,10 +6,11 @@ import (
 	"bipfs/wire"
 )
 
-// credit tells a peer that blocks of it were verified.
-func (p *peer) credit() {
+// credit tells a peer that n blocks of it in a piece were verified.
+func (p *peer) credit(n int) {
 	p.verified++
 	p.streak = min(p.streak+1, mostStreak)
+	p.proven = min(p.proven+n, mostProven)
 }
 
 // verdict is a verified lease, remembered for blocks that are reported late.
@@ -40,9 +41,7 @@ func (m *Machine) verify(e Verified) {
 		m.end(pc, true)
 		m.over(pc)
 	}
-	if !e.OK {
-		pc.suspect = true
-	}
+	pc.suspect = m.failed(pc.index)
 	m.place(pc)
 	if m.needed.Has(pc.index) {
 		m.changed(pc)
@@ -57,7 +56,7 @@ func (m *Machine) passed(e Verified, pc *piece) {
 		for i := range pc.shares {
 			if s := &pc.shares[i]; s.stored > 0 {
 				v.peers = append(v.peers, s.peer.id)
-				s.peer.credit()
+				s.peer.credit(s.stored)
 			}
 		}
 	}
@@ -87,7 +86,7 @@ func (m *Machine) late(p *peer, l wire.Lease) {
 		v := &m.verdicts[i]
 		if v.lease == l && !slices.Contains(v.peers, p.id) {
 			v.peers = append(v.peers, p.id)
-			p.credit()
+			p.credit(1)
 		}
 	}
 }

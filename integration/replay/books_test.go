@@ -14,8 +14,8 @@ type books struct {
 	have  wire.Bitfield
 	lives map[wire.Piece]*account
 	asked map[wire.Peer][]ask
-	slots map[wire.Peer]int           // free, as the machine was told
-	early map[wire.Lease][]wire.Block // stored before the grant was told of
+	slots map[wire.Peer]int                 // free, as the machine was told
+	early map[wire.Lease][]selection.Stored // before the grant was told of
 	// opens are the pieces that the machine has opened and not closed since:
 	// every lease of another is dead, even if its grant is still to be told.
 	opens map[wire.Piece]bool
@@ -32,6 +32,7 @@ type account struct {
 	lease  wire.Lease
 	room   int
 	stored map[wire.Block]bool
+	from   map[wire.Peer]bool // who brought any of them
 }
 
 func (k *books) init(w *world) {
@@ -39,7 +40,7 @@ func (k *books) init(w *world) {
 	k.have = wire.NewBitfield(w.geo.Pieces())
 	k.lives = map[wire.Piece]*account{}
 	k.slots = map[wire.Peer]int{}
-	k.early, k.opens = map[wire.Lease][]wire.Block{}, map[wire.Piece]bool{}
+	k.early, k.opens = map[wire.Lease][]selection.Stored{}, map[wire.Piece]bool{}
 	k.asked = map[wire.Peer][]ask{}
 }
 
@@ -69,8 +70,9 @@ func (k *books) event(e selection.Event) {
 		if e.Lease != 0 {
 			if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
 				a.stored[e.Block] = true
+				a.from[e.Peer] = true
 			} else if k.opens[e.Block.Piece] {
-				k.early[e.Lease] = append(k.early[e.Lease], e.Block)
+				k.early[e.Lease] = append(k.early[e.Lease], e)
 			}
 		}
 	case selection.Verified:
@@ -104,9 +106,9 @@ func (k *books) event(e selection.Event) {
 func (k *books) life(p wire.Piece, l wire.Lease) *account {
 	a := k.lives[p]
 	if a == nil || a.lease < l {
-		a = &account{lease: l, stored: map[wire.Block]bool{}}
-		for _, b := range k.early[l] {
-			a.stored[b] = true
+		a = &account{lease: l, stored: map[wire.Block]bool{}, from: map[wire.Peer]bool{}}
+		for _, e := range k.early[l] {
+			a.stored[e.Block], a.from[e.Peer] = true, true
 		}
 		k.lives[p] = a
 	}
@@ -133,8 +135,8 @@ func (k *books) command(c selection.Command) {
 	case selection.Close:
 		delete(k.lives, c.Piece)
 		delete(k.opens, c.Piece)
-		for l, blocks := range k.early {
-			if blocks[0].Piece == c.Piece {
+		for l, all := range k.early {
+			if all[0].Block.Piece == c.Piece {
 				delete(k.early, l)
 			}
 		}
@@ -161,6 +163,7 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 	case k.have.Has(b.Piece):
 		k.w.fail("%v is asked of peer %d, and is here", b, p)
 	}
+	k.expose(p, b.Piece, a)
 	k.asked[p] = append(k.asked[p], ask{b, a.lease})
 	snubbed := map[wire.Peer]bool{}
 	for s := range k.w.machine.Peers {
@@ -188,6 +191,27 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 	}
 	if copies > 2 {
 		k.w.fail("%v is asked of %d peers", b, copies)
+	}
+}
+
+// expose checks that a peer that has proven nothing has nothing unverified in
+// another piece when it is asked for the first block of one.
+func (k *books) expose(p wire.Peer, i wire.Piece, a *account) {
+	in := func(q wire.Piece, a *account) bool {
+		return a.from[p] || slices.ContainsFunc(k.asked[p], func(o ask) bool { return o.block.Piece == q && o.lease == a.lease })
+	}
+	if in(i, a) {
+		return
+	}
+	for s := range k.w.machine.Peers {
+		if s.Peer != p || s.Verified > 0 {
+			continue
+		}
+		for other, b := range k.lives {
+			if other != i && in(other, b) {
+				k.w.fail("peer %d has proven nothing and is asked for pieces %d and %d", p, other, i)
+			}
+		}
 	}
 }
 

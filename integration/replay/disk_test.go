@@ -30,9 +30,11 @@ type life struct {
 	piece   wire.Piece
 	lease   wire.Lease
 	granted bool
-	part    int // blocks of memory
-	filled  int // of which hold a block that is not spilled
+	only    wire.Peer // from whom it takes blocks; 0: from all
+	part    int       // blocks of memory
+	filled  int       // of which hold a block that is not spilled
 	blocks  []wire.Digest
+	senders []*host
 	stored  int
 }
 
@@ -66,7 +68,7 @@ func (d *disk) open(p wire.Piece, deadline time.Duration) {
 		return // its verdict is on its way
 	}
 	n := d.w.geo.Blocks(p)
-	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n)}
+	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n), senders: make([]*host, n)}
 	d.pump()
 }
 
@@ -82,6 +84,12 @@ func (d *disk) close(p wire.Piece) {
 	d.pump()
 }
 
+func (d *disk) only(p wire.Piece, peer wire.Peer) {
+	if l := d.lives[p]; l != nil {
+		l.only = peer
+	}
+}
+
 func (d *disk) reprioritise(p wire.Piece, deadline time.Duration) {
 	if l := d.lives[p]; l != nil {
 		d.ledger.Reprioritise(l.lease, deadline)
@@ -90,12 +98,12 @@ func (d *disk) reprioritise(p wire.Piece, deadline time.Duration) {
 }
 
 // swap takes a block in, if somebody wants it and there is room.
-func (d *disk) swap(b wire.Block, content wire.Digest) wire.Lease {
+func (d *disk) swap(c *conn, b wire.Block, content wire.Digest) wire.Lease {
 	l, i := d.lives[b.Piece], d.w.geo.Index(b)
-	if l == nil || !l.granted || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
+	if l == nil || !l.granted || l.only != 0 && l.only != c.id || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
 		return 0
 	}
-	l.blocks[i] = content
+	l.blocks[i], l.senders[i] = content, c.h
 	l.stored++
 	l.filled++
 	d.ledger.Stored(l.lease, 1, d.w.now)
@@ -124,7 +132,9 @@ func (d *disk) verify(l *life) {
 	delete(d.lives, l.piece)
 	ok := true
 	for i, x := range l.blocks {
-		ok = ok && x == digest(d.w.geo.Block(l.piece, i), 0)
+		if x != digest(d.w.geo.Block(l.piece, i), 0) {
+			ok, l.senders[i].guilty = false, true
+		}
 	}
 	e := selection.Verified{Piece: l.piece, Lease: l.lease, OK: ok}
 	if !ok || d.failed[l.piece] {

@@ -29,7 +29,9 @@ var names = [...]string{"honest", "slow", "silent", "boaster", "corrupt", "flapp
 type host struct {
 	w      *world
 	nature nature
-	habit  int // of a corrupt one: every block, one in ten, the last of a piece
+	habit  habit // of a corrupt one
+	turn   int   // its own, of liars that take turns
+	guilty bool  // a piece with a lie of it failed
 	addr   netip.Addr
 	fast   bool
 	kind   selection.Kind
@@ -90,7 +92,11 @@ func (h *host) connect() {
 		c.say(wire.Message{Kind: wire.Interested}, nil)
 		w.after(w.between(0, 2*faultTime), func() { c.say(wire.Message{Kind: wire.NotInterested}, nil) })
 	}
-	w.after(w.between(0, 3*time.Second), c.unchoke)
+	hesitates := 3 * time.Second
+	if h.steady {
+		hesitates = 300 * time.Millisecond
+	}
+	w.after(w.between(0, hesitates), c.unchoke)
 	if h.nature == flapper {
 		w.after(w.between(time.Second, 5*time.Second), c.flap)
 	}
@@ -224,6 +230,9 @@ func (c *conn) hear(m wire.Message) {
 	case wire.Request:
 		c.hearRequest(m.Block())
 	case wire.Cancel:
+		if c.h.nature == corrupt && c.h.habit == tooLate {
+			return
+		}
 		if i := slices.Index(c.queue, m.Block()); i >= 0 {
 			c.queue = slices.Delete(c.queue, i, i+1)
 			c.refuse(m.Block())
@@ -275,21 +284,13 @@ func (c *conn) work() {
 
 // content is what they send for a block.
 func (h *host) content(b wire.Block) wire.Digest {
-	lie := false
-	if h.nature == corrupt {
-		switch h.habit {
-		case 0:
-			lie = true
-		case 1:
-			lie = h.w.odds(10)
-		default:
-			lie = h.w.geo.Index(b) == h.w.geo.Blocks(b.Piece)-1
-		}
-	}
-	if !lie {
+	if h.nature != corrupt || !h.lies(b) {
 		return digest(b, 0)
 	}
 	h.w.lies++
+	if h.habit == inUnison {
+		return digest(b, 1)
+	}
 	return digest(b, uint64(h.w.lies))
 }
 
@@ -298,6 +299,7 @@ func (c *conn) arrive(b wire.Block, content wire.Digest) {
 	if !c.open {
 		return
 	}
+	c.h.w.received++
 	if c.asked[b] == 0 {
 		c.post(selection.Received{Peer: c.id, Message: wire.Of(wire.PieceBlock, b)})
 		return
@@ -308,7 +310,7 @@ func (c *conn) arrive(b wire.Block, content wire.Digest) {
 	if c.h.banned {
 		c.h.w.fail("peer %d is banned and still heard", c.id)
 	}
-	c.post(selection.Stored{Peer: c.id, Block: b, Lease: c.h.w.disk.swap(b, content)})
+	c.post(selection.Stored{Peer: c.id, Block: b, Lease: c.h.w.disk.swap(c, b, content)})
 }
 
 // want has them ask us for a few blocks they lack and we have.

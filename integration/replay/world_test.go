@@ -37,7 +37,11 @@ type world struct {
 
 	inbox, hashing, writing, calm time.Duration
 
-	events, read, served, lies, wasted int
+	liars int // of those that take turns
+
+	events, read, served, lies int
+	received                   int // blocks that came
+	wasted                     int // blocks of copies that failed
 
 	plant  plant
 	trace  func(string)
@@ -60,7 +64,7 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) faults() bool { return w.now < faultTime }
 
 func newWorld(seed uint64, pl plant, trace func(string)) *world {
-	w := &world{conns: map[wire.Peer]*conn{}, plant: pl, trace: trace, wakeAt: -1}
+	w := &world{conns: map[wire.Peer]*conn{}, plant: pl, trace: trace, wakeAt: -1, liars: 2}
 	w.chance = rand.New(rand.NewPCG(seed, 1))
 	blocks := 1 + w.chance.IntN(8)
 	length := int64(blocks) * wire.BlockSize
@@ -88,7 +92,7 @@ func (w *world) populate() {
 	n := 1 + w.chance.IntN(12)
 	for i := range n {
 		h := &host{
-			w: w, fast: w.odds(50), addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: w.chance.IntN(3),
+			w: w, fast: w.odds(50), addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: habit(w.chance.IntN(int(habits))),
 			each: w.between(time.Millisecond, 200*time.Millisecond), trip: w.between(0, 200*time.Millisecond),
 			has: wire.FullBitfield(w.geo.Pieces()),
 		}
@@ -210,6 +214,8 @@ func (w *world) do(c selection.Command) {
 		}
 	case selection.Open:
 		w.disk.open(c.Piece, c.Deadline)
+	case selection.Only:
+		w.disk.only(c.Piece, c.Peer)
 	case selection.Reprioritise:
 		w.disk.reprioritise(c.Piece, c.Deadline)
 	case selection.Close:

@@ -1,0 +1,178 @@
+package replay
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"bipfs/selection"
+	"bipfs/wire"
+)
+
+// habit is which blocks a corrupt peer lies in.
+type habit int
+
+const (
+	constantly   habit = iota // every block
+	seldom                    // one block in ten
+	lastBlocks                // the last block of a piece
+	urgentBlocks              // blocks of a piece that a read waits for
+	inUnison                  // every block, and all liars send the same
+	inTurns                   // every block, but a piece is one liar's: the others cover for it
+	tooLate                   // every block, slowly, and what was cancelled all the same
+	habits
+)
+
+var habitNames = [...]string{
+	"every block", "one block in ten", "the last block of a piece", "urgent blocks", "in unison", "in turns",
+	"cancelled blocks",
+}
+
+func (h habit) String() string { return habitNames[h] }
+
+// constant tells whether a peer of the habit never sends a good block.
+func (h habit) constant() bool { return h == constantly || h == inUnison }
+
+// lies tells whether a corrupt peer sends a bad block for b.
+func (h *host) lies(b wire.Block) bool {
+	switch h.habit {
+	case seldom:
+		return h.w.odds(10)
+	case lastBlocks:
+		return h.w.geo.Index(b) == h.w.geo.Blocks(b.Piece)-1
+	case urgentBlocks:
+		return slices.ContainsFunc(h.w.all, func(r *reader) bool { return r.left > 0 && r.at == b.Piece })
+	case inTurns:
+		return int(b.Piece)%h.w.liars == h.turn
+	}
+	return true
+}
+
+// TestPoisoners: some of ten peers send bad blocks. The bytes are right; whoever
+// spoiled a piece is banned, nobody else ever is; and each liar costs a piece, or
+// a few if it lies so seldom that it has earned some trust.
+func TestPoisoners(t *testing.T) {
+	for h := range habits {
+		for _, liars := range []int{1, 3, 9} {
+			t.Run(fmt.Sprintf("%v/%d of 10", h, liars), func(t *testing.T) {
+				t.Parallel()
+				poison(t, h, liars)
+			})
+		}
+	}
+}
+
+// poisonRuns is the seeds for each habit and number of liars: 21 × 96 = 2,016
+// swarms in all.
+const poisonRuns = 96
+
+func poison(t *testing.T, h habit, liars int) {
+	const piece = 16 // blocks
+	bound := 3 * piece * liars
+	if h.constant() {
+		bound = piece * liars
+	}
+	worst, sum, spoiled, banned := 0, 0, 0, 0
+	for seed := range uint64(poisonRuns) {
+		w := newTen(seed, h, liars)
+		if err := w.run(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for i, h := range w.hosts {
+			if h.banned {
+				banned++
+			}
+			if h.guilty && !h.banned {
+				t.Errorf("seed %d: host %d spoiled a piece and is not banned", seed, i)
+			}
+		}
+		waste := w.waste()
+		if waste > bound {
+			t.Errorf("seed %d: %d blocks came twice or were thrown away, %d of them spoiled", seed, waste, w.wasted)
+		}
+		worst, sum, spoiled = max(worst, waste), sum+waste, spoiled+w.wasted
+	}
+	each := float64(piece * liars)
+	t.Logf("pieces wasted for each liar: %.2f at worst, %.2f on average, %.2f of them spoiled; %d of %d liars banned",
+		float64(worst)/each, float64(sum)/each/poisonRuns, float64(spoiled)/each/poisonRuns, banned, liars*poisonRuns)
+}
+
+// waste is how many blocks came that a reader of the whole torrent does not need.
+func (w *world) waste() int { return w.received - w.geo.Pieces()*w.geo.MostBlocks() }
+
+// TestPlantedPoison: the harness fails when something that the bounds of waste
+// rest on is broken.
+func TestPlantedPoison(t *testing.T) {
+	for name, p := range map[string]plant{
+		"the digests are lost": {event: func(_ *world, e selection.Event) []selection.Event {
+			if v, ok := e.(selection.Verified); ok {
+				v.Digests = nil
+				return same(v)
+			}
+			return same(e)
+		}},
+		"bans are not obeyed": {command: func(_ *world, c selection.Command) []selection.Command {
+			if _, ok := c.(selection.Drop); ok {
+				return nil
+			}
+			return keep(c)
+		}},
+		"the disk cache takes from anybody": {command: func(_ *world, c selection.Command) []selection.Command {
+			if _, ok := c.(selection.Only); ok {
+				return nil
+			}
+			return keep(c)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(poisonRuns) {
+				w := newTen(seed, tooLate, 1)
+				w.plant = p
+				err := w.run()
+				guilty := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.guilty && !h.banned })
+				if err != nil || guilty || w.wasted > 16 {
+					t.Logf("seed %d: %v, unbanned %v, waste %d", seed, err, guilty, w.waste())
+					return
+				}
+			}
+			t.Error("nothing was noticed")
+		})
+	}
+}
+
+// newTen is a world of ten peers that have all, some of them liars, and one
+// reader that goes through 12 MiB.
+func newTen(seed uint64, habit habit, liars int) *world {
+	w := &world{conns: map[wire.Peer]*conn{}, wakeAt: -1, calm: time.Second, liars: liars}
+	w.chance = rand.New(rand.NewPCG(seed, 2))
+	w.geo = wire.Geometry{Length: 48 << 18, PieceLength: 1 << 18}
+	w.inbox, w.hashing, w.writing = 100*time.Microsecond, 2*time.Millisecond, 100*time.Microsecond
+	w.disk = newDisk(w, 1024)
+	w.books.init(w)
+	w.machine = selection.New(selection.Config{Seed: seed})
+	w.step(selection.Geometry{Geometry: w.geo})
+	for i, n := range w.chance.Perm(10) {
+		h := &host{
+			w: w, fast: n%2 == 0, addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: habit, steady: true,
+			each: w.between(2*time.Millisecond, 10*time.Millisecond), trip: w.between(5*time.Millisecond, 50*time.Millisecond),
+			has: wire.FullBitfield(w.geo.Pieces()),
+		}
+		if n < liars {
+			h.nature, h.turn = corrupt, n
+			if habit == tooLate {
+				h.each *= 20
+			}
+		}
+		h.says = h.has
+		w.hosts = append(w.hosts, h)
+		w.after(w.between(0, 100*time.Millisecond), h.connect)
+	}
+	r := &reader{w: w, lane: lane{f: &w.future}, left: w.geo.Pieces(), ahead: 8, wants: map[wire.Piece]wire.Reader{}}
+	w.all = append(w.all, r)
+	r.look()
+	return w
+}
