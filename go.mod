@@ -8,6 +8,7 @@ require (
 	github.com/anacrolix/log v0.15.2
 	github.com/dgraph-io/ristretto/v2 v2.4.2
 	github.com/hanwen/go-fuse/v2 v2.12.1
+	github.com/huin/goupnp v1.3.1
 	github.com/zeebo/bencode v1.0.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/net v0.62.0

@@ -75,7 +75,7 @@ func (t *Torrent) announce() discovery.Announce {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := discovery.Announce{
-		Infohash: t.hash, PeerID: t.c.peerID, Port: max(t.c.port, 1), Key: t.c.key,
+		Infohash: t.hash, PeerID: t.c.peerID, Port: max(t.c.outerPort(), 1), Key: t.c.key,
 		Downloaded: t.downloaded.Load(), Uploaded: t.uploaded.Load(),
 		Left: 1, // unknown, but not nothing, while there is no metadata
 	}

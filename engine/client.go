@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,10 +41,12 @@ type Client struct {
 	key    uint32 // of announces
 	port   int
 
-	listening string      // the first address that peers reach the client at
-	first     bool        // the data folder was new
-	udp       *UDP        // of uTP and the DHT; nil when there is neither
-	utp       *utp.Socket // nil when there is none
+	accepting []netip.AddrPort                  // where the listeners are
+	mapping   atomic.Pointer[discovery.PortMap] // nil before a torrent searches
+	listening string                            // the first address that peers reach the client at
+	first     bool                              // the data folder was new
+	udp       *UDP                              // of uTP and the DHT; nil when there is neither
+	utp       *utp.Socket                       // nil when there is none
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out

@@ -24,6 +24,7 @@ type Config struct {
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
 	Blocklist string
+	NoPortMap bool     // no router is asked to let peers in
 	LSD       bool     // look for peers in the networks that we are in
 	DHT       bool     // take part in the DHT
 	DHTNodes  []string // host:port, its nodes that are asked first

@@ -261,7 +261,7 @@ func (l *loop) hello(k *link) []byte {
 	h := extension.Handshake{
 		M: map[string]uint8{extension.UTMetadata: ourMetadata},
 		V: "bipfs " + l.t.c.cfg.Version, Reqq: requestQueue,
-		Port: l.t.c.port, YourIP: k.hand.Addr.Addr(),
+		Port: l.t.c.portFor(k.hand.Addr.Addr()), YourIP: k.hand.Addr.Addr(),
 	}
 	if info := l.t.Info(); info != nil {
 		h.MetadataSize = int64(len(info.Raw))

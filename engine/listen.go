@@ -26,8 +26,10 @@ func (c *Client) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen at %s: %w", addr, err)
 		}
+		at := ln.Addr().(*net.TCPAddr).AddrPort()
+		c.accepting = append(c.accepting, netip.AddrPortFrom(at.Addr().Unmap(), at.Port()))
 		if c.port == 0 {
-			c.port = ln.Addr().(*net.TCPAddr).Port
+			c.port = int(at.Port())
 			host, _, _ := net.SplitHostPort(addr)
 			c.listening = net.JoinHostPort(host, fmt.Sprint(c.port))
 		}

@@ -19,6 +19,7 @@ func (l *loop) search() {
 	t.mu.Unlock()
 	l.announceTo(tiers)
 	l.searchOpenly()
+	t.c.mapPorts()
 	t.c.spawn(func() { l.offer(t.peersGiven()) })
 	t.c.hand.Want(t.hash, torrentConnections)
 	l.startWebSeeds()

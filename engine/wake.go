@@ -9,7 +9,7 @@ import (
 // nobody at the other end knows, and an address that no tracker knows.
 //
 //	clock jumps ───────┐                 ┌─▶ connections: closed, candidates due
-//	                   ├─▶ watch ─▶ wake ┼─▶ trackers: told at once
+//	                   ├─▶ watch ─▶ wake ┼─▶ trackers, the router: told at once
 //	addresses change ──┘                 └─▶ waiting reads: time anew
 //
 // It is looked for while a torrent has a loop: dormant ones have nothing to
@@ -112,6 +112,9 @@ type woken struct{}
 // whose connections are dead.
 func (c *Client) wake(gone func(local netip.Addr) bool) {
 	c.hand.Wake(gone)
+	if m := c.mapping.Load(); m != nil {
+		m.Wake()
+	}
 	for _, t := range c.Torrents() {
 		if l := t.running(); l != nil {
 			l.put(c.ctx, woken{})

@@ -41,7 +41,7 @@ var rooms = map[string]room{
 		others: []string{"golang.org/x/sys", "golang.org/x/net/proxy"}}, // of its door to the network
 	"engine/metainfo": {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
 	"engine/discovery": {ours: []string{"wire", "wire/bencode"},
-		others: []string{"github.com/anacrolix/dht", "github.com/anacrolix/log", "golang.org/x/time"}},
+		others: []string{"github.com/anacrolix/dht", "github.com/anacrolix/log", "golang.org/x/time", "github.com/huin/goupnp/soap"}},
 	"engine/discovery/tracker": {ours: []string{"wire", "wire/bencode"}},
 	"engine/control":           {},
 
@@ -59,6 +59,7 @@ var rooms = map[string]room{
 var files = map[string]string{
 	"github.com/anacrolix/dht": "engine/discovery/dht_node*.go",
 	"github.com/anacrolix/log": "engine/discovery/dht_node*.go",
+	"github.com/huin/goupnp":   "engine/discovery/portmap_upnp.go",
 }
 
 // testOthers is what any test may import besides.

@@ -30,7 +30,8 @@ type engineFlags struct {
 	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
 	NoUTP       bool              `name:"no-utp" help:"Reach peers over TCP only."`
 	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
-	LSD         bool              `name:"lsd" help:"Tell the local networks which torrents are read, and find peers there."`
+	NoPortMap   bool              `name:"no-port-map" help:"Do not ask the router to let peers in."`
+	LSD         bool              `name:"lsd" negatable:"" help:"Tell the local networks which torrents are read, and find peers there."`
 	NoDHT       bool              `name:"no-dht" help:"Take no part in the DHT."`
 	DHTNode     []string          `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
 	logFlags
@@ -81,7 +82,7 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
 		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Encryption: f.Encryption,
-		NoPEX: f.NoPEX, NoUTP: f.NoUTP, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
+		NoPEX: f.NoPEX, NoUTP: f.NoUTP, NoPortMap: f.NoPortMap, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
 		Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy, Version: version, Log: log,
 	}, nil
 }
