@@ -354,9 +354,6 @@ func (c *Client) join(ctx context.Context) bool {
 		if c.dht != nil {
 			c.dht.Close()
 		}
-		if c.lsd != nil {
-			c.lsd.Close()
-		}
 		c.leaveUDP()
 		c.wg.Wait()
 		close(joined)

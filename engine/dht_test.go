@@ -112,29 +112,3 @@ func TestDHTPort(t *testing.T) {
 		}
 	}
 }
-
-// TestHeard: who announces a torrent to our network is a candidate, unless the
-// torrent is dormant or private.
-func TestHeard(t *testing.T) {
-	c := testClient(t, Config{})
-	open := newContent(t, 16<<10, 10_000).meta
-	far := netip.MustParseAddrPort("127.0.0.1:9")
-	for _, m := range []*metainfo.Torrent{open, privateTorrent(t)} {
-		to, err := c.Add(Source{Torrent: m})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.heard(to.hash, far)
-		if n := c.hand.Stats(to.hash).Candidates; n != 0 {
-			t.Errorf("a dormant torrent has %d candidates", n)
-		}
-		if err := to.Start(); err != nil {
-			t.Fatal(err)
-		}
-		c.heard(to.hash, far)
-		if n := c.hand.Stats(to.hash).Candidates; (n == 1) == m.Info.Private {
-			t.Errorf("private is %v: %d candidates", m.Info.Private, n)
-		}
-	}
-	c.heard([20]byte{1}, far)
-}

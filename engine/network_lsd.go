@@ -1,86 +1,185 @@
 package engine
 
+// Multicast goes by link: one socket for each group and device, so that it is
+// known what came from where, and nothing leaves on a link that is not ours to
+// use.
+
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"os"
+	"strings"
 
 	"bipfs/engine/discovery"
+
+	"golang.org/x/sys/unix"
 )
 
-// maxInterfaces is in how many networks peers are looked for by multicast.
-const maxInterfaces = 16
+// maxLinks bounds on how many devices multicast is spoken; machines that run
+// containers have hundreds.
+const maxLinks = 8
 
-// ListenLSD opens the sockets of local service discovery (BEP 14): one for each
-// network that we are in, and each family. Without any it is an error.
-func (n *Network) ListenLSD(ctx context.Context) (sockets []discovery.LSDSocket, err error) {
-	if n.proxy != nil {
-		return nil, fmt.Errorf("local service discovery: %w", ErrProxied)
+// Links is the devices that multicast goes over, and their addresses, in words.
+func (n *Network) Links() string {
+	all, err := n.devices()
+	if err != nil {
+		return err.Error()
 	}
-	all, err := net.Interfaces()
+	var s strings.Builder
+	for _, d := range all {
+		fmt.Fprintln(&s, d.Index, d.Name, d.on)
+	}
+	return s.String()
+}
+
+// Join is the multicast group on each device that has an address of its family.
+// Their packets go no further than the link.
+func (n *Network) Join(group netip.AddrPort) ([]discovery.Group, error) {
+	all, err := n.devices()
 	if err != nil {
 		return nil, err
 	}
-	err = errors.New("no network takes part in multicast")
-	const wanted = net.FlagUp | net.FlagMulticast
-	used := 0
-	for _, i := range all {
-		if i.Flags&wanted != wanted || used == maxInterfaces || n.bound != nil && n.bound.device != i.Name {
+	var joined []discovery.Group
+	err = fmt.Errorf("%s: no device to join it on", group)
+	for _, d := range all {
+		from, errBound := n.bound.source(group.Addr())
+		if errBound != nil {
+			return nil, errBound
+		}
+		if !d.speaks(group.Addr()) || len(joined) == maxLinks {
 			continue
 		}
-		used++
-		for _, group := range []netip.AddrPort{discovery.LSDGroup4, discovery.LSDGroup6} {
-			conn, failed := n.listenGroup(ctx, group, i.Index)
-			if failed != nil {
-				err = failed // a network of one family is no failure if another is heard
-				continue
-			}
-			sockets = append(sockets, discovery.LSDSocket{PacketConn: conn, Group: group})
+		m, errJoin := n.member(d, group, from)
+		if errJoin != nil {
+			err = fmt.Errorf("%s on %s: %w", group, d.Name, errJoin)
+			continue
 		}
+		joined = append(joined, m)
 	}
-	if len(sockets) > 0 {
-		err = nil
+	if len(joined) == 0 {
+		return nil, err
 	}
-	return sockets, err
+	return joined, nil
 }
 
-// listenGroup opens a socket that is in a group, in the network of one
-// interface alone.
-func (n *Network) listenGroup(ctx context.Context, group netip.AddrPort, index int) (net.PacketConn, error) {
-	network := "udp4"
+// speaks reports whether d has an address of ip's family.
+func (d device) speaks(ip netip.Addr) bool {
+	for _, p := range d.on {
+		if p.Addr().Is4() == ip.Is4() {
+			return true
+		}
+	}
+	return false
+}
+
+// near reports whether ip is on d's link.
+func (d device) near(ip netip.Addr) bool {
+	if ip.IsLinkLocalUnicast() {
+		return true
+	}
+	for _, p := range d.on {
+		if p.Contains(ip.WithZone("")) {
+			return true
+		}
+	}
+	return false
+}
+
+// member is a socket that is in one group on one device.
+type member struct {
+	device
+	group netip.AddrPort
+	conn  *net.UDPConn
+	oob   []byte // where packets leave
+}
+
+// member joins. The socket is bound to the group's own address, which package
+// net does not do: so it hears what was sent to the group, and nothing else.
+func (n *Network) member(d device, group netip.AddrPort, from netip.Addr) (*member, error) {
+	family := unix.AF_INET
 	if group.Addr().Is6() {
-		network = "udp6"
+		family = unix.AF_INET6
 	}
-	c := net.ListenConfig{Control: func(_, address string, raw syscall.RawConn) error {
-		err := n.bound.control(network, address, raw)
-		if err != nil {
-			return err
-		}
-		if failed := raw.Control(func(fd uintptr) { err = joinGroup(int(fd), group.Addr(), index) }); failed != nil {
-			return failed
-		}
-		return err
-	}}
-	return c.ListenPacket(ctx, network, group.String())
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), group.String())
+	defer f.Close() // FilePacketConn has its own
+	var device string
+	if n.bound != nil {
+		device = n.bound.device
+	}
+	m := &member{device: d, group: group}
+	if family == unix.AF_INET {
+		m.oob, err = join4(fd, d.Index, group, from)
+	} else {
+		m.oob, err = join6(fd, d.Index, group, from)
+	}
+	if device != "" && err == nil {
+		err = unix.BindToDevice(fd, device)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, err
+	}
+	m.conn = c.(*net.UDPConn)
+	return m, nil
 }
 
-// joinGroup puts a socket into a group before it is bound. Other programs of
-// this machine may listen there too, and hear us.
-func joinGroup(fd int, group netip.Addr, index int) error {
-	err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-	if group.Is6() {
-		const join, multicastIf = syscall.IPV6_JOIN_GROUP, syscall.IPV6_MULTICAST_IF
-		return errors.Join(err,
-			syscall.SetsockoptInt(fd, syscall.IPPROTO_IPV6, multicastIf, index),
-			syscall.SetsockoptIPv6Mreq(fd, syscall.IPPROTO_IPV6, join, &syscall.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(index)}))
+// join4 puts a socket into a group on the device of an index. It is what
+// packets are sent with.
+func join4(fd, index int, group netip.AddrPort, from netip.Addr) (oob []byte, err error) {
+	info := unix.Inet4Pktinfo{Ifindex: int32(index)}
+	if from.IsValid() {
+		info.Spec_dst = from.As4()
 	}
-	const multicastAll = 49 // IP_MULTICAST_ALL (linux/in.h): 0 is what this socket has joined only
-	m := &syscall.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(index)}
-	return errors.Join(err,
-		syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, multicastAll, 0),
-		syscall.SetsockoptIPMreqn(fd, syscall.IPPROTO_IP, syscall.IP_MULTICAST_IF, m),
-		syscall.SetsockoptIPMreqn(fd, syscall.IPPROTO_IP, syscall.IP_ADD_MEMBERSHIP, m))
+	return unix.PktInfo4(&info), errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), // other clients are there too
+		unix.Bind(fd, &unix.SockaddrInet4{Port: int(group.Port()), Addr: group.Addr().As4()}),
+		// Without this it hears what others of this machine joined elsewhere.
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 1),
+		unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP,
+			&unix.IPMreqn{Multiaddr: group.Addr().As4(), Ifindex: int32(index)}),
+	)
 }
+
+// join6 is join4 for IPv6.
+func join6(fd, index int, group netip.AddrPort, from netip.Addr) (oob []byte, err error) {
+	info := unix.Inet6Pktinfo{Ifindex: uint32(index)}
+	if from.IsValid() {
+		info.Addr = from.As16()
+	}
+	return unix.PktInfo6(&info), errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1),
+		unix.Bind(fd, &unix.SockaddrInet6{Port: int(group.Port()), Addr: group.Addr().As16(), ZoneId: uint32(index)}),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0),
+		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 1),
+		unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
+			&unix.IPv6Mreq{Multiaddr: group.Addr().As16(), Interface: uint32(index)}),
+	)
+}
+
+// Send sends one packet to the group.
+func (m *member) Send(b []byte) error {
+	_, _, err := m.conn.WriteMsgUDPAddrPort(b, m.oob, m.group)
+	return err
+}
+
+// Receive takes one packet of the group. An address of the link itself has the
+// device's name as its zone.
+func (m *member) Receive(b []byte) (n int, from netip.Addr, near bool, err error) {
+	n, at, err := m.conn.ReadFromUDPAddrPort(b)
+	from = at.Addr().Unmap()
+	return n, from, err == nil && m.near(from) && credible(at, from), err
+}
+
+// Close leaves the group.
+func (m *member) Close() error { return m.conn.Close() }

@@ -33,6 +33,7 @@ type place struct {
 	address    string
 	prefix     []string // enters the namespace
 	encryption string   // of the client that runs there: off, require, or as it likes
+	lsd        bool     // the client looks for peers on its links; libtorrent has LSD=1 in the prefix
 }
 
 // listening waits until something accepts connections there.
@@ -64,7 +65,7 @@ func transmission(t testing.TB, at place, folder string, torrents ...*torrent) *
 		"rpc-bind-address": at.address, "rpc-port": json.Number(rpc), "rpc-whitelist-enabled": false,
 		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
 		"bind-address-ipv4": at.address, "peer-port": json.Number(peers), "port-forwarding-enabled": false,
-		"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+		"dht-enabled": false, "lpd-enabled": at.lsd, "pex-enabled": false, "utp-enabled": false,
 		"download-dir": folder, "incomplete-dir-enabled": false, "preallocation": 0, "umask": 18,
 		"cache-size-mb": 16, "peer-limit-global": 200, "peer-limit-per-torrent": 100,
 	})

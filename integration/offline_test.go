@@ -19,7 +19,7 @@ func TestThousandStored(t *testing.T) {
 		fmt.Fprintln(&list, madeUp(t, fmt.Sprintf("stored-%04d.bin", i), 1<<30, 1<<20, fmt.Sprintf("http://198.51.100.%d/announce", i%250)).file)
 	}
 	o := mounting{dir: tempDir(t), data: tempDir(t) + "/data", prefix: net.prefix(), within: 60 * time.Second,
-		flags: []string{"--peer", "198.51.100.7:6881", "--listen", "0.0.0.0:0", "--dht-node", "198.51.100.8:6881"}, sources: []string{"-"}, list: list.String()}
+		flags: []string{"--peer", "198.51.100.7:6881", "--listen", "0.0.0.0:0", "--lsd", "--dht-node", "198.51.100.8:6881"}, sources: []string{"-"}, list: list.String()}
 	first := mountBipfs(t, o)
 	t.Logf("%d torrents were added in %v", count, first.took.Round(time.Millisecond))
 	first.stop(5 * time.Second)

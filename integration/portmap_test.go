@@ -118,12 +118,19 @@ func TestPortMap(t *testing.T) {
 	t.Run("not wanted", func(t *testing.T) {
 		h.t = t
 		daemon := h.serve("yes")
-		for _, flags := range [][]string{{"--no-port-map", "--listen", "0.0.0.0:0"}, {"--listen", "127.0.0.1:0"}} {
+		for _, c := range []struct {
+			source string
+			flags  []string
+		}{
+			{fmt.Sprintf("magnet:?xt=urn:btih:%040x", 7), []string{"--no-port-map", "--listen", "0.0.0.0:0"}},
+			{fmt.Sprintf("magnet:?xt=urn:btih:%040x", 7), []string{"--listen", "127.0.0.1:0"}},
+			{to.file, []string{"--listen", "0.0.0.0:0", "--lsd"}}, // dormant
+		} {
 			before := sent(t, h.inside)
-			m := mountBipfs(t, mounting{prefix: h.inside.prefix(), flags: flags, sources: []string{fmt.Sprintf("magnet:?xt=urn:btih:%040x", 7)}})
+			m := mountBipfs(t, mounting{prefix: h.inside.prefix(), flags: c.flags, sources: []string{c.source}})
 			time.Sleep(time.Second)
 			if n := sent(t, h.inside) - before; n != 0 {
-				t.Errorf("%q: %d packets were sent", flags, n)
+				t.Errorf("%q: %d packets were sent", c.flags, n)
 			}
 			m.stop(5 * time.Second)
 		}
