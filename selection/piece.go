@@ -392,8 +392,10 @@ func (m *Machine) evicted(i wire.Piece) {
 	if !m.geo.Valid(i) || !m.have.Has(i) {
 		return
 	}
+	m.remember()
 	m.have.Clear(i)
 	m.held--
+	m.note(i)
 	if pc := m.pieces[i]; pc != nil && len(pc.wants) > 0 {
 		m.need(pc)
 	}

@@ -71,13 +71,7 @@ func (m *Machine) passed(e Verified, pc *piece) {
 	if pc != nil && m.needed.Has(e.Piece) {
 		m.unneed(pc)
 	}
-	if !m.logged.Has(e.Piece) {
-		m.logged.Set(e.Piece)
-		m.log = append(m.log, e.Piece)
-	}
-	for _, p := range m.peers {
-		m.tell(p)
-	}
+	m.note(e.Piece)
 }
 
 // late credits a peer whose block of a verified lease is reported only now.
