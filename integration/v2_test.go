@@ -53,7 +53,7 @@ func TestV2Torrents(t *testing.T) {
 
 // TestV2Swarm: libtorrent seeds torrents of BEP 52 to bipfs, and bipfs to
 // libtorrent. It is the only client here that can open them: transmission 3.00
-// and rtorrent 0.9.8 refuse hybrids as corrupt, and aria2 1.36 gives them another
+// cannot parse hybrids, rtorrent 0.9.8 loads none, and aria2 1.36 gives them another
 // infohash than everybody else.
 func TestV2Swarm(t *testing.T) {
 	needLibtorrent(t)

@@ -130,7 +130,7 @@ func TestQueueDepth(t *testing.T) {
 		m := New(Config{})
 		m.Step(0, Geometry{Geometry: geometryOf(4, 4000)})
 		m.Step(0, PeerConnect{Peer: 1, Slots: 10_000, Fast: true})
-		m.Step(0, Limits{1, c.reqq})
+		m.Step(0, Limits{Peer: 1, Reqq: c.reqq})
 		m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.HaveAll}})
 		m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.Unchoke}})
 		m.Step(0, wantOf(m, 0))

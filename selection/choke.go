@@ -5,11 +5,16 @@ import (
 	"slices"
 )
 
-// Who is served: of the peers that are interested, the four that give us most
-// (while we want something; else the four that take most), and one by chance,
-// for half a minute, so that newcomers can show what they have (BEP 3). A free
-// slot is given at once; only when there are fewer slots than peers are there
-// rounds.
+// Who is served. A free slot is given at once; only when there are fewer slots
+// than peers that are interested are there rounds.
+//
+// While we want something: the four that give us most, and one by chance, for
+// half a minute, so that newcomers can show what they have (BEP 3).
+//
+// While we seed: all in turn, whoever waits longest first. A turn ends after
+// turnTime, after turnBytes, or with a round in which the peer took nothing. So
+// a fast peer gets no more than a slow one gets in a minute or in its bytes, and
+// one that connects again begins at the end of the line.
 
 // hear takes in whether p wants something of us.
 func (m *Machine) hear(p *peer, interested bool) {
@@ -25,6 +30,7 @@ func (m *Machine) hear(p *peer, interested bool) {
 		m.shut(p)
 	}
 	m.appraise()
+	m.give(p)
 }
 
 // shut chokes p.
@@ -36,17 +42,23 @@ func (m *Machine) shut(p *peer) {
 		return
 	}
 	p.choke.should = true
+	m.rejectAll(p)
+	m.touch(p)
+}
+
+// rejectAll drops what p waits for.
+func (m *Machine) rejectAll(p *peer) {
 	for _, b := range p.requests {
 		m.reject(p, b)
 	}
 	p.requests = p.requests[:0]
-	m.touch(p)
 }
 
 // unshut unchokes p.
 func (m *Machine) unshut(p *peer) {
 	if p.choke.should {
 		p.choke.should = false
+		p.turn, p.turnAt = 0, m.now
 		m.touch(p)
 	}
 }
@@ -58,6 +70,7 @@ func (m *Machine) appraise() {
 	if !m.upload {
 		for _, p := range m.peers {
 			m.shut(p)
+			m.rejectAll(p) // the gifts of one that was choked already
 		}
 		m.roundAt = never
 		return
@@ -105,12 +118,19 @@ func (m *Machine) round() {
 			ranked = append(ranked, p)
 		}
 	}
-	fetching := m.missing > 0
+	if m.missing > 0 {
+		m.trade(ranked)
+	} else {
+		m.takeTurns(ranked)
+	}
+	m.tally()
+}
+
+// trade serves those that give most, and one by chance.
+func (m *Machine) trade(ranked []*peer) {
 	slices.SortFunc(ranked, func(a, b *peer) int {
-		if fetching && a.received != b.received {
-			return cmp.Compare(b.received, a.received)
-		}
-		return cmp.Or(cmp.Compare(b.sent, a.sent), cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.received, a.received), cmp.Compare(b.sent, a.sent),
+			cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id))
 	})
 	n := min(regularSlots, len(ranked))
 	rest := ranked[n:]
@@ -132,5 +152,36 @@ func (m *Machine) round() {
 	if m.optimistic != nil {
 		m.unshut(m.optimistic)
 	}
-	m.tally()
 }
+
+// takeTurns serves those whose turn goes on, then those that wait longest.
+func (m *Machine) takeTurns(line []*peer) {
+	m.optimistic, m.rounds = nil, 0
+	for _, p := range line {
+		had := m.now - p.turnAt
+		idle := p.sent == 0 && len(p.requests) == 0 && p.loads == p.mostLoads && had >= roundTime
+		if !p.choke.should && (idle || p.turn >= turnBytes || had >= turnTime) {
+			p.since = m.now // to the end of the line
+			p.turn, p.turnAt = 0, m.now
+		}
+	}
+	slices.SortFunc(line, func(a, b *peer) int {
+		if x, y := m.served(a), m.served(b); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.since, b.since), cmp.Compare(a.id, b.id))
+	})
+	n := min(regularSlots+1, len(line))
+	for _, p := range line[n:] {
+		m.shut(p)
+	}
+	for _, p := range line[:n] {
+		m.unshut(p)
+	}
+}
+
+// served tells whether the turn of p goes on.
+func (m *Machine) served(p *peer) bool { return !p.choke.should && p.turnAt < m.now }

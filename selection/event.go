@@ -59,6 +59,22 @@ type Received struct {
 type Limits struct {
 	Peer wire.Peer
 	Reqq int // requests it will queue; 0 or less is no word
+	// DontHave is the id by which it wants to be told what we have no longer
+	// (lt_donthave, BEP 54); 0: it does not.
+	DontHave uint8
+}
+
+// DontHave is a peer's word that it has a piece no longer (BEP 54).
+type DontHave struct {
+	Peer  wire.Peer
+	Piece wire.Piece
+}
+
+// Allow names the pieces that a peer may be allowed to ask for while it is
+// choked (BEP 6), if it has next to nothing yet. They must be of the torrent.
+type Allow struct {
+	Peer   wire.Peer
+	Pieces []wire.Piece
 }
 
 // Stored is the arrival of an asked block. Lease is the one that took the
@@ -146,6 +162,8 @@ func (PeerConnect) event()    {}
 func (PeerDisconnect) event() {}
 func (Received) event()       {}
 func (Limits) event()         {}
+func (DontHave) event()       {}
+func (Allow) event()          {}
 func (Stored) event()         {}
 func (Written) event()        {}
 func (Unloaded) event()       {}

@@ -50,7 +50,11 @@ const (
 	mostRejects    = 2 * mostRequests // rejects not sent yet; a peer that causes more floods
 	regularSlots   = 4                // peers unchoked for their rate
 	roundTime      = 10 * time.Second
-	optimisticTurn = 3 // rounds that an optimistic unchoke lasts
+	turnTime       = time.Minute // a seeding turn ends after so long,
+	turnBytes      = 16 << 20    // or so many bytes, if others wait
+	mostGifts      = 10          // allowed-fast pieces of a newcomer (BEP 6),
+	giftBytes      = 2 << 20     // of which it may take so much while choked, or two pieces
+	optimisticTurn = 3           // rounds that an optimistic unchoke lasts
 
 	// Proof and defence.
 	mostFailures   = 64                     // failed copies of pieces kept for comparison
@@ -65,6 +69,7 @@ const (
 	mostNoise      = mostRequests + mostRejects // messages without use: a choke may meet a full queue,
 	noiseLeak      = 50                         // of which so many are forgotten each second
 	mostEarlyHaves = 4096                       // haves kept before the geometry is known; more are lost
+	leastLog       = 64                         // entries of the log of pieces beyond one for each piece
 	longestRequest = 128 << 10
 
 	// A choked peer that choked us less than this ago may unchoke soon.

@@ -51,9 +51,8 @@ type Machine struct {
 	full  wire.Bitfield // all pieces; shared by all seeds
 	have  wire.Bitfield // verified, with the disk cache
 	held  int           // how many
-	log   []wire.Piece  // every piece in the order it was first verified: what peers are told
-	// logged is the set of what is in log.
-	logged wire.Bitfield
+	log   []wire.Piece  // every piece that came or went, in order: what peers are told
+	gone  bool          // a piece has gone: what each peer knows is kept; see news.go
 
 	peers []*peer
 	index map[wire.Peer]*peer
@@ -153,10 +152,17 @@ func (m *Machine) take(e Event) {
 			m.received(p, e)
 		}
 	case Limits:
-		if p := m.index[e.Peer]; p != nil && e.Reqq > 0 {
-			p.reqq = min(e.Reqq, mostDepth)
-			p.most = p.reqq
-			m.touch(p)
+		if p := m.index[e.Peer]; p != nil {
+			m.limit(p, e)
+		}
+	case DontHave:
+		if p := m.index[e.Peer]; p != nil && !p.dropped {
+			m.lost(p, e.Piece)
+		}
+	case Allow:
+		if p := m.index[e.Peer]; p != nil && !p.dropped {
+			p.gifts = e.Pieces[:min(len(e.Pieces), mostGifts)]
+			m.give(p)
 		}
 	case Stored:
 		m.store(e)
@@ -200,7 +206,7 @@ func (m *Machine) geometry(e Geometry) {
 	}
 	m.known, m.geo = true, e.Geometry
 	m.full = wire.FullBitfield(n)
-	m.have, m.logged = wire.NewBitfield(n), wire.NewBitfield(n)
+	m.have = wire.NewBitfield(n)
 	m.needed, m.askable, m.crossed = wire.NewBitfield(n), wire.NewBitfield(n), wire.NewBitfield(n)
 	if e.Have.Fits(n) {
 		copy(m.have, e.Have)
@@ -208,7 +214,6 @@ func (m *Machine) geometry(e Geometry) {
 	m.held = m.have.Count()
 	for i := range n {
 		if p := wire.Piece(i); m.have.Has(p) {
-			m.logged.Set(p)
 			m.log = append(m.log, p)
 		}
 	}

@@ -67,7 +67,10 @@ type peer struct {
 
 	// What it should know of us, and does.
 	greeted  bool
-	announce int // of Machine.log: it was told so many
+	announce int           // of Machine.log: it was told so many
+	knows    wire.Bitfield // what it believes we have; nil until a piece has gone
+	behind   bool          // it is to be told all that it does not know
+	dontHave uint8         // what it calls lt_donthave (BEP 54); 0: it does not speak it
 	interest fact
 	choke    fact
 
@@ -75,6 +78,12 @@ type peer struct {
 	interested bool
 	since      time.Duration // of its interest
 	requests   []wire.Block
+	gifts      []wire.Piece // what it may ask for while choked (BEP 6)
+	given      int          // of them, it was told so many
+	allowance  int64        // bytes it may still take so
+	newcomer   bool         // it is told of gifts
+	turn       int64        // bytes since it was unchoked
+	turnAt     time.Duration
 	rejects    []wire.Block
 	received   int64 // payload bytes in this round
 	sent       int64

@@ -386,15 +386,3 @@ func (m *Machine) lessen(s *share) {
 		m.touch(s.peer)
 	}
 }
-
-// evicted takes in that a piece is gone from the disk cache.
-func (m *Machine) evicted(i wire.Piece) {
-	if !m.geo.Valid(i) || !m.have.Has(i) {
-		return
-	}
-	m.have.Clear(i)
-	m.held--
-	if pc := m.pieces[i]; pc != nil && len(pc.wants) > 0 {
-		m.need(pc)
-	}
-}

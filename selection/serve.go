@@ -15,12 +15,12 @@ func (m *Machine) request(p *peer, b wire.Block) {
 		return
 	}
 	switch {
-	case !m.known, !m.geo.Aligned(b) && !m.geo.Padded(b), !m.have.Has(b.Piece), p.choke.should, p.mostLoads == 0:
+	case !m.known, !m.geo.Aligned(b) && !m.geo.Padded(b), !m.have.Has(b.Piece), p.mostLoads == 0:
 		m.noisy(p)
 		m.reject(p, b)
 	case slices.Contains(p.requests, b):
 		m.noisy(p)
-	case len(p.requests) >= mostRequests:
+	case len(p.requests) >= mostRequests, p.choke.should && !m.takesGift(p, b):
 		m.noisy(p)
 		m.reject(p, b)
 	default:
@@ -66,6 +66,7 @@ func (m *Machine) serve(p *peer) {
 		}
 		p.loads--
 		p.sent += int64(b.Length)
+		p.turn += int64(b.Length)
 		m.command(Load{p.id, b})
 	}
 	if n > 0 && !p.dropped {

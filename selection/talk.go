@@ -39,6 +39,9 @@ func (m *Machine) greet(p *peer) {
 	}
 	p.greeted = true
 	p.announce = len(m.log)
+	if m.gone {
+		p.knows = m.have.Clone()
+	}
 }
 
 // control tells p what comes before everything else, as far as slots allow.
@@ -96,10 +99,7 @@ func (m *Machine) tell(p *peer) {
 		m.send(p, wire.Of(wire.Reject, p.rejects[n]))
 	}
 	p.rejects = append(p.rejects[:0], p.rejects[n:]...)
-	for ; p.announce < len(m.log) && p.slots > 0; p.announce++ {
-		if i := m.log[p.announce]; m.have.Has(i) && !p.has.Has(i) {
-			m.send(p, wire.Message{Kind: wire.Have, Piece: i})
-		}
-	}
+	m.report(p)
+	m.grant(p)
 	m.refresh(p)
 }

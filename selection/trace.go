@@ -93,7 +93,23 @@ func (e Received) String() string {
 	return s
 }
 
-func (e Limits) String() string { return fmt.Sprintf("limits %d reqq=%d", e.Peer, e.Reqq) }
+func (e Limits) String() string {
+	s := fmt.Sprintf("limits %d reqq=%d", e.Peer, e.Reqq)
+	if e.DontHave != 0 {
+		s += fmt.Sprintf(" dont-have=%d", e.DontHave)
+	}
+	return s
+}
+
+func numbers(ps []wire.Piece) (s string) {
+	for _, p := range ps {
+		s += fmt.Sprintf(" %d", p)
+	}
+	return s
+}
+
+func (e DontHave) String() string { return fmt.Sprintf("dont-have %d %d", e.Peer, e.Piece) }
+func (e Allow) String() string    { return fmt.Sprintf("allow %d%v", e.Peer, numbers(e.Pieces)) }
 
 func (e Stored) String() string {
 	s := fmt.Sprintf("stored %d %v", e.Peer, e.Block)
@@ -132,7 +148,7 @@ func (e Wake) String() string   { return "wake" }
 
 func (c Send) String() string {
 	s := fmt.Sprintf("send %d %v", c.Peer, c.Message)
-	if c.Message.Kind == wire.HaveBitfield {
+	if len(c.Payload) > 0 {
 		s += " " + hex.EncodeToString(c.Payload)
 	}
 	return s

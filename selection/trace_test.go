@@ -23,6 +23,9 @@ var lines = []string{
 	"1s received 1 extended",
 	"1s received 1 unknown-99",
 	"1s limits 1 reqq=250",
+	"1s limits 1 reqq=0 dont-have=3",
+	"1s dont-have 1 7",
+	"1s allow 1 7 8 9",
 	"1.5ms stored 1 0:16384+16384 lease=18446744073709551615",
 	"1.5ms stored 1 0:16384+16384",
 	"1s written 1 messages=1 loads=2",
@@ -86,6 +89,7 @@ func FuzzPeer(f *testing.F) {
 		f.Add(s, true)
 		f.Add(s, false)
 	}
+	f.Add("received 1 have-all\nreceived 1 unchoke\ndont-have 1 0\nevicted 3\ndont-have 1 3\ndont-have 1 9", true)
 	f.Add("received 1 have-all\nreceived 1 unchoke\nreceived 1 reject 0:0+16384\nreceived 1 choke\nreceived 1 unchoke", true)
 	f.Fuzz(func(t *testing.T, script string, fast bool) {
 		m := New(Config{Upload: true})
@@ -101,7 +105,17 @@ func FuzzPeer(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if r, ok := e.(Received); !ok || r.Peer != 1 {
+			switch e := e.(type) {
+			case Received:
+				if e.Peer != 1 {
+					continue
+				}
+			case DontHave:
+				if e.Peer != 1 {
+					continue
+				}
+			case Evicted:
+			default:
 				continue
 			}
 			now += 100 * time.Millisecond

@@ -71,13 +71,7 @@ func (m *Machine) passed(e Verified, pc *piece) {
 	if pc != nil && m.needed.Has(e.Piece) {
 		m.unneed(pc)
 	}
-	if !m.logged.Has(e.Piece) {
-		m.logged.Set(e.Piece)
-		m.log = append(m.log, e.Piece)
-	}
-	for _, p := range m.peers {
-		m.tell(p)
-	}
+	m.note(e.Piece)
 }
 
 // late credits a peer whose block of a verified lease is reported only now.
@@ -88,5 +82,19 @@ func (m *Machine) late(p *peer, l wire.Lease) {
 			v.peers = append(v.peers, p.id)
 			p.credit(1)
 		}
+	}
+}
+
+// evicted takes in that a piece is gone from the disk cache.
+func (m *Machine) evicted(i wire.Piece) {
+	if !m.geo.Valid(i) || !m.have.Has(i) {
+		return
+	}
+	m.remember()
+	m.have.Clear(i)
+	m.held--
+	m.note(i)
+	if pc := m.pieces[i]; pc != nil && len(pc.wants) > 0 {
+		m.need(pc)
 	}
 }

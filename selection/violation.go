@@ -7,6 +7,7 @@ const (
 	badBitfield  = "bitfield does not fit the torrent"
 	lateAll      = "have-all or have-none is not the first word about pieces"
 	badHave      = "have of a piece that the torrent does not have"
+	badDontHave  = "lt_donthave of a piece that the torrent does not have"
 	badRequest   = "request of bytes that no piece has"
 	badAllowed   = "allowed-fast of a piece that the torrent does not have"
 	fastUnspoken = "message of the fast extension without its handshake"

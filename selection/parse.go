@@ -160,7 +160,15 @@ func (l *line) event() Event {
 	case "received":
 		return l.received()
 	case "limits":
-		return Limits{l.peer(), l.count("reqq")}
+		return Limits{l.peer(), l.count("reqq"), uint8(l.count("dont-have"))}
+	case "dont-have":
+		return DontHave{l.peer(), l.piece()}
+	case "allow":
+		e := Allow{Peer: l.peer()}
+		for len(l.words) > 0 && l.err == nil {
+			e.Pieces = append(e.Pieces, l.piece())
+		}
+		return e
 	case "stored":
 		return Stored{l.peer(), l.block(), l.lease()}
 	case "written":
