@@ -35,6 +35,8 @@ type link struct {
 
 	// Of the loop alone:
 	metadataID uint8            // what the peer calls ut_metadata; 0 = it has none
+	dontHaveID uint8            // what it calls lt_donthave; 0 = it does not speak it
+	uploadOnly bool             // it was told that we want no more
 	free       int              // slots of the lane for BEP 10
 	unsent     []peer.Outgoing  // messages of BEP 10 and 52 that wait for a slot; bounded
 	requests   []int            // pieces of our metadata that the peer waits for; bounded
@@ -174,6 +176,7 @@ func (l *loop) join(k *link) {
 	if k.hand.Extended() {
 		k.extend(0, l.hello(k))
 	}
+	l.allow(k)
 	l.namePort(k)
 	if l.layers != nil {
 		l.layers.offer(k.id)
@@ -249,6 +252,7 @@ func (l *loop) extendedWrote(e extendedWritten) {
 		k.peer.Extend(k.unsent[0])
 		k.unsent = k.unsent[1:]
 	}
+	l.tellComplete(k)
 	l.answerMetadata(k)
 	l.answerHashes(k)
 }
@@ -256,13 +260,15 @@ func (l *loop) extendedWrote(e extendedWritten) {
 // ourMetadata is what we call ut_metadata.
 const ourMetadata = 1
 
-// hello is our extended handshake.
+// hello is our extended handshake, as k is about to be sent it.
 func (l *loop) hello(k *link) []byte {
 	h := extension.Handshake{
-		M: map[string]uint8{extension.UTMetadata: ourMetadata},
+		M: map[string]uint8{extension.UTMetadata: ourMetadata, extension.LTDontHave: ourDontHave},
 		V: "bipfs " + l.t.c.cfg.Version, Reqq: requestQueue,
 		Port: l.t.c.portFor(k.hand.Addr.Addr()), YourIP: k.hand.Addr.Addr(),
 	}
+	h.UploadOnly, h.Downloads = l.complete, k.uploadOnly && !l.complete
+	k.uploadOnly = l.complete
 	if info := l.t.Info(); info != nil {
 		h.MetadataSize = int64(len(info.Raw))
 	}
@@ -285,6 +291,8 @@ func (l *loop) extension(e extended) {
 		l.metadataMessage(k, e.payload)
 	case ourPEX:
 		l.hearPeers(k, e.payload)
+	case ourDontHave:
+		l.lost(k, e.payload)
 	}
 }
 
@@ -297,9 +305,7 @@ func (l *loop) greeted(k *link, payload []byte) {
 	if id, said := h.M[extension.UTMetadata]; said { // a later handshake says what has changed
 		k.metadataID = id
 	}
-	if h.Reqq > 0 {
-		l.step(selection.Limits{Peer: k.id, Reqq: h.Reqq})
-	}
+	l.says(k, h)
 	l.introduce(k, h)
 	if l.meta == nil {
 		return

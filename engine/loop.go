@@ -183,10 +183,15 @@ func (l *loop) begin(info *metainfo.Info) {
 	l.disk.set(store)
 	l.bell = store.Bell()
 	have := store.Have()
-	if l.complete = have.Count() == info.Pieces(); l.complete {
+	complete := have.Count() == info.Pieces()
+	if complete {
 		l.t.finished.Store(true)
 	}
 	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
+	l.setComplete(complete)
+	for _, k := range l.links {
+		l.allow(k)
+	}
 	for _, e := range l.early {
 		l.step(e)
 	}
@@ -334,7 +339,7 @@ func (l *loop) tell(n diskcache.News) {
 	case diskcache.Verified:
 		l.verified(n)
 	case diskcache.Evicted:
-		l.complete = false
+		l.setComplete(false)
 		l.step(selection.Evicted{Piece: n.Piece})
 	}
 }
@@ -347,7 +352,7 @@ func (l *loop) verified(n diskcache.News) {
 	}
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.whole() {
-		l.complete = true
+		l.setComplete(true)
 		// A piece may go and come back; the download has ended only once.
 		if !l.t.finished.Swap(true) {
 			for _, t := range l.trackers {

@@ -33,7 +33,7 @@ var (
 	ErrTooLong     = errors.New("extended message is too long")
 	ErrNumber      = errors.New("number out of its range")
 	ErrUnknownType = errors.New("unknown type of ut_metadata message") // to be ignored (BEP 9)
-	ErrLength      = errors.New("piece of metadata has the wrong length")
+	ErrLength      = errors.New("extended message has the wrong length")
 )
 
 // dictionary checks that b begins with a dictionary within the limits, and

@@ -35,6 +35,7 @@ type Handshake struct {
 	Port         int        // port that the sender listens on; 1..65535
 	YourIP       netip.Addr // address of the receiver, as the sender sees it
 	UploadOnly   bool       // the sender wants no pieces (BEP 21)
+	Downloads    bool       // takes back an UploadOnly of before; written only, never parsed
 }
 
 // ParseHandshake parses the payload of an extended message with id
@@ -106,8 +107,12 @@ func (h Handshake) Append(b []byte) []byte {
 	b = appendNumber(b, "metadata_size", h.MetadataSize)
 	b = appendNumber(b, "p", int64(h.Port))
 	b = appendNumber(b, "reqq", int64(h.Reqq))
-	if h.UploadOnly {
+	switch {
+	case h.UploadOnly:
 		b = appendNumber(b, "upload_only", 1)
+	case h.Downloads:
+		b = bencode.AppendString(b, "upload_only")
+		b = bencode.AppendInteger(b, 0)
 	}
 	if h.V != "" {
 		b = bencode.AppendString(b, "v")
