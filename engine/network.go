@@ -110,14 +110,9 @@ func (n *Network) Blocked(ip netip.Addr) bool { return n.blocked.Load().Has(ip) 
 // addresses of both families, port 0 lets the kernel choose. The error says
 // what to do when the port is taken.
 func (n *Network) Listen(ctx context.Context, addr string) (net.Listener, error) {
-	host, port, err := splitPort(addr)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen: %w", err)
-	case n.proxy != nil:
-		return nil, fmt.Errorf("cannot listen at %s: %w", addr, ErrProxied)
-	case host == "" && n.bound != nil && n.bound.addr.IsValid():
-		addr = netip.AddrPortFrom(n.bound.addr, port).String()
+	addr, err := n.listenAt(addr)
+	if err != nil {
+		return nil, err
 	}
 	c := net.ListenConfig{KeepAlive: -1, Control: n.bound.control}
 	// Peers do not speak multipath TCP, which Go would listen for.
@@ -140,6 +135,21 @@ func listenError(addr string, err error) error {
 		return fmt.Errorf("cannot listen at %s: this machine has no such address: %w", addr, err)
 	}
 	return fmt.Errorf("cannot listen at %s: %w", addr, err)
+}
+
+// listenAt is where to listen when the user said addr: all addresses are the one
+// that the house is bound to.
+func (n *Network) listenAt(addr string) (string, error) {
+	host, port, err := splitPort(addr)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("cannot listen: %w", err)
+	case n.proxy != nil:
+		return "", fmt.Errorf("cannot listen at %s: %w", addr, ErrProxied)
+	case host == "" && n.bound != nil && n.bound.addr.IsValid():
+		return netip.AddrPortFrom(n.bound.addr, port).String(), nil
+	}
+	return addr, nil
 }
 
 // Resolve gives the addresses of a peer named "HOST:PORT", at most

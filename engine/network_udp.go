@@ -15,7 +15,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -55,14 +54,9 @@ type UDP struct {
 // ListenPacket opens a UDP socket at addr, "HOST:PORT": ":6881" means all
 // addresses of both families, port 0 lets the kernel choose. Close must follow.
 func (n *Network) ListenPacket(ctx context.Context, addr string) (*UDP, error) {
-	host, port, err := splitPort(addr)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen: %w", err)
-	case n.proxy != nil:
-		return nil, fmt.Errorf("cannot listen at %s: %w", addr, ErrProxied)
-	case host == "" && n.bound != nil && n.bound.addr.IsValid():
-		addr = netip.AddrPortFrom(n.bound.addr, port).String()
+	addr, err := n.listenAt(addr)
+	if err != nil {
+		return nil, err
 	}
 	c := net.ListenConfig{Control: n.bound.control}
 	l, err := c.ListenPacket(ctx, "udp", addr)
