@@ -127,6 +127,11 @@ func (l *loop) rouse() {
 	for _, t := range l.trackers {
 		t.Moved()
 	}
+	if l.leaveOpen != nil { // the DHT and the local networks are told and asked anew
+		l.leaveOpen()
+		l.leaveOpen = nil
+		l.searchOpenly()
+	}
 	if store := l.disk.get(); store != nil {
 		store.Excuse()
 	}
