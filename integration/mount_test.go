@@ -21,6 +21,7 @@ type mounting struct {
 	sources   []string
 	list      string        // for the source -
 	within    time.Duration // until it is mounted; 0: 10 s
+	anywhere  bool          // it listens at all addresses
 }
 
 // A mount is a bipfs that answers.
@@ -55,7 +56,7 @@ func mountBipfs(t testing.TB, o mounting) *mount {
 // command is the command line.
 func (o mounting) command() *exec.Cmd {
 	argv := append(slices.Clone(o.prefix), bipfs, "mount", "--data", o.data)
-	if !slices.Contains(o.flags, "--listen") {
+	if !o.anywhere && !slices.Contains(o.flags, "--listen") {
 		argv = append(argv, "--listen", "127.0.0.1:0")
 	}
 	if !slices.Contains(o.flags, "--log-level") {
