@@ -30,7 +30,7 @@ func TestBind(t *testing.T) {
 	ns.ip("address", "add", "192.0.2.1/24", "dev", "bound")
 	ns.ip("link", "set", "bound", "up")
 	ns.ip("route", "add", "default", "via", "192.0.2.2", "dev", "bound", "metric", "500")
-	before := ns.sentBy("out") // on loopback the kernel tells itself of who does not answer
+	before := ns.sentBy("out")                            // on loopback the kernel tells itself of who does not answer
 	for _, bind := range []string{"192.0.2.1", "bound"} { // the last one stays
 		m := talkative(t, ns, "--bind", bind)
 		eventually(t, 10*time.Second, "packets leave over the device", func() bool { return ns.sentBy("bound") > 0 })
