@@ -28,6 +28,9 @@ func (m *Machine) remember() {
 			continue
 		}
 		p.knows = m.have.Clone()
+		for i, b := range p.has {
+			p.knows[i] &^= b // it may not have been told of what it had itself
+		}
 		for _, i := range m.log[p.announce:] {
 			p.knows.Clear(i)
 		}
@@ -128,8 +131,26 @@ func (m *Machine) lost(p *peer, i wire.Piece) {
 	if m.needed.Has(i) {
 		m.look(p)
 	}
-	if p.greeted && p.slots > 0 {
-		m.inform(p, i) // it was not told of what it had itself
+	m.retell(p, i)
+}
+
+// retell has p told whether we have piece i, which it had itself until now: it
+// may not have been told.
+func (m *Machine) retell(p *peer, i wire.Piece) {
+	m.remember()
+	if p.knows == nil {
+		return // not greeted yet
+	}
+	if m.have.Has(i) {
+		p.knows.Clear(i)
+	} else {
+		p.knows.Set(i)
+	}
+	p.behind = p.behind || p.slots == 0
+	m.touch(p)
+	if p.slots > 0 {
+		m.inform(p, i)
+		m.refresh(p)
 	}
 }
 

@@ -83,7 +83,7 @@ func (c *fetchCommand) place(t *engine.Torrent) error {
 	info := t.Info()
 	root := filepath.Join(c.Output, info.Name)
 	for i, f := range info.Files {
-		if f.Pad {
+		if f.Pad || !t.Selects(i) {
 			continue
 		}
 		to := root

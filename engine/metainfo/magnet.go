@@ -33,7 +33,7 @@ type Magnet struct {
 	Peers      []string    // x.pe: host:port, the host a name or an address, not resolved
 	WebSeeds   []string    // ws: http and https
 	Length     int64       // xl, bytes; 0 if unknown
-	SelectOnly string      // so: numbers and ranges of files, as written
+	SelectOnly string      // so: numbers and ranges of files, as written; see Selection
 }
 
 // ID is the infohashes that the link names.

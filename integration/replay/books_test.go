@@ -198,7 +198,7 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 // another piece when it is asked for the first block of one.
 func (k *books) expose(p wire.Peer, i wire.Piece, a *account) {
 	in := func(q wire.Piece, a *account) bool {
-		return a.from[p] || slices.ContainsFunc(k.asked[p], func(o ask) bool { return o.block.Piece == q && o.lease == a.lease })
+		return a.from[p] || slices.ContainsFunc(k.asked[p], func(o ask) bool { return o.block.Piece == q })
 	}
 	if in(i, a) {
 		return
@@ -224,6 +224,12 @@ func (k *books) end() {
 	for id, c := range k.w.conns {
 		if c.used != 0 || c.using != 0 {
 			k.w.fail("peer %d: %d slots and %d load slots never came back", id, c.used, c.using)
+		}
+		for i := range k.w.geo.Pieces() {
+			p := wire.Piece(i)
+			if has, told := k.have.Has(p), c.ours.Has(p); !c.h.says.Has(p) && c.open && has != told && (has || c.h.speaks) {
+				k.w.fail("peer %d was not told that piece %d came or went: %v", id, p, has)
+			}
 		}
 		if n := len(k.asked[id]); n > 0 {
 			k.w.fail("peer %d: %d requests are outstanding and nobody reads", id, n)

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,6 +26,9 @@ const (
 
 var names = [...]string{"honest", "slow", "silent", "boaster", "corrupt", "flapper"}
 
+// theirDontHave is what they call lt_donthave.
+const theirDontHave = 9
+
 // host is somebody in the swarm, with one address and one connection at a time.
 type host struct {
 	w      *world
@@ -34,6 +38,8 @@ type host struct {
 	guilty bool  // a piece with a lie of it failed
 	addr   netip.Addr
 	fast   bool
+	speaks bool          // lt_donthave (BEP 54)
+	lost   wire.Bitfield // what it has had
 	kind   selection.Kind
 	has    wire.Bitfield
 	says   wire.Bitfield
@@ -42,6 +48,31 @@ type host struct {
 	conn   *conn
 	banned bool
 	steady bool // its connections do not break
+}
+
+// lose takes a piece from a host, and says so if it speaks the word. The first
+// host and corrupt ones keep what they have.
+func (h *host) lose(p wire.Piece) {
+	c := h.conn
+	if h == h.w.hosts[0] || h.nature != honest || !h.has.Has(p) || !h.speaks || c == nil || !c.open {
+		return
+	}
+	h.has.Clear(p) // says is the same set
+	if h.lost == nil {
+		h.lost = wire.NewBitfield(h.w.geo.Pieces())
+	}
+	h.lost.Set(p)
+	for _, b := range slices.Clone(c.queue) {
+		if b.Piece == p {
+			c.queue = slices.DeleteFunc(c.queue, func(o wire.Block) bool { return o == b })
+			c.refuse(b)
+		}
+	}
+	c.in.post(h.trip, func() {
+		if c.open {
+			c.post(selection.DontHave{Peer: c.id, Piece: p})
+		}
+	})
 }
 
 // conn is one connection, both of its ends and what is between them.
@@ -64,6 +95,8 @@ type conn struct {
 	chokes bool
 	choked bool
 	ours   wire.Bitfield // what we said we have
+	gifts  wire.Bitfield // what we allowed it while choked
+	taken  int64         // bytes we served it while choked
 	hunger int           // blocks they still ask us for
 }
 
@@ -76,13 +109,19 @@ func (h *host) connect() {
 	f := &w.future
 	c := &conn{
 		h: h, id: w.ids, open: true, chokes: true, choked: true, asked: map[wire.Block]int{},
-		ours: wire.NewBitfield(w.geo.Pieces()), hunger: w.chance.IntN(60),
+		ours: wire.NewBitfield(w.geo.Pieces()), gifts: wire.NewBitfield(w.geo.Pieces()), hunger: w.chance.IntN(60),
 		slots: 1 + w.chance.IntN(8), loads: 1 + w.chance.IntN(3),
 		reader: lane{f: f}, writer: lane{f: f}, out: lane{f: f}, in: lane{f: f},
 	}
 	h.conn = c
 	w.conns[c.id] = c
 	c.post(selection.PeerConnect{Peer: c.id, Slots: c.slots, Loads: c.loads, Kind: h.kind, Fast: h.fast, Addr: h.addr})
+	if h.speaks {
+		c.post(selection.Limits{Peer: c.id, DontHave: theirDontHave})
+	}
+	if h.fast {
+		c.post(selection.Allow{Peer: c.id, Pieces: []wire.Piece{0, wire.Piece(w.geo.Pieces() / 2)}})
+	}
 	if h.fast && h.says.Count() == w.geo.Pieces() {
 		c.say(wire.Message{Kind: wire.HaveAll}, nil)
 	} else {
@@ -175,7 +214,7 @@ func (c *conn) refuse(b wire.Block) {
 
 // send is a command of the machine: the message is in the lane until it is on
 // the socket, then it travels.
-func (c *conn) send(m wire.Message) {
+func (c *conn) send(m wire.Message, payload []byte) {
 	w := c.h.w
 	if c.used++; c.used > c.slots {
 		w.fail("peer %d: %v overflows its %d slots", c.id, m, c.slots)
@@ -193,7 +232,7 @@ func (c *conn) send(m wire.Message) {
 				w.step(selection.Written{Peer: c.id, Messages: 1})
 			}
 		})
-		w.after(c.h.trip, func() { c.hear(m) })
+		w.after(c.h.trip, func() { c.hear(m, payload) })
 	})
 }
 
@@ -222,7 +261,7 @@ func (c *conn) load(b wire.Block) {
 }
 
 // hear is their end taking in a message of ours.
-func (c *conn) hear(m wire.Message) {
+func (c *conn) hear(m wire.Message, payload []byte) {
 	if !c.open {
 		return
 	}
@@ -243,18 +282,30 @@ func (c *conn) hear(m wire.Message) {
 	case wire.HaveAll:
 		c.ours = wire.FullBitfield(c.h.w.geo.Pieces())
 	case wire.HaveBitfield:
-		c.ours = c.h.w.disk.have.Clone() // near enough
+		c.ours = wire.Bitfield(payload).Clone()
 	case wire.Have:
+		if c.ours.Has(m.Piece) && !c.h.lost.Has(m.Piece) {
+			c.h.w.fail("peer %d is told twice of piece %d", c.id, m.Piece)
+		}
 		c.ours.Set(m.Piece)
+		c.want()
+	case wire.Extended:
+		p := wire.Piece(binary.BigEndian.Uint32(payload))
+		if m.ID != theirDontHave || !c.ours.Has(p) && !c.h.lost.Has(p) {
+			c.h.w.fail("peer %d is told by %d that piece %d is gone", c.id, m.ID, p)
+		}
+		c.ours.Clear(p)
+	case wire.AllowedFast:
+		c.gifts.Set(m.Piece)
 		c.want()
 	}
 }
 
 func (c *conn) hearRequest(b wire.Block) {
 	switch {
-	case !c.h.says.Has(b.Piece):
+	case !c.h.says.Has(b.Piece) && !c.h.lost.Has(b.Piece):
 		c.h.w.fail("peer %d is asked for %v, which it never said it has", c.id, b)
-	case c.chokes, c.h.nature == boaster && !c.h.has.Has(b.Piece) && c.h.fast:
+	case c.chokes, !c.h.has.Has(b.Piece) && c.h.fast:
 		c.refuse(b)
 	case c.h.nature == silent, !c.h.has.Has(b.Piece):
 	default:
@@ -318,7 +369,7 @@ func (c *conn) want() {
 	w := c.h.w
 	for range 3 {
 		p := wire.Piece(w.chance.IntN(w.geo.Pieces()))
-		if c.choked || !c.open || c.hunger == 0 || c.h.has.Has(p) || !c.ours.Has(p) {
+		if c.choked && !c.gifts.Has(p) || !c.open || c.hunger == 0 || c.h.has.Has(p) || !c.ours.Has(p) {
 			continue
 		}
 		c.hunger--

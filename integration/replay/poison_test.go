@@ -69,6 +69,10 @@ func TestPoisoners(t *testing.T) {
 // swarms in all.
 const poisonRuns = 96
 
+// hedged is how many blocks the endgame alone asks for in vain, as it does in one
+// of a hundred of these swarms without a liar.
+const hedged = 4
+
 func poison(t *testing.T, h habit, liars int) {
 	const piece = 16 // blocks
 	bound := 3 * piece * liars
@@ -90,7 +94,7 @@ func poison(t *testing.T, h habit, liars int) {
 			}
 		}
 		waste := w.waste()
-		if waste > bound {
+		if w.wasted > bound || waste > bound+hedged {
 			t.Errorf("seed %d: %d blocks came twice or were thrown away, %d of them spoiled", seed, waste, w.wasted)
 		}
 		worst, sum, spoiled = max(worst, waste), sum+waste, spoiled+w.wasted

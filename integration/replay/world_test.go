@@ -92,7 +92,7 @@ func (w *world) populate() {
 	n := 1 + w.chance.IntN(12)
 	for i := range n {
 		h := &host{
-			w: w, fast: w.odds(50), addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: habit(w.chance.IntN(int(habits))),
+			w: w, fast: w.odds(50), speaks: w.odds(50), addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: habit(w.chance.IntN(int(habits))),
 			each: w.between(time.Millisecond, 200*time.Millisecond), trip: w.between(0, 200*time.Millisecond),
 			has: wire.FullBitfield(w.geo.Pieces()),
 		}
@@ -127,7 +127,7 @@ func (w *world) trouble() {
 		return
 	}
 	w.after(w.between(0, w.calm), w.trouble)
-	switch w.chance.IntN(4) {
+	switch w.chance.IntN(5) {
 	case 0:
 		if r := w.all[w.chance.IntN(len(w.all))]; r.left > 0 {
 			r.seek()
@@ -136,6 +136,8 @@ func (w *world) trouble() {
 		w.disk.evict(wire.Piece(w.chance.IntN(w.geo.Pieces())))
 	case 2:
 		w.disk.compete()
+	case 3:
+		w.hosts[w.chance.IntN(len(w.hosts))].lose(wire.Piece(w.chance.IntN(w.geo.Pieces())))
 	}
 }
 
@@ -202,7 +204,7 @@ func (w *world) do(c selection.Command) {
 	switch c := c.(type) {
 	case selection.Send:
 		if p := w.conns[c.Peer]; p != nil {
-			p.send(c.Message)
+			p.send(c.Message, c.Payload)
 		} else {
 			w.fail("%v to a peer that is gone", c)
 		}
