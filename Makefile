@@ -9,8 +9,9 @@ GOFLAGS  := -trimpath
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 20s
 # At most two packages at a time: the tests measure nothing, but they mount,
-# and a starved mount is slow to no purpose.
-TEST     := go test -count=1 -timeout=10m -p 2
+# and a starved mount is slow to no purpose. The tests that run beside each other
+# wait for real clients most of the time.
+TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 

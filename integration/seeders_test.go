@@ -134,6 +134,7 @@ func TestSeeders(t *testing.T) {
 	tr, swarms := seederSwarms(t)
 	for i, s := range swarms {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // the others are done while transmission waits
 			for j, w := range ways {
 				t.Run(w.name, func(t *testing.T) {
 					if i == 0 && j > 0 {
