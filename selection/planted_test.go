@@ -51,6 +51,13 @@ func TestPlantedBugs(t *testing.T) {
 			}
 			return asIs(e)
 		}, issue},
+		{"an eviction is not told", "dont_have", drop(func(e Event) bool { _, ok := e.(Evicted); return ok }), issue},
+		{"a peer's loss is ignored", "dont_have_told", drop(func(e Event) bool { _, ok := e.(DontHave); return ok }), issue},
+		{"gifts are not named", "newcomer", drop(func(e Event) bool { _, ok := e.(Allow); return ok }), issue},
+		{"requests are lost", "seeding_turns", drop(func(e Event) bool {
+			r, ok := e.(Received)
+			return ok && r.Message.Kind == wire.Request
+		}), issue},
 		{"testimony lost", "guilty_found", func(e Event) []Event {
 			if v, ok := e.(Verified); ok {
 				v.Digests = nil

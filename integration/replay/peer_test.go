@@ -96,7 +96,6 @@ type conn struct {
 	choked bool
 	ours   wire.Bitfield // what we said we have
 	gifts  wire.Bitfield // what we allowed it while choked
-	taken  int64         // bytes we served it while choked
 	hunger int           // blocks they still ask us for
 }
 
