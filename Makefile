@@ -27,6 +27,7 @@ demo:
 
 test:
 	@integration/need test
+	@integration/leftovers before
 	$(MAKE) vet cross build
 	$(MAKE) unit race single fuzz
 	@integration/leftovers
