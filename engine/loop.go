@@ -49,6 +49,7 @@ type loop struct {
 	again      time.Time         // when that is tried again
 	refused    string            // why it could not be stored, as logged last
 	exchangeAt time.Time         // when a peer is to be told of others; zero: never
+	moves      moves             // of peers, to tell the others
 	searching  bool              // looking for peers
 	leaveOpen  func()            // ends the search in the DHT and by LSD; nil before it begins
 	ending     bool              // going dormant: connections are being closed
