@@ -125,7 +125,7 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 			}
 		}
 		waste := w.waste()
-		if w.wasted > bound || waste > bound+hedged {
+		if w.wasted > bound || waste > bound+hedged*liars {
 			t.Errorf("seed %d: %d blocks came twice or were thrown away, %d of them spoiled", seed, waste, w.wasted)
 		}
 		wastes, sum, spoiled = append(wastes, waste), sum+waste, spoiled+w.wasted
