@@ -79,6 +79,7 @@ func (t *Trackers) round(ctx context.Context) {
 // ask has tr asked, all ways at once.
 func (t *Trackers) ask(ctx context.Context, asking *sync.WaitGroup, tr *tracker, outcomes chan<- outcome) {
 	asked := &trial{of: tr, asked: t.question(tr), under: len(t.c.Ways)}
+	t.told(tr)
 	for _, way := range t.c.Ways {
 		asking.Go(func() {
 			answer, err := way.announce(ctx, tr.url, asked.asked)
@@ -170,6 +171,9 @@ func (t *Trackers) settle(o outcome) bool {
 	t.mu.Unlock()
 	if news != "" {
 		t.c.Log.Warn(news, "tracker", o.of.shown)
+	}
+	if o.err == nil && !t.c.Private {
+		t.note(o.of, keeps(o.answer, now))
 	}
 	if len(o.answer.Peers) > 0 {
 		t.c.Peers(o.answer.Peers)
