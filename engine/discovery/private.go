@@ -42,9 +42,9 @@ type Kept struct {
 type Ledger interface {
 	// Kept is what was kept of a tracker last.
 	Kept(tracker string) Kept
-	// Keep keeps it, before the tracker is told event. It returns when a crash
+	// Keep keeps it, before the tracker is told anything. It returns when a crash
 	// cannot undo it; on an error nothing is announced.
-	Keep(tracker string, k Kept, event string) error
+	Keep(tracker string, k Kept) error
 }
 
 // recall takes from the ledger when each tracker may be asked.
@@ -172,7 +172,7 @@ func (t *Trackers) note(tr *tracker, k Kept) {
 		return
 	}
 	tr.kept = k
-	if err := t.c.Ledger.Keep(tr.url, k, ""); err != nil {
+	if err := t.c.Ledger.Keep(tr.url, k); err != nil {
 		t.c.Log.Warn("what a tracker was told cannot be kept", "tracker", tr.shown, "err", err)
 	}
 }
@@ -194,7 +194,7 @@ func (t *Trackers) say(ctx context.Context, tr *tracker, a Announce) (answer Ans
 	if tr.kept.Least > 0 {
 		k.Least = tr.kept.Least + unsure
 	}
-	if err := t.c.Ledger.Keep(tr.url, k, a.Event); err != nil {
+	if err := t.c.Ledger.Keep(tr.url, k); err != nil {
 		return Answer{}, false, err
 	}
 	for i := range t.c.Ways {

@@ -175,6 +175,9 @@ func (t *Trackers) settle(o outcome) bool {
 	if o.err == nil && !t.c.Private {
 		t.note(o.of, keeps(o.answer, now))
 	}
+	if o.err == nil && t.c.Seeders != nil {
+		t.c.Seeders(o.answer.Seeders)
+	}
 	if len(o.answer.Peers) > 0 {
 		t.c.Peers(o.answer.Peers)
 	}

@@ -39,8 +39,11 @@ type Config struct {
 	State func() Announce              // the torrent's figures now; Event and TrackerID are not read
 	Peers func(ps []netip.AddrPort)    // takes what a tracker gave; may wait
 	Us    func(tracker, us netip.Addr) // takes what a tracker says our address is (BEP 24); nil: nobody does
-	Log   *slog.Logger                 // nil: no log
-	Seed  uint64                       // of the order of trackers and of the jitter
+	// Seeders takes how many have the whole torrent, by a tracker's word; nil:
+	// nobody does.
+	Seeders func(n int)
+	Log     *slog.Logger // nil: no log
+	Seed    uint64       // of the order of trackers and of the jitter
 
 	// Ledger keeps what the trackers are told; nil: nobody does, and the torrent
 	// is not private.
