@@ -75,6 +75,9 @@ func (l *loop) announceTo(tiers [][]string) {
 	ctx, end := context.WithCancel(l.ctx)
 	a := &announcing{discovery.NewTrackers(cfg), end, make(chan struct{})}
 	l.trackers = append(l.trackers, a)
+	if cfg.Private && t.owes() {
+		a.Completed()
+	}
 	t.c.spawn(func() {
 		defer close(a.ended)
 		defer end()
@@ -90,6 +93,28 @@ func (t *Torrent) seenSeeders(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.record.Seeders = n
+}
+
+// owes reports whether the end of the download is still to be told.
+func (t *Torrent) owes() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.record.Owed
+}
+
+// announceEnd announces, once in the torrent's life, that every piece is here: a
+// piece may go and come back. A private tracker that cannot be told now is told
+// by another process.
+func (l *loop) announceEnd() {
+	if l.t.finished.Swap(true) {
+		return
+	}
+	if l.private() {
+		ledger{l.t}.Owe(true)
+	}
+	for _, t := range l.trackers {
+		t.Completed()
+	}
 }
 
 // announcing is trackers that are being announced to.

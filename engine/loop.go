@@ -361,12 +361,7 @@ func (l *loop) verified(n diskcache.News) {
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.whole() {
 		l.setComplete(true)
-		// A piece may go and come back; the download has ended only once.
-		if !l.t.finished.Swap(true) {
-			for _, t := range l.trackers {
-				t.Completed()
-			}
-		}
+		l.announceEnd()
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 type record struct {
 	Version    int              `json:"version"`
 	Completed  bool             `json:"completed,omitempty"` // every piece was here at some time
+	Owed       bool             `json:"owed,omitempty"`      // its trackers are still to be told so
 	Downloaded int64            `json:"downloaded"`          // payload bytes, ever
 	Uploaded   int64            `json:"uploaded"`            // payload bytes, ever
 	Offered    int64            `json:"offered"`             // seconds that it was awake and had something to give
@@ -33,9 +34,10 @@ type record struct {
 
 // trackerRecord is what is kept of one tracker: see discovery.Kept.
 type trackerRecord struct {
-	URL   string `json:"url"`
-	At    int64  `json:"at"`    // Unix nanoseconds
-	Least int64  `json:"least"` // nanoseconds
+	URL    string `json:"url"`
+	At     int64  `json:"at"` // Unix nanoseconds
+	Unsure bool   `json:"unsure,omitempty"`
+	Least  int64  `json:"least"` // seconds
 }
 
 const (
@@ -129,8 +131,8 @@ func (l ledger) Kept(tracker string) (k discovery.Kept) {
 	defer l.t.mu.Unlock()
 	for _, r := range l.t.record.Trackers {
 		if r.URL == tracker {
-			k.At = time.Unix(0, r.At)
-			k.Least = min(max(time.Duration(r.Least), 0), discovery.MaxInterval)
+			k.At, k.Unsure = time.Unix(0, r.At), r.Unsure
+			k.Least = time.Duration(min(max(r.Least, 0), int64(discovery.MaxInterval/time.Second))) * time.Second
 		}
 	}
 	return k
@@ -143,7 +145,7 @@ func (l ledger) Keep(tracker string, k discovery.Kept) error {
 	t := l.t
 	t.mu.Lock()
 	kept := slices.DeleteFunc(slices.Clone(t.record.Trackers), func(r trackerRecord) bool { return r.URL == tracker })
-	kept = append(kept, trackerRecord{tracker, k.At.UnixNano(), int64(k.Least)})
+	kept = append(kept, trackerRecord{tracker, k.At.UnixNano(), k.Unsure, int64(k.Least / time.Second)})
 	t.record.Trackers = kept[max(0, len(kept)-discovery.MaxTrackers):]
 	if len(k.Peers) > 0 {
 		t.record.Peers = k.Peers
@@ -153,6 +155,13 @@ func (l ledger) Keep(tracker string, k discovery.Kept) error {
 		return nil // it may turn out to be; until then nobody is kept waiting for the disk
 	}
 	return t.saveRecord()
+}
+
+// Owe implements discovery.Ledger.
+func (l ledger) Owe(completed bool) {
+	l.t.mu.Lock()
+	defer l.t.mu.Unlock()
+	l.t.record.Owed = completed
 }
 
 // keptPeers are the peers of the latest answer of a tracker in an earlier life.

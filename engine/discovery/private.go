@@ -23,6 +23,27 @@ import (
 	"time"
 )
 
+// Grace is how long an announce under way goes on after the end of Run: one
+// that was broken off may have been heard, and would be neither known nor
+// followed by `stopped`.
+const Grace = 500 * time.Millisecond
+
+// outlive is ctx with Grace after its end.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(Grace):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
 // MaxKept is how many peers of a tracker's latest answer are kept.
 const MaxKept = 200
 
@@ -32,9 +53,22 @@ const unsure = 2 * time.Second
 
 // Kept is what is kept of one tracker beyond the process.
 type Kept struct {
-	At    time.Time        // when it was last told anything, by the wall clock; zero: never
-	Least time.Duration    // how long it wants to be left alone after that; 0..MaxInterval
-	Peers []netip.AddrPort // of its latest answer, MaxKept at most
+	At     time.Time        // when it was last told anything, by the wall clock; zero: never
+	Unsure bool             // whether and when that came there
+	Least  time.Duration    // how long it wants to be left alone after that, 0..MaxInterval; 0: it has not said
+	Peers  []netip.AddrPort // of its latest answer, MaxKept at most
+}
+
+// wait is how long the tracker is to be left alone after At.
+func (k Kept) wait() time.Duration {
+	d := k.Least
+	if d == 0 {
+		d = MinInterval
+	}
+	if k.Unsure {
+		d += unsure
+	}
+	return d
 }
 
 // Ledger keeps what the trackers of a torrent were told. Its methods are called
@@ -45,6 +79,8 @@ type Ledger interface {
 	// Keep keeps it, before the tracker is told anything. It returns when a crash
 	// cannot undo it; on an error nothing is announced.
 	Keep(tracker string, k Kept) error
+	// Owe is whether `completed` is still to be said; the next Keep keeps it.
+	Owe(completed bool)
 }
 
 // recall takes from the ledger when each tracker may be asked.
@@ -54,7 +90,8 @@ func (t *Trackers) recall(now time.Time) {
 			tr.kept = t.c.Ledger.Kept(tr.url)
 			// A clock that was set back makes nobody wait longer than that.
 			if !tr.kept.At.IsZero() {
-				tr.soonest = now.Add(min(tr.kept.Least, tr.kept.At.Add(tr.kept.Least).Sub(now.Round(0))))
+				wait := tr.kept.wait()
+				tr.soonest = now.Add(min(wait, tr.kept.At.Add(wait).Sub(now.Round(0))))
 			}
 		}
 	}
@@ -128,7 +165,9 @@ func (t *Trackers) inOrder() (all []*tracker) {
 // tell announces to one tracker and reports whether the round is over.
 func (t *Trackers) tell(ctx context.Context, tr *tracker) (over bool) {
 	a := t.question(tr)
-	answer, heard, err := t.say(ctx, tr, a)
+	longer, cancel := outlive(ctx)
+	answer, heard, err := t.say(longer, tr, a)
+	cancel()
 	if ctx.Err() != nil && err != nil {
 		return true // our own end is no failure of the tracker's
 	}
@@ -145,11 +184,11 @@ func (t *Trackers) tell(ctx context.Context, tr *tracker) (over bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
-		t.with, tr.latest, tr.soonest = tr, now, now.Add(tr.kept.Least)
+		t.with, tr.latest, tr.soonest = tr, now, now.Add(tr.kept.wait())
 		return true
 	}
 	if heard { // it may have counted this one
-		tr.soonest = now.Add(max(tr.kept.Least, MinInterval))
+		tr.soonest = now.Add(max(tr.kept.wait(), MinInterval))
 		tr.retry = later(tr.retry, tr.soonest)
 		t.completed = t.completed && a.Event != Completed
 	}
@@ -190,13 +229,19 @@ func later(a, b time.Time) time.Time {
 // come there. heard is whether it may have.
 func (t *Trackers) say(ctx context.Context, tr *tracker, a Announce) (answer Answer, heard bool, err error) {
 	k := tr.kept
-	k.At, k.Least = time.Now().Round(0), MinInterval
-	if tr.kept.Least > 0 {
-		k.Least = tr.kept.Least + unsure
+	k.At, k.Unsure = time.Now().Round(0), true
+	completed := a.Event == Completed
+	if completed {
+		t.c.Ledger.Owe(false) // once: not again when this process is killed before the answer
 	}
 	if err := t.c.Ledger.Keep(tr.url, k); err != nil {
 		return Answer{}, false, err
 	}
+	defer func() {
+		if completed && !heard {
+			t.c.Ledger.Owe(true)
+		}
+	}()
 	for i := range t.c.Ways {
 		n := (tr.way + i) % len(t.c.Ways)
 		answer, e := t.c.Ways[n].announce(ctx, tr.url, a)
@@ -253,12 +298,16 @@ func (t *Trackers) sayStopped(ctx context.Context, tr *tracker) {
 	}
 	a := t.c.State()
 	a.Event, a.NumWant, a.TrackerID = Stopped, 0, tr.id
-	if _, heard, _ := t.say(ctx, tr, a); heard && tr.kept.Least > 0 {
-		k := tr.kept
-		now := time.Now()
-		k.At, tr.soonest = now.Round(0), now.Add(k.Least)
-		t.note(tr, k)
+	_, heard, err := t.say(ctx, tr, a)
+	if !heard {
+		return
 	}
+	k, now := tr.kept, time.Now()
+	k.At, k.Unsure = now.Round(0), err != nil
+	t.note(tr, k)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tr.soonest = now.Add(k.wait())
 }
 
 // stopPrivate is Stop for a private torrent.
@@ -275,6 +324,6 @@ func (t *Trackers) stopPrivate(ctx context.Context) {
 // about to be told something.
 func (t *Trackers) told(tr *tracker) {
 	k := tr.kept
-	k.At, k.Least = time.Now().Round(0), max(k.Least, MinInterval)
+	k.At, k.Unsure = time.Now().Round(0), true
 	t.note(tr, k)
 }

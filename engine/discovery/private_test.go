@@ -16,6 +16,7 @@ import (
 type book struct {
 	kept  map[string]Kept
 	pages int
+	owed  bool
 	full  bool
 }
 
@@ -31,6 +32,8 @@ func (b *book) Keep(tracker string, k Kept) error {
 	b.pages++
 	return nil
 }
+
+func (b *book) Owe(completed bool) { b.owed = completed }
 
 // away is a Way over which nothing can be reached.
 var away = Way{HTTP: HTTP{&http.Client{Transport: unreachable{}}}}
@@ -157,6 +160,40 @@ func TestPrivateCompleted(t *testing.T) {
 			if lost {
 				script += "\n140 a"
 			}
+			want(t, w.log(), script)
+		})
+	}
+}
+
+// TestPrivateCompletedLate: it is said behind a `started` that had to wait, and
+// still owed while the tracker cannot be reached.
+func TestPrivateCompletedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, b := newWorld(map[string]string{"a": hasty}), newBook()
+		during(w.trackers("a", b.private), time.Second)
+		tr := w.trackers("a", b.private, func(c *Config) { c.State = func() Announce { return Announce{Port: 1} } })
+		during(tr, 150*time.Second, tr.Completed)
+		want(t, w.log(), "0 a started\n100 a started\n100 a completed")
+		if tr.c.Ways = []Way{away}; b.owed {
+			t.Error("it is owed, and was said")
+		}
+		tr.Completed()
+		during(tr, 150*time.Second)
+		if !b.owed {
+			t.Error("it is not owed, and could not be said")
+		}
+	})
+}
+
+// TestPrivateBrokenOff: an announce that is under way at the end is waited for,
+// a little, so that `stopped` can follow it.
+func TestPrivateBrokenOff(t *testing.T) {
+	for late, script := range map[string]string{"400ms": "0 a started\n0 a stopped", "600ms": "0 a started"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(map[string]string{"a": late + " late " + hasty})
+			tr := w.trackers("a", newBook().private)
+			during(tr, 10*time.Millisecond)
+			tr.Stop(t.Context())
 			want(t, w.log(), script)
 		})
 	}

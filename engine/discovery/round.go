@@ -163,8 +163,9 @@ func (t *Trackers) settle(o outcome) bool {
 		t.answered, t.at, t.more, t.moved = o.of, now, false, false
 		t.soonest = max(o.answer.MinInterval, MinInterval)
 		t.interval = max(o.answer.Interval, t.soonest)
-		// One that is told `started` with nothing left knows all it must.
-		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 {
+		// One that is told `started` with nothing left knows all it must; a
+		// private one counts who said `completed`.
+		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 && !t.c.Private {
 			t.completed = false
 		}
 	}
