@@ -151,7 +151,7 @@ func (h *Handshaker) greet(c *Conn) error {
 		if !h.config.Known(c.Infohash) {
 			return ErrUnknown
 		}
-		if _, err := c.Write(h.hello(c.Infohash)); err != nil {
+		if _, err := c.Write(h.hello(c, c.Infohash)); err != nil {
 			return err
 		}
 		if main, _, hybrid := h.twins(c.Infohash); hybrid {
