@@ -47,6 +47,7 @@ type Client struct {
 
 	peers   atomic.Uint32 // the last wire.Peer given out
 	readers atomic.Uint64 // the last wire.Reader given out
+	spares  atomic.Int64  // that peers have
 	waiting places        // of reads that wait for the swarm
 	stirred chan struct{} // holds one ring: a torrent has a loop
 	lanes   chan struct{} // the places of connections to web seeds
@@ -152,7 +153,7 @@ func (c *Client) open() error {
 	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
-		Connections: connections(c.cfg.Memory) + allLanes, Log: c.log,
+		Connections: spares(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func (c *Client) open() error {
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.me.peerID, Identity: c.identity, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
-		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
+		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1
 	if err := c.listen(); err != nil {

@@ -48,6 +48,7 @@ type loop struct {
 	again      time.Time         // when that is tried again
 	refused    string            // why it could not be stored, as logged last
 	exchangeAt time.Time         // when a peer is to be told of others; zero: never
+	moves      moves             // of peers, to tell the others
 	searching  bool              // looking for peers
 	fetches    bool              // for as many as it takes to fetch
 	spent      bool              // it has given enough: uploads do not keep it awake

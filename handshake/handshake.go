@@ -93,7 +93,7 @@ type Limits struct {
 
 // Defaults are the limits that hold where Config says nothing.
 var Defaults = Limits{
-	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 16,
+	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 256, PerIP: 16,
 	Peers: 200, AllPeers: 500, Candidates: 2000, Bans: 4096,
 	First: time.Second, Longest: 30 * time.Minute, UserMost: time.Minute,
 }

@@ -64,13 +64,13 @@ func TestPassthrough(t *testing.T) {
 func readAlone(t testing.TB, m *mount, to *torrent) bool {
 	t.Helper()
 	freshPages(t, to.shown(m))
-	before := said(t, m.process)
+	before := wrote(t, m.process)
 	same(t, to.shown(m), to.content)
-	return said(t, m.process)-before < to.Info.Length/8
+	return wrote(t, m.process)-before < to.Info.Length/8
 }
 
-// said is how many bytes a process has written anywhere.
-func said(t testing.TB, p *process) int64 {
+// wrote is how many bytes a process has written anywhere.
+func wrote(t testing.TB, p *process) int64 {
 	t.Helper()
 	lines, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.cmd.Process.Pid))
 	if err != nil {

@@ -97,9 +97,18 @@ func (f engineFlags) keepFree(dir string) (int64, error) {
 	return max(1<<30, int64(s.Blocks)*int64(s.Bsize)/20), nil
 }
 
+// heapGrowth is by how many percent the Go heap may grow over what lives before
+// it is collected. Nothing that flows is in it, so a collection is seldom; and
+// with thousands of idle peers what lives is their stacks, which makes each
+// percent dear.
+const heapGrowth = 50
+
 // limitHeap keeps the Go heap small beside the block memory, which lies
-// outside of it, unless the user has set GOMEMLIMIT.
+// outside of it, unless the user has set GOGC or GOMEMLIMIT.
 func limitHeap(memory int64) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
