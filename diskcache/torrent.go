@@ -18,8 +18,10 @@ type Spec struct {
 	wire.Geometry
 
 	// Hash is the SHA-1 of a piece (BEP 3); nil in a torrent that is v2 only.
-	// Node is for those: the node of a piece in its file's hash tree, and its
-	// layer (BEP 52). Both are pure, and called from any goroutine.
+	// Node is the node of a piece in its file's hash tree, and its layer (BEP
+	// 52); nil in a torrent of BEP 3. Where there is a Hash, pieces are verified
+	// by that as a whole, and by Node block by block. Both are pure, and called
+	// from any goroutine.
 	Hash func(wire.Piece) wire.Digest
 	Node func(wire.Piece) (node wire.Hash, layer int)
 
@@ -36,6 +38,8 @@ const (
 	Revoke                   // Lease is over; what it held is lost
 	Verified                 // Piece was checked: OK or not; Lease is over
 	Evicted                  // Piece is not here any more
+	Proven                   // Blocks of an open piece are right, and here to be read
+	Spoiled                  // Blocks were bad, as their leaves tell, and are gone again; From brought them
 )
 
 // News is something that happened to a piece. A Verified that is OK is true
@@ -48,6 +52,8 @@ type News struct {
 	N       int
 	OK      bool
 	Digests []wire.Digest // of each block, of a bad piece and of the good one after it
+	Blocks  []int         // their numbers in Piece
+	From    wire.Peer
 }
 
 // Wasted counts bytes that came and were of no use.
