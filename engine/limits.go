@@ -20,6 +20,16 @@ const (
 	// torrentConnections is how many peers one torrent dials for.
 	torrentConnections = 60
 
+	// seedConnections is how many one dials for that only seeds: leeches dial,
+	// too, and the places are those that readers need.
+	seedConnections = 4
+
+	// seedEvery is how often it is looked who seeds, and how much a kill loses of
+	// what is counted; seedTurn is how long one seeds before its place may be
+	// another's.
+	seedEvery = 30 * time.Second
+	seedTurn  = 30 * time.Minute
+
 	// leastConnections is how many peers there may be where hardly any files may
 	// be open.
 	leastConnections = 16
@@ -87,6 +97,10 @@ const (
 
 	// stoppedAnnounces is how long all `stopped` announces get together.
 	stoppedAnnounces = 200 * time.Millisecond
+
+	// lastWords is the same for those of private torrents, which may count who
+	// leaves without a word as who cheats: a name, a TCP and a TLS handshake.
+	lastWords = 1200 * time.Millisecond
 
 	// LeastMemory is the least bound on block memory that the client starts
 	// with: the spares, and room for two reads of the largest size.

@@ -127,7 +127,7 @@ func (h *Handshaker) dialPlain(ctx context.Context, t *torrent, c *Conn) error {
 		return err
 	}
 	return within(ctx, c.Conn, func() error {
-		if _, err := c.Write(h.helloTo(t)); err != nil {
+		if _, err := c.Write(h.helloTo(c, t)); err != nil {
 			return err
 		}
 		return h.readAnswer(t, c)
@@ -144,7 +144,7 @@ func (h *Handshaker) dialEncrypted(ctx context.Context, t *torrent, c *Conn, lim
 	defer cancel()
 	return within(ctx, c.Conn, func() error {
 		s, err := mse.Initiator{
-			SKey: t.infohash, Provide: h.config.Encryption.methods(), IA: h.helloTo(t),
+			SKey: t.infohash, Provide: h.config.Encryption.methods(), IA: h.helloTo(c, t),
 		}.Handshake(c.Conn)
 		if err != nil {
 			return err

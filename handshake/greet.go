@@ -37,18 +37,28 @@ func (h *Handshaker) twins(infohash [20]byte) (main, other [20]byte, ok bool) {
 	return h.config.Twins(infohash)
 }
 
-// hello is our handshake for a torrent.
-func (h *Handshaker) hello(infohash [20]byte) []byte {
-	return Append(nil, h.config.Reserved, infohash, h.config.PeerID)
+// hello is our handshake for a torrent, on the connection c.
+func (h *Handshaker) hello(c *Conn, infohash [20]byte) []byte {
+	return h.helloWith(c, h.config.Reserved, infohash)
 }
 
 // helloTo is hello to a peer that we dial.
-func (h *Handshaker) helloTo(t *torrent) []byte {
+func (h *Handshaker) helloTo(c *Conn, t *torrent) []byte {
 	reserved := h.config.Reserved
 	if _, _, hybrid := h.twins(t.infohash); hybrid {
 		reserved[7] |= hybridBit
 	}
-	return Append(nil, reserved, t.infohash, h.config.PeerID)
+	return h.helloWith(c, reserved, t.infohash)
+}
+
+// helloWith is our handshake with these extension bits. c keeps who we said to
+// be.
+func (h *Handshaker) helloWith(c *Conn, reserved [8]byte, infohash [20]byte) []byte {
+	c.ours = h.config.PeerID
+	if h.config.Identity != nil {
+		c.ours = h.config.Identity(infohash)
+	}
+	return Append(nil, reserved, infohash, c.ours)
 }
 
 // readAnswer reads the handshake of a peer that we connected to.

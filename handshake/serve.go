@@ -188,7 +188,7 @@ func (h *Handshaker) greet(c *Conn, a *accepted) error {
 		h.mu.Lock()
 		a.knows = true
 		h.mu.Unlock()
-		if _, err := c.Write(h.hello(c.Infohash)); err != nil {
+		if _, err := c.Write(h.hello(c, c.Infohash)); err != nil {
 			return err
 		}
 		if main, _, hybrid := h.twins(c.Infohash); hybrid {

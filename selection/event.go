@@ -19,6 +19,10 @@ type Event interface {
 type Geometry struct {
 	wire.Geometry
 	Have wire.Bitfield
+
+	// Leaves says that blocks may be verified one by one (BEP 52): those that a
+	// read waits for are asked for first.
+	Leaves bool
 }
 
 // Kind is what is at the other end of a connection.
@@ -133,6 +137,23 @@ type Verified struct {
 	Digests []wire.Digest
 }
 
+// Proven says that blocks of an open piece, which were stored, are right by their
+// leaves, and can be read.
+type Proven struct {
+	Piece  wire.Piece
+	Lease  wire.Lease
+	Blocks []int
+}
+
+// Spoiled says that blocks of a peer, which were stored, are not their leaves'
+// and have been thrown away. The piece stays open.
+type Spoiled struct {
+	Peer   wire.Peer
+	Piece  wire.Piece
+	Lease  wire.Lease
+	Blocks []int
+}
+
 // Evicted says that a verified piece is here no longer.
 type Evicted struct{ Piece wire.Piece }
 
@@ -179,6 +200,8 @@ func (Granted) event()        {}
 func (Room) event()           {}
 func (Revoke) event()         {}
 func (Verified) event()       {}
+func (Proven) event()         {}
+func (Spoiled) event()        {}
 func (Evicted) event()        {}
 func (Want) event()           {}
 func (Unwant) event()         {}

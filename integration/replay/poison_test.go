@@ -111,8 +111,11 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 	}
 	var wastes []int
 	sum, spoiled, banned, runs := 0, 0, 0, s.runs**moreSeeds
+	if testing.Short() && s.length > 256<<10 {
+		runs = 2 // they are long
+	}
 	for seed := range uint64(runs) {
-		w := newTen(s, seed, h, liars)
+		w := newTen(s, seed, h, liars, -1)
 		if err := w.run(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -167,7 +170,7 @@ func TestPlantedPoison(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(poisonRuns) {
-				w := newTen(shapes[0], seed, tooLate, 1)
+				w := newTen(shapes[0], seed, tooLate, 1, -1)
 				w.plant = p
 				err := w.run()
 				guilty := slices.ContainsFunc(w.hosts, func(h *host) bool { return h.guilty && !h.banned })
@@ -182,16 +185,18 @@ func TestPlantedPoison(t *testing.T) {
 }
 
 // newTen is a world of ten peers that have all, some of them liars, and one
-// reader that goes through all.
-func newTen(s shape, seed uint64, habit habit, liars int) *world {
+// reader that goes through all. leaves is how long those of a piece take to
+// come, at most; below 0 nobody tells any.
+func newTen(s shape, seed uint64, habit habit, liars int, leaves time.Duration) *world {
 	w := &world{conns: map[wire.Peer]*conn{}, wakeAt: -1, calm: time.Second, liars: liars}
 	w.chance = rand.New(rand.NewPCG(seed, 2))
-	w.geo = wire.Geometry{Length: int64(s.pieces) * s.length, PieceLength: s.length}
+	w.geo = wire.Geometry{Length: int64(s.pieces) * s.length, PieceLength: s.length, V2Only: leaves >= 0}
 	w.inbox, w.hashing, w.writing = 100*time.Microsecond, 2*time.Millisecond, 100*time.Microsecond
 	w.disk = newDisk(w, 1024)
 	w.books.init(w)
 	w.machine = selection.New(selection.Config{Seed: seed})
-	w.step(selection.Geometry{Geometry: w.geo})
+	w.leaves, w.leafTime = leaves >= 0, leaves
+	w.step(selection.Geometry{Geometry: w.geo, Leaves: w.leaves})
 	for i, n := range w.chance.Perm(10) {
 		h := &host{
 			w: w, fast: n%2 == 0, addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), habit: habit, steady: true,

@@ -40,6 +40,10 @@ type world struct {
 	liars  int  // of those that take turns
 	scarce bool // while there are faults, some requests find no memory
 
+	leaves   bool          // blocks may be verified one by one
+	leafTime time.Duration // when the leaves of a piece are known after its grant, at most
+	untold   bool          // some never are
+
 	events, read, served, lies int
 	received                   int // blocks that came
 	wasted                     int // blocks of copies that failed
@@ -79,7 +83,8 @@ func newWorld(seed uint64, pl plant, trace func(string)) *world {
 	w.disk = newDisk(w, memory)
 	w.books.init(w)
 	w.machine = selection.New(selection.Config{Seed: seed, Upload: true})
-	w.step(selection.Geometry{Geometry: w.geo})
+	w.leaves, w.leafTime, w.untold = seed%2 == 1, pace[w.chance.IntN(len(pace))], true
+	w.step(selection.Geometry{Geometry: w.geo, Leaves: w.leaves})
 	w.populate()
 	for range 1 + w.chance.IntN(4) {
 		w.all = append(w.all, w.newReader())
