@@ -56,6 +56,38 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// TestFloodKeepsPlaces: while all places are taken, nobody makes room before its
+// moment is over, and who has named a torrent that is here does so last.
+func TestFloodKeepsPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{Accepting: 3})
+		l, stop := w.serve()
+		start := time.Now()
+		honest := l.connect(addr(1)) // as far as its peer ID
+		go io.Copy(io.Discard, honest)
+		honest.Write(Append(nil, Reserved, hash, greater)[:48])
+		var others []net.Conn
+		for i := range 4 {
+			others = append(others, l.connect(addr(2+i)))
+		}
+		if took := time.Since(start); took < moment {
+			t.Errorf("one made room after %v", took)
+		}
+		synctest.Wait()
+		if isClosed(honest) {
+			t.Error("who has named a torrent was the first to go")
+		}
+		if !isClosed(others[0]) || isClosed(others[3]) {
+			t.Error("not the oldest made room")
+		}
+		honest.Write(Append(nil, Reserved, hash, greater)[48:])
+		if w.met() != 1 {
+			t.Error("no peer")
+		}
+		stop()
+	})
+}
+
 // TestHome counts a network of IPv6 as one subscriber.
 func TestHome(t *testing.T) {
 	ip := netip.MustParseAddr
