@@ -22,7 +22,7 @@ func TestUnveil(t *testing.T) {
 	good := Append(nil, Reserved, hash, greater)
 	key := make([]byte, 96)
 	rand.Read(key)
-	key[0] = 0x13 // as a plain handshake begins
+	key[0], key[1] = 0x13, 0 // begins as a plain handshake, and does not go on so
 	for what, c := range map[string]struct {
 		policy Encryption
 		send   []byte
