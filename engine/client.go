@@ -161,7 +161,7 @@ func (c *Client) open() error {
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.me.peerID, Identity: c.identity, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
-		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost}, Encryption: c.cfg.Encryption,
+		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost, ForDialled: torrentConnections}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1
 	if err := c.listen(); err != nil {

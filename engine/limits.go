@@ -12,10 +12,10 @@ import (
 // up together with those of the other layers.
 const (
 	// maxConnections is the number of connected peers of all torrents together,
-	// torrentMost that of one: as many as may come. Each has a socket, and
-	// 20 kB at most while it is idle.
-	maxConnections = 3000
-	torrentMost    = 1000
+	// torrentMost that of one: as many as may come, and besides those that one
+	// torrent dials for. Each has a socket, and 20 kB at most while it is idle.
+	maxConnections = 3000 + torrentConnections
+	torrentMost    = 1000 + torrentConnections
 
 	// torrentConnections is how many peers one torrent dials for.
 	torrentConnections = 60

@@ -88,6 +88,20 @@ func TestFloodKeepsPlaces(t *testing.T) {
 	})
 }
 
+// TestPlacesForTheDialled: those who come by themselves leave some places to those
+// that we dial.
+func TestPlacesForTheDialled(t *testing.T) {
+	l := Limits{ForDialled: 3}
+	for most, in := range map[int]int{1: 1, 3: 3, 4: 3, 8: 6, 12: 9, 100: 97} {
+		if n := l.room(most, &Conn{Incoming: true}); n != in {
+			t.Errorf("%d of %d places for who comes, want %d", n, most, in)
+		}
+		if n := l.room(most, &Conn{}); n != most {
+			t.Errorf("%d of %d places for who is dialled", n, most)
+		}
+	}
+}
+
 // TestHome counts a network of IPv6 as one subscriber.
 func TestHome(t *testing.T) {
 	ip := netip.MustParseAddr

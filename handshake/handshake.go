@@ -84,6 +84,7 @@ type Limits struct {
 	PerIP      int           // of these from one IPv4 address or /64 of IPv6; one more is closed
 	Peers      int           // connections that stand, of one torrent, in and out
 	AllPeers   int           // connections that stand, of all torrents
+	ForDialled int           // of each of the two, kept for those that we dial; a quarter at most
 	Candidates int           // addresses kept for one torrent
 	Bans       int           // addresses banned for one torrent, and for all; the oldest are forgotten
 	First      time.Duration // back-off after the first failure; doubles with each

@@ -40,7 +40,7 @@ func (h *Handshaker) admit(t *torrent, c *Conn) (*link, error) {
 	if old != nil && !h.supersedes(c, old, now) {
 		return nil, ErrDuplicate
 	}
-	if old == nil && (t.standing >= h.limits.Peers || h.standing >= h.limits.AllPeers) {
+	if old == nil && (t.standing >= h.limits.room(h.limits.Peers, c) || h.standing >= h.limits.room(h.limits.AllPeers, c)) {
 		return nil, ErrFull
 	}
 	if old != nil {
@@ -52,6 +52,15 @@ func (h *Handshaker) admit(t *torrent, c *Conn) (*link, error) {
 	t.standing++
 	h.standing++
 	return l, nil
+}
+
+// room is how many of most places a connection may find taken. A crowd that
+// comes by itself must not keep us from those that we choose.
+func (l *Limits) room(most int, c *Conn) int {
+	if c.Incoming {
+		most -= min(l.ForDialled, most/4)
+	}
+	return most
 }
 
 // supersedes decides between two connections to one peer. Two that crossed
