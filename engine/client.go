@@ -159,7 +159,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.me.peerID, Identity: c.identity, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
+		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost}, Encryption: c.cfg.Encryption,
 	})
