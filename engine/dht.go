@@ -75,7 +75,7 @@ func (l *loop) searchOpenly() {
 	ctx, l.leaveOpen = context.WithCancel(l.ctx)
 	if t.c.dht != nil {
 		t.c.spawn(func() {
-			t.c.dht.Search(ctx, t.hash, t.c.port, func(peers []netip.AddrPort) {
+			t.c.dht.Search(ctx, t.hash, t.c.portOver, func(peers []netip.AddrPort) {
 				if ctx.Err() == nil {
 					t.c.hand.Offer(t.hash, handshake.DHT, peers...)
 				}
