@@ -180,10 +180,12 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
 	}
 	spec := diskcache.Spec{Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files}
+	if info.HasV2() {
+		spec.Node = info.Node
+	}
 	if info.HasV1() {
 		spec.Hash = info.PieceHash
 	} else {
-		spec.Node = info.Node
 		for i := range files {
 			files[i].Root = info.Root(i)
 		}
