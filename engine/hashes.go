@@ -28,6 +28,7 @@ func (l *loop) wantLayers(info *metainfo.Info) {
 	if l.meta == nil || l.layers != nil {
 		return
 	}
+	l.resolved = true
 	l.layers = newLayering(info)
 	for _, k := range l.links {
 		l.layers.offer(k.id)

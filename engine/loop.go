@@ -162,6 +162,9 @@ func (l *loop) start() {
 		l.begin(info)
 	} else {
 		l.meta = newAssembly(l.t.id)
+		if bare := l.t.bare; bare != nil {
+			l.wantLayers(bare)
+		}
 	}
 	if l.meta != nil || l.t.sought() {
 		l.search()

@@ -54,6 +54,7 @@ type Torrent struct {
 	// What is guarded by mu, under which nothing waits.
 	mu        sync.Mutex
 	magnet    *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
+	bare      *metainfo.Info   // metadata that it was added with and that lacks its piece layers
 	trackers  [][]string
 	webSeeds  []string        // URLs
 	liars     map[string]bool // of them, those that sent bad data
