@@ -93,6 +93,8 @@ type Torrent struct {
 	users    int // pieces and reads that are not done with
 	crcs     crcCache
 	space    space
+	stamps   stamps
+	lending  lending
 }
 
 // Add makes a torrent known and reads its journal. While the pieces of an
@@ -126,6 +128,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
 		turn: make(chan struct{}, 1),
 	}
+	t.stamps = stamps{d.files, filepath.Join(t.spec.Dir, "stamps")}
 	t.users = 1 // the Disk may be closed while the journal is read
 	if err := t.enter(); err != nil {
 		return nil, err
@@ -297,10 +300,15 @@ func (t *Torrent) Unexpect(n wire.Piece) {
 }
 
 // absent takes a stored piece whose bytes are not what they were out of the
-// books. It is fetched again, never returned.
-func (t *Torrent) absent(n wire.Piece, why error) {
+// books. It is fetched again, never returned. But while a file of it is lent it
+// stays, and whoever needs it gets an error.
+func (t *Torrent) absent(n wire.Piece, why error) error {
 	t.mu.Lock()
 	had := t.have.Has(n)
+	if had && t.damaged(n) {
+		t.mu.Unlock()
+		return fmt.Errorf("%s: piece %d is damaged, and cannot be fetched again while a file of it is open: %w", t.spec.Dir, n, why)
+	}
 	if had {
 		t.have.Clear(n)
 		delete(t.unsynced, n)
@@ -312,7 +320,7 @@ func (t *Torrent) absent(n wire.Piece, why error) {
 	}
 	t.mu.Unlock()
 	if !had {
-		return
+		return ErrAbsent
 	}
 	t.disk.log.Warn("a stored piece is damaged and will be fetched again",
 		"dir", t.spec.Dir, "piece", n, "err", why)
@@ -320,6 +328,7 @@ func (t *Torrent) absent(n wire.Piece, why error) {
 	if err := t.journal.put(n, none, nil, still); err != nil {
 		t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
 	}
+	return ErrAbsent
 }
 
 func (t *Torrent) stored(n wire.Piece) bool {

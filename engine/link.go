@@ -87,7 +87,7 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 	c := l.t.c
 	k := &link{id: wire.Peer(c.peers.Add(1)), loop: l, hand: h, free: extendedSlots}
 	k.peer = peer.New(peer.Config{
-		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: &l.disk, Torrent: k, Fast: h.Fast(),
+		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: (*peerDisk)(l), Torrent: k, Fast: h.Fast(),
 		Slots: peer.Slots{Messages: messageSlots, Extended: extendedSlots, Loaded: loadSlots},
 	})
 	k.conn = k.peer
@@ -151,6 +151,11 @@ func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
 	return k.loop.put(ctx, selection.Written{Peer: p, Messages: w.Messages, Loads: w.Loaded})
 }
 
+// Starved tells the loop of a request that was not sent.
+func (k *link) Starved(ctx context.Context, p wire.Peer, b wire.Block) error {
+	return k.loop.put(ctx, selection.Starved{Peer: p, Block: b})
+}
+
 // unload tells the loop that a block could not be loaded. It runs on a worker
 // of the disk cache, which must not wait for the loop: a goroutine does.
 func (k *link) unload(b wire.Block) {
@@ -191,6 +196,7 @@ func (l *loop) leave(k *link) {
 		return
 	}
 	delete(l.links, k.id)
+	l.moved(k, true)
 	l.step(selection.PeerDisconnect{Peer: k.id})
 	if l.meta != nil {
 		l.meta.gone(k.id)

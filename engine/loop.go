@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"bipfs/diskcache"
-	"bipfs/engine/discovery"
 	"bipfs/engine/metainfo"
 	"bipfs/selection"
 	"bipfs/wire"
@@ -36,7 +35,7 @@ type loop struct {
 	news     []diskcache.News // heard and not told to the machine yet
 	barrier  int64            // blocks that had been swapped in when it was heard
 	stored   int64            // blocks that the machine knows of
-	trackers []*discovery.Trackers
+	trackers []*announcing
 	web      webSeeds
 	told     map[string]bool // infohashes and URLs of trackers that are announced to
 
@@ -52,7 +51,10 @@ type loop struct {
 	again      time.Time         // when that is tried again
 	refused    string            // why it could not be stored, as logged last
 	exchangeAt time.Time         // when a peer is to be told of others; zero: never
+	moves      moves             // of peers, to tell the others
 	searching  bool              // looking for peers
+	fetches    bool              // for as many as it takes to fetch
+	spent      bool              // it has given enough: uploads do not keep it awake
 	leaveOpen  func()            // ends the search in the DHT and by LSD; nil before it begins
 	ending     bool              // going dormant: connections are being closed
 	lastUse    time.Time         // when something was last wanted or uploaded
@@ -83,7 +85,8 @@ type (
 	}
 	// unusable is that the metadata is right and can never be shown.
 	unusable struct{ err error }
-	// newTrackers are tiers that a torrent was added again with.
+	// newTrackers are tiers that a torrent was added again with; none: those that
+	// it has are to be asked as a private torrent does.
 	newTrackers struct{ tiers [][]string }
 )
 
@@ -94,7 +97,7 @@ func newLoop(t *Torrent) *loop {
 		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
 		lastUse: time.Now(),
 	}
-	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.key), Upload: !t.c.cfg.NoUpload})
+	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.me.key), Upload: !t.c.cfg.NoUpload})
 	l.ctx, l.cancel = context.WithCancel(t.c.ctx)
 	return l
 }
@@ -123,6 +126,7 @@ func (l *loop) want(e selection.Event) error {
 
 // run is the loop, from waking up to going dormant or closing.
 func (l *loop) run() {
+	defer l.t.settle() // which waits for the disk: nobody waits for the loop any more
 	defer close(l.done)
 	defer l.cancel()
 	defer l.t.setUseful(false)
@@ -242,7 +246,11 @@ func (l *loop) event(e any) {
 	case woken:
 		l.rouse()
 	case newTrackers:
-		l.announceTo(e.tiers)
+		l.learnTrackers(e.tiers)
+	case otherTracker:
+		l.leaveSwarm()
+	case seedingChanged:
+		l.seed(e)
 	case newWebSeeds:
 		l.startWebSeeds()
 	case webSeedEnded:
@@ -351,12 +359,7 @@ func (l *loop) verified(n diskcache.News) {
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.whole() {
 		l.setComplete(true)
-		// A piece may go and come back; the download has ended only once.
-		if !l.t.finished.Swap(true) {
-			for _, t := range l.trackers {
-				t.Completed()
-			}
-		}
+		l.announceEnd()
 	}
 }
 

@@ -22,10 +22,11 @@ import (
 //
 // A reader that waits holds no memory of the disk cache.
 type Reader struct {
-	t     *Torrent
-	file  metainfo.File
-	store *diskcache.Torrent
-	geo   wire.Geometry
+	t      *Torrent
+	file   metainfo.File
+	number int // of the file
+	store  *diskcache.Torrent
+	geo    wire.Geometry
 
 	mu      sync.Mutex
 	closed  bool
@@ -47,7 +48,7 @@ func (t *Torrent) OpenFile(i int) (*Reader, error) {
 	}
 	info := t.Info()
 	t.hold(1)
-	return &Reader{t: t, file: info.Files[i], store: store, geo: info.Geometry}, nil
+	return &Reader{t: t, file: info.Files[i], number: i, store: store, geo: info.Geometry}, nil
 }
 
 // Close ends the reader: what it wanted is wanted no more.

@@ -64,6 +64,7 @@ func (l *loop) wanted(e selection.Event) {
 	w, ok := e.(selection.Want)
 	if ok {
 		l.search()
+		l.searchMore()
 	}
 	l.step(e)
 	if ok {

@@ -35,6 +35,8 @@ type candidate struct {
 	due      time.Time // not dialled before
 	number   uint64    // order in which they were offered
 	place    int       // in waiting; -1: dialled or connected
+
+	withdrawn bool // it is forgotten when its connection ends
 }
 
 // offer adds an address that is not known. Among as many as may be kept, it
@@ -51,9 +53,11 @@ func (t *torrent) offer(a netip.AddrPort, s Source, now time.Time, most int) (ha
 	return true
 }
 
-// improve notes that a better source named a candidate as well.
+// improve notes that a better source named a candidate as well, or that one
+// that was withdrawn has been named again.
 func (t *torrent) improve(c *candidate, s Source) {
-	if s < c.source {
+	if s < c.source || c.withdrawn {
+		c.withdrawn = false
 		c.source = s
 		if c.place >= 0 {
 			heap.Fix(&t.waiting, c.place)

@@ -127,7 +127,7 @@ func (h *Handshaker) dialPlain(ctx context.Context, t *torrent, c *Conn) error {
 		return err
 	}
 	return within(ctx, c.Conn, func() error {
-		hello, _ := h.helloTo(t, c)
+		hello, _ := h.helloTo(c, t)
 		if _, err := c.Write(hello); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (h *Handshaker) dialEncrypted(ctx context.Context, t *torrent, c *Conn, lim
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return within(ctx, c.Conn, func() error {
-		hello, infohash := h.helloTo(t, c)
+		hello, infohash := h.helloTo(c, t)
 		s, err := mse.Initiator{
 			SKey: infohash, Provide: h.config.Encryption.methods(), IA: hello,
 		}.Handshake(c.Conn)

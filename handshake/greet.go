@@ -44,14 +44,14 @@ func (h *Handshaker) twins(infohash [20]byte) (Twins, bool) {
 	return h.config.Twins(infohash)
 }
 
-// hello is our handshake for a torrent.
-func (h *Handshaker) hello(infohash [20]byte) []byte {
-	return Append(nil, h.config.Reserved, infohash, h.config.PeerID)
+// hello is our handshake for a torrent, on the connection c.
+func (h *Handshaker) hello(c *Conn, infohash [20]byte) []byte {
+	return h.helloWith(c, h.config.Reserved, infohash)
 }
 
 // helloTo is hello to a peer that we dial, and the infohash in it: of a hybrid
 // the v1 one, which all its peers know, unless the peer was found by the other.
-func (h *Handshaker) helloTo(t *torrent, c *Conn) (hello []byte, infohash [20]byte) {
+func (h *Handshaker) helloTo(c *Conn, t *torrent) (hello []byte, infohash [20]byte) {
 	reserved, infohash := h.config.Reserved, t.infohash
 	if twins, hybrid := h.twins(t.infohash); hybrid {
 		reserved[7] |= hybridBit
@@ -60,7 +60,17 @@ func (h *Handshaker) helloTo(t *torrent, c *Conn) (hello []byte, infohash [20]by
 			infohash = twins.V2
 		}
 	}
-	return Append(nil, reserved, infohash, h.config.PeerID), infohash
+	return h.helloWith(c, reserved, infohash), infohash
+}
+
+// helloWith is our handshake with these extension bits. c keeps who we said to
+// be.
+func (h *Handshaker) helloWith(c *Conn, reserved [8]byte, infohash [20]byte) []byte {
+	c.ours = h.config.PeerID
+	if h.config.Identity != nil {
+		c.ours = h.config.Identity(infohash)
+	}
+	return Append(nil, reserved, infohash, c.ours)
 }
 
 // readAnswer reads the handshake of a peer that we connected to.

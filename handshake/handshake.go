@@ -33,36 +33,6 @@ import (
 	"bipfs/handshake/mse"
 )
 
-// Source says who named an address. A lower one is dialled first.
-type Source uint8
-
-// The sources of addresses.
-const (
-	User     Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
-	Tracker                // named by a tracker (BEP 3)
-	LSD                    // announced itself to a network that we are in (BEP 14)
-	DHT                    // found in the DHT (BEP 5)
-	PEX                    // named by another peer (BEP 11)
-	Incoming               // not dialled: it connected to us
-)
-
-// String is the source's name in logs.
-func (s Source) String() string {
-	switch s {
-	case User:
-		return "user"
-	case Tracker:
-		return "tracker"
-	case LSD:
-		return "LSD"
-	case DHT:
-		return "DHT"
-	case PEX:
-		return "pex"
-	}
-	return "incoming"
-}
-
 // Conn is a socket whose handshake is done.
 type Conn struct {
 	net.Conn               // the socket itself, as Dial or Accept gave it, or RC4 over it
@@ -76,6 +46,7 @@ type Conn struct {
 	Source   Source
 	MSE      mse.Method // how the stream goes on after an encrypted handshake; 0: that was plain
 
+	ours   [20]byte // the peer ID that we said
 	secret [20]byte // the infohash that an accepted encrypted handshake knew
 
 	byV2     bool // it was found by the v2 infohash of a hybrid
@@ -120,19 +91,22 @@ type Limits struct {
 	Bans       int           // addresses banned for one torrent, and for all; the oldest are forgotten
 	First      time.Duration // back-off after the first failure; doubles with each
 	Longest    time.Duration // back-off at the most
-	UserMost   time.Duration // the same for a peer that the user named
+	UserMost   time.Duration // the same for a peer that the user, or a magnet link, named
 }
 
 // Defaults are the limits that hold where Config says nothing.
 var Defaults = Limits{
-	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 16,
+	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 256, PerIP: 16,
 	Peers: 200, AllPeers: 500, Candidates: 2000, Bans: 4096,
 	First: time.Second, Longest: 30 * time.Minute, UserMost: time.Minute,
 }
 
 // Config is what a Handshaker is made of.
 type Config struct {
-	PeerID   [20]byte
+	PeerID [20]byte
+	// Identity is our peer ID for one torrent; nil: PeerID for all. It must not
+	// wait.
+	Identity func(infohash [20]byte) [20]byte
 	Reserved [8]byte // our extension bits
 	// Dial opens a socket; it ends when ctx does.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
@@ -283,8 +257,9 @@ func (h *Handshaker) Want(infohash [20]byte, n int) {
 	h.feed(t)
 }
 
-// Withdraw forgets the candidates of a torrent that only s has named, but for
-// those that are connected or being dialled.
+// Withdraw forgets the candidates of a torrent that only s has named. Those
+// that are connected or being dialled are forgotten when that ends, unless
+// another source has named them by then.
 func (h *Handshaker) Withdraw(infohash [20]byte, s Source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -293,8 +268,12 @@ func (h *Handshaker) Withdraw(infohash [20]byte, s Source) {
 		return
 	}
 	for _, c := range t.candidates {
-		if c.source == s && c.place >= 0 {
+		switch {
+		case c.source != s:
+		case c.place >= 0:
 			t.drop(c)
+		default:
+			c.withdrawn = true
 		}
 	}
 	h.feed(t)

@@ -104,6 +104,13 @@ type Unloaded struct {
 	Block wire.Block
 }
 
+// Starved answers a request: it was not sent, since there is no memory for the
+// block of one more peer at the moment.
+type Starved struct {
+	Peer  wire.Peer
+	Block wire.Block
+}
+
 // Granted answers an Open: the piece has memory for Room blocks.
 type Granted struct {
 	Piece wire.Piece
@@ -188,6 +195,7 @@ func (Allow) event()          {}
 func (Stored) event()         {}
 func (Written) event()        {}
 func (Unloaded) event()       {}
+func (Starved) event()        {}
 func (Granted) event()        {}
 func (Room) event()           {}
 func (Revoke) event()         {}

@@ -178,6 +178,10 @@ func (m *Machine) take(e Event) {
 			m.written(p, Written{Loads: 1})
 			m.reject(p, e.Block)
 		}
+	case Starved:
+		if p := m.index[e.Peer]; p != nil {
+			m.starved(p, e.Block)
+		}
 	case Granted:
 		m.granted(e)
 	case Room:

@@ -186,6 +186,8 @@ func (l *line) event() Event {
 		return Written{l.peer(), l.count("messages"), l.count("loads")}
 	case "unloaded":
 		return Unloaded{l.peer(), l.block()}
+	case "starved":
+		return Starved{l.peer(), l.block()}
 	case "want":
 		return l.want()
 	case "unwant":

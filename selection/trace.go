@@ -125,6 +125,8 @@ func (e Written) String() string {
 
 func (e Unloaded) String() string { return fmt.Sprintf("unloaded %d %v", e.Peer, e.Block) }
 
+func (e Starved) String() string { return fmt.Sprintf("starved %d %v", e.Peer, e.Block) }
+
 func (e Granted) String() string {
 	return fmt.Sprintf("granted %d lease=%d room=%d", e.Piece, e.Lease, e.Room)
 }

@@ -105,6 +105,8 @@ func (k *books) event(e selection.Event) {
 		k.slots[e.Peer] += e.Messages
 	case selection.PeerDisconnect:
 		delete(k.asked, e.Peer)
+	case selection.Starved:
+		k.settle(e.Peer, e.Block)
 	case selection.Received:
 		switch c := k.w.conns[e.Peer]; e.Message.Kind {
 		case wire.Reject:
