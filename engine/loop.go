@@ -195,10 +195,11 @@ func (l *loop) begin(info *metainfo.Info) {
 	for _, k := range l.links {
 		l.allow(k)
 	}
-	for _, e := range l.early {
-		l.step(e)
-	}
+	early := l.early
 	l.early = nil
+	for _, e := range early {
+		l.wanted(e)
+	}
 }
 
 // batch takes in what else has come, so that one burst is one round.
