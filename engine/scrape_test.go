@@ -52,7 +52,7 @@ func TestScrapeWaiting(t *testing.T) {
 		fmt.Fprint(w, "d5:filesd")
 		for _, h := range r.URL.Query()["info_hash"] {
 			n := 3 + binary.BigEndian.Uint32([]byte(h))%7
-			fmt.Fprintf(w, "20:%sd8:completei%de10:downloadedi0e10:incompletei0eee", h, n)
+			fmt.Fprintf(w, "20:%sd8:completei%de10:downloadedi0e10:incompletei0ee", h, n)
 		}
 		fmt.Fprint(w, "ee")
 	}))
