@@ -45,12 +45,13 @@ type Client struct {
 	udp       *UDP                              // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket                       // nil when there is none
 
-	peers   atomic.Uint32 // the last wire.Peer given out
-	readers atomic.Uint64 // the last wire.Reader given out
-	spares  atomic.Int64  // that peers have
-	waiting places        // of reads that wait for the swarm
-	stirred chan struct{} // holds one ring: a torrent has a loop
-	lanes   chan struct{} // the places of connections to web seeds
+	peers    atomic.Uint32 // the last wire.Peer given out
+	readers  atomic.Uint64 // the last wire.Reader given out
+	spares   atomic.Int64  // that peers have
+	waiting  places        // of reads that wait for the swarm
+	stirred  chan struct{} // holds one ring: a torrent has a loop
+	scrapeAt time.Time     // when it may be asked how many seed; of tend alone
+	lanes    chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -159,7 +160,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.me.peerID, Identity: c.identity, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
+		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost, ForDialled: torrentConnections}, Encryption: c.cfg.Encryption,
 	})
@@ -264,22 +265,19 @@ func (c *Client) known(hash [20]byte) bool {
 	return t != nil && t.unusable() == nil && t.refusal() == nil
 }
 
-// twins is the two infohashes of a hybrid, the one that it is dialled by first.
-func (c *Client) twins(hash [20]byte) (main, other [20]byte, ok bool) {
+// twins is the two infohashes of a hybrid.
+func (c *Client) twins(hash [20]byte) (twins handshake.Twins, ok bool) {
 	c.mu.Lock()
 	t := c.torrents[hash]
 	c.mu.Unlock()
 	if t == nil {
-		return main, other, false
+		return twins, false
 	}
 	info := t.Info()
 	if info == nil || !info.HasV1() || !info.HasV2() {
-		return main, other, false
+		return twins, false
 	}
-	if t.hash == info.Hash {
-		return t.hash, info.V2.Short(), true
-	}
-	return t.hash, info.Hash, true
+	return handshake.Twins{Kept: t.hash, V1: info.Hash, V2: info.V2.Short()}, true
 }
 
 // become is the connected peer: it runs in the goroutine that made the
