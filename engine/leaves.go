@@ -82,6 +82,9 @@ func (l *loop) leafNews(n diskcache.News) {
 // what that took: it costs a fifth of a core at most, whatever peers ask.
 const leafRest = 4
 
+// mostLeafRest is the longest rest: if that took long, it was the disk.
+const mostLeafRest = 2 * time.Second
+
 // tellLeaves works out an answer below the piece layer beside the loop, one at a
 // time; it reports whether it has taken the request over or, if not, whether it
 // may later. Reading and hashing a piece that is not in memory takes a while.
@@ -106,7 +109,7 @@ func (l *loop) tellLeaves(k *link, r wire.HashRange) (taken, later bool) {
 		took := time.Since(begin)
 		l.put(l.ctx, told)
 		select {
-		case <-time.After(leafRest * took):
+		case <-time.After(min(leafRest*took, mostLeafRest)):
 		case <-l.ctx.Done():
 		}
 		l.put(l.ctx, leavesRested{})
