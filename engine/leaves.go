@@ -36,9 +36,10 @@ func (l *loop) askLeaves(k *link, m wire.Message) {
 	}
 }
 
-// tellsLeaves reports whether k speaks BEP 52.
+// tellsLeaves reports whether k may be asked for hashes: in a hybrid only behind a
+// v2 handshake.
 func (k *link) tellsLeaves(info *metainfo.Info) bool {
-	return k.hand != nil && (!info.HasV1() || k.hand.V2)
+	return k.hand != nil && (!info.HasV1() || k.hand.Agreed == info.V2.Short())
 }
 
 // leafBlock notes that a block came: who brought it may know its leaf by now.
