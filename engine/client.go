@@ -45,12 +45,13 @@ type Client struct {
 	udp       *UDP                              // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket                       // nil when there is none
 
-	peers   atomic.Uint32 // the last wire.Peer given out
-	readers atomic.Uint64 // the last wire.Reader given out
-	spares  atomic.Int64  // that peers have
-	waiting places        // of reads that wait for the swarm
-	stirred chan struct{} // holds one ring: a torrent has a loop
-	lanes   chan struct{} // the places of connections to web seeds
+	peers    atomic.Uint32 // the last wire.Peer given out
+	readers  atomic.Uint64 // the last wire.Reader given out
+	spares   atomic.Int64  // that peers have
+	waiting  places        // of reads that wait for the swarm
+	stirred  chan struct{} // holds one ring: a torrent has a loop
+	scrapeAt time.Time     // when it may be asked how many seed; of tend alone
+	lanes    chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -159,7 +160,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.me.peerID, Identity: c.identity, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
+		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
 		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost}, Encryption: c.cfg.Encryption,
 	})

@@ -76,7 +76,7 @@ func (l *loop) searchOpenly() {
 	for _, hash := range t.infohashes() {
 		if t.c.dht != nil {
 			t.c.spawn(func() {
-				t.c.dht.Search(ctx, hash, t.c.port, func(peers []netip.AddrPort) {
+				t.c.dht.Search(ctx, hash, t.c.portOver, func(peers []netip.AddrPort) {
 					if ctx.Err() == nil {
 						t.c.hand.Offer(hash, handshake.DHT, peers...)
 					}

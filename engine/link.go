@@ -317,6 +317,7 @@ func (l *loop) greeted(k *link, payload []byte) {
 	}
 	l.says(k, h)
 	l.introduce(k, h)
+	l.t.c.toldUs(k.hand.Addr.Addr(), h.YourIP)
 	if l.meta == nil {
 		return
 	}

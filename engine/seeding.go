@@ -67,7 +67,7 @@ func (c *Client) tend() {
 	ticker := time.NewTicker(c.cfg.seedEvery)
 	defer ticker.Stop()
 	for c.ctx.Err() == nil {
-		c.chooseAll()
+		c.scrapeWaiting(c.chooseAll())
 		select {
 		case <-ticker.C:
 		case <-c.ctx.Done():
@@ -75,8 +75,8 @@ func (c *Client) tend() {
 	}
 }
 
-// chooseAll is one look at all torrents.
-func (c *Client) chooseAll() {
+// chooseAll is one look at all torrents. It returns those that wait for a place.
+func (c *Client) chooseAll() (waiting []seed) {
 	goals := seedGoals{c.cfg.SeedRatio, c.cfg.SeedTime}
 	var all []seed
 	for _, t := range c.Torrents() {
@@ -107,6 +107,7 @@ func (c *Client) chooseAll() {
 	for i, s := range all {
 		s.t.setSeeding(i < c.cfg.MaxSeeding)
 	}
+	return all[min(len(all), c.cfg.MaxSeeding):]
 }
 
 // seedingChanged is that a torrent is to seed, or no more.

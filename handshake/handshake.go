@@ -116,6 +116,9 @@ type Config struct {
 	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
 	// a look-up in a table. It is not asked if Encryption is Off.
 	Find func(name [20]byte) (infohash [20]byte, known bool)
+	// Us is our own address of one family, as the world sees it, for the order of
+	// the dials (BEP 40); invalid while it is not known. nil: it never is.
+	Us func(six bool) netip.AddrPort
 	// Known reports whether an accepted peer may ask for the torrent. It may
 	// wake the torrent; it should not wait.
 	Known func(infohash [20]byte) bool
@@ -217,6 +220,7 @@ func (h *Handshaker) spawn(f func()) bool {
 // that were found by its v2 infohash are dialled by that. Those that cannot
 // be dialled, banned ones and our own are left out.
 func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort) {
+	us := h.us()
 	twins, hybrid := h.twins(infohash)
 	byV2 := hybrid && infohash == twins.V2
 	if hybrid {
@@ -231,7 +235,7 @@ func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort)
 		if c := t.candidates[a]; c != nil {
 			t.improve(c, s)
 		} else if hasRoom && dialable(a) && !h.selves.has(a) && !h.isBanned(t, a.Addr()) {
-			hasRoom = t.offer(a, s, now, h.limits.Candidates)
+			hasRoom = t.offer(candidate{addr: a, source: s, due: now, rank: us.rank(a)}, h.limits.Candidates)
 		}
 		if c := t.candidates[a]; c != nil && byV2 {
 			c.byV2 = true
