@@ -215,5 +215,5 @@ func (l *loop) hearPeers(k *link, payload []byte) {
 			addrs = append(addrs, e.Addr)
 		}
 	}
-	l.t.c.hand.Offer(l.t.hash, handshake.PEX, addrs...)
+	l.t.c.hand.Offer(l.t.eitherHash(), handshake.PEX, addrs...)
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // The loop's part of the hash requests of BEP 52: it asks for the piece layers
-// of a magnet link that is v2 only, and answers with those that are here. Leaves
+// of a magnet link, before it is shown if it is v2 only, and answers with those that are here. Leaves
 // are another file's: leaves.go.
 
 // Events of it.
@@ -36,6 +36,31 @@ func (l *loop) wantLayers(info *metainfo.Info) {
 	l.askLayers()
 }
 
+// completeLayers begins to ask for the piece layers of a hybrid whose link brought
+// none. It is open meanwhile: its pieces are verified by their SHA-1.
+func (l *loop) completeLayers(info *metainfo.Info) {
+	if !info.HasV1() || len(info.Missing()) == 0 {
+		return
+	}
+	l.layers = newLayering(info)
+	for _, k := range l.links {
+		if k.tellsLeaves(info) {
+			l.layers.offer(k.id)
+		}
+	}
+	l.askLayers()
+}
+
+// keepLayers stores layers that came while the torrent was open. It waits for the
+// disk.
+func (t *Torrent) keepLayers(info *metainfo.Info) {
+	t.c.adding.Lock()
+	defer t.c.adding.Unlock()
+	if err := t.saveMetadata(info, t.Mtime()); err != nil {
+		t.c.log.Warn("piece layers cannot be stored, they will be asked for again", "torrent", t.id, "err", err)
+	}
+}
+
 // askLayers sends the hash requests that are due.
 func (l *loop) askLayers() {
 	if l.layers == nil {
@@ -61,17 +86,20 @@ func (l *loop) hashes(e hashMessage) {
 	case e.kind == wire.HashRequest:
 		l.serveHashes(k, r)
 	case l.layers == nil && l.leaves == nil:
-	case e.kind == wire.HashReject && l.layers == nil:
-		l.leaves.rejected(k.id, r)
-	case e.kind == wire.HashReject:
-		l.layers.rejected(k.id, r, time.Now())
-		l.askLayers()
-	case !r.Bounded():
+	case e.kind == wire.Hashes && !r.Bounded():
 		k.conn.Close(wire.ErrLength)
-	case l.layers == nil:
-		l.gotLeaves(k, r, metainfo.HashesOf(payload))
-	default:
+	case l.layers != nil && l.layers.of(k.id, r) >= 0:
+		if e.kind == wire.HashReject {
+			l.layers.rejected(k.id, r, time.Now())
+			l.askLayers()
+			return
+		}
 		l.gotHashes(k, r, metainfo.HashesOf(payload))
+	case l.leaves == nil:
+	case e.kind == wire.HashReject:
+		l.leaves.rejected(k.id, r)
+	default:
+		l.gotLeaves(k, r, metainfo.HashesOf(payload))
 	}
 }
 
@@ -85,7 +113,11 @@ func (l *loop) gotHashes(k *link, r wire.HashRange, hashes []wire.Hash) {
 	}
 	info := l.layers.info
 	l.layers = nil
-	l.t.c.spawn(func() { l.resolve(info) })
+	if l.meta != nil {
+		l.t.c.spawn(func() { l.resolve(info) })
+		return
+	}
+	l.t.c.spawn(func() { l.t.keepLayers(info) })
 }
 
 // banLiar bans a peer that sent false hashes.

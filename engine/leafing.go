@@ -102,12 +102,16 @@ func (a *leafing) piece(p wire.Piece) *leafPiece {
 }
 
 // request notes that a block is asked of a peer that speaks BEP 52, and is the
-// hash request that is to go with it, if one is. block notes that one came.
+// hash request that is to go with it, if one is.
 func (a *leafing) request(p wire.Peer, b wire.Block, now time.Time) (ask wire.HashRange, ok bool) {
 	return a.ask(p, b, 1, now)
 }
 
+// block notes that one came. A piece that is open no more is left alone.
 func (a *leafing) block(p wire.Peer, b wire.Block, now time.Time) (ask wire.HashRange, ok bool) {
+	if a.pieces[b.Piece] == nil {
+		return ask, false
+	}
 	return a.ask(p, b, leafTries, now)
 }
 

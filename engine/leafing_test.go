@@ -81,6 +81,7 @@ func TestLeafing(t *testing.T) {
 		t.Error("an answer is taken twice")
 	}
 	s.forget(1)
+	s.came(5, 1, 37, false) // it is closed
 	s.want(5, 1, 37, true)
 	s.want(1, 3, 0, false) // it is one block
 	if r := s.want(1, 4, 1, true); r.Length != 4 || r.Proof != 0 {

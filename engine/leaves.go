@@ -36,9 +36,10 @@ func (l *loop) askLeaves(k *link, m wire.Message) {
 	}
 }
 
-// tellsLeaves reports whether k speaks BEP 52.
+// tellsLeaves reports whether k may be asked for hashes: in a hybrid only behind a
+// v2 handshake.
 func (k *link) tellsLeaves(info *metainfo.Info) bool {
-	return k.hand != nil && (!info.HasV1() || k.hand.V2)
+	return k.hand != nil && (!info.HasV1() || k.hand.Agreed == info.V2.Short())
 }
 
 // leafBlock notes that a block came: who brought it may know its leaf by now.
@@ -82,6 +83,9 @@ func (l *loop) leafNews(n diskcache.News) {
 // what that took: it costs a fifth of a core at most, whatever peers ask.
 const leafRest = 4
 
+// mostLeafRest is the longest rest: if that took long, it was the disk.
+const mostLeafRest = 2 * time.Second
+
 // tellLeaves works out an answer below the piece layer beside the loop, one at a
 // time; it reports whether it has taken the request over or, if not, whether it
 // may later. Reading and hashing a piece that is not in memory takes a while.
@@ -106,7 +110,7 @@ func (l *loop) tellLeaves(k *link, r wire.HashRange) (taken, later bool) {
 		took := time.Since(begin)
 		l.put(l.ctx, told)
 		select {
-		case <-time.After(leafRest * took):
+		case <-time.After(min(leafRest*took, mostLeafRest)):
 		case <-l.ctx.Done():
 		}
 		l.put(l.ctx, leavesRested{})

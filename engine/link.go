@@ -184,7 +184,7 @@ func (l *loop) join(k *link) {
 	}
 	l.allow(k)
 	l.namePort(k)
-	if l.layers != nil {
+	if l.layers != nil && k.tellsLeaves(l.layers.info) {
 		l.layers.offer(k.id)
 		l.askLayers()
 	}

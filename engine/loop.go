@@ -195,6 +195,7 @@ func (l *loop) begin(info *metainfo.Info) {
 	for _, k := range l.links {
 		l.allow(k)
 	}
+	l.completeLayers(info)
 	early := l.early
 	l.early = nil
 	for _, e := range early {

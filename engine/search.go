@@ -53,7 +53,7 @@ func (t *Torrent) onlySeeds() bool {
 // the torrent have turned out to be private.
 func (l *loop) offer(from handshake.Source, peers []netip.AddrPort) {
 	if l.ctx.Err() == nil && !(l.private() && slices.Contains(openSources, from)) {
-		l.t.c.hand.Offer(l.t.hash, from, peers...)
+		l.t.c.hand.Offer(l.t.eitherHash(), from, peers...)
 	}
 }
 

@@ -30,3 +30,7 @@ func (l *loop) searchTwin() {
 	l.t.mu.Unlock()
 	l.announceTo(tiers)
 }
+
+// eitherHash is what peers are offered by of whom nobody knows which swarm they
+// are of: all peers of a hybrid know the v1 infohash.
+func (t *Torrent) eitherHash() wire.Digest { return t.infohashes()[0] }

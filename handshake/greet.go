@@ -86,8 +86,7 @@ func (h *Handshaker) readAnswer(t *torrent, c *Conn) error {
 	if c.Infohash != t.infohash && !(hybrid && (c.Infohash == twins.V1 || c.Infohash == twins.V2)) {
 		return ErrInfohash
 	}
-	c.V2 = hybrid && c.Infohash == twins.V2
-	c.Infohash = t.infohash
+	c.Agreed, c.Infohash = c.Infohash, t.infohash
 	return c.readPeerID()
 }
 

@@ -39,8 +39,8 @@ type Conn struct {
 	Reader   *bufio.Reader // over Conn; holds what came behind the handshake
 	Infohash [20]byte
 	PeerID   [20]byte
-	Reserved [8]byte // the extension bits that both sides set
-	V2       bool    // the v2 infohash of a hybrid torrent was agreed on
+	Reserved [8]byte  // the extension bits that both sides set
+	Agreed   [20]byte // the infohash that was answered; of a hybrid either, whatever it is kept by
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source

@@ -90,7 +90,7 @@ func TestUpgrade(t *testing.T) {
 		if io.ReadFull(far, got); !bytes.Equal(got, Append(nil, Reserved, w.twin, ourID)) {
 			t.Errorf("it answers %q", got)
 		}
-		if w.met() != 1 || !w.peers[0].V2 || w.peers[0].Infohash != hash {
+		if w.met() != 1 || w.peers[0].Agreed != w.twin || w.peers[0].Infohash != hash {
 			t.Errorf("%+v", w.peers)
 		}
 		said := make(chan []byte, 1)
@@ -106,7 +106,7 @@ func TestUpgrade(t *testing.T) {
 		}
 		w.h.Offer(w.twin, DHT, addr(1))
 		w.h.Want(hash, 2)
-		if w.met() != 2 || !w.peers[1].V2 || w.peers[1].Infohash != hash {
+		if w.met() != 2 || w.peers[1].Agreed != w.twin || w.peers[1].Infohash != hash {
 			t.Errorf("%+v", w.peers)
 		}
 		if hello := <-said; !bytes.Equal(hello, Append(nil, reserved, w.twin, ourID)) {

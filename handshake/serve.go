@@ -197,8 +197,9 @@ func (h *Handshaker) greet(c *Conn, a *accepted) error {
 			return err
 		}
 		if hybrid {
-			c.Infohash, c.V2 = twins.Kept, answer == twins.V2
+			c.Infohash = twins.Kept
 		}
+		c.Agreed = answer
 		return c.readPeerID()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +95,51 @@ func TestLeafRead(t *testing.T) {
 	}
 	if 2*worst > v1 {
 		t.Errorf("%v at worst, and %v when a piece has to come", worst, v1)
+	}
+}
+
+// TestLeafShapes: the leaves that libtorrent tells of files of all sorts of lengths
+// are those of the blocks: nobody is banned, and every byte is right. Ends of files
+// first: there the tree is over pads.
+func TestLeafShapes(t *testing.T) {
+	needLibtorrent(t)
+	needFuse(t)
+	dir := filepath.Join(tempDir(t), "content")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, size := range []int{1<<20 + 40_000, 600_000, 2<<20 + 16384 + 1, 3 << 20, 16385, 1<<20 - 1, 530_000} {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("f", i)), randomBytes(t, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, format := range []metainfo.Format{metainfo.V2Only, metainfo.Hybrid} {
+		made, err := metainfo.Create(t.Context(), dir, metainfo.CreateOptions{Format: format, PieceLength: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := &torrent{made, dir, filepath.Join(tempDir(t), "x.torrent")}
+		if err := os.WriteFile(to.file, made.Encode(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		seed := libtorrentRole(t, "hashed-seed", filepath.Dir(dir), to)
+		r := relayStreams(t, seed.addr, 5*time.Millisecond, 20_000_000)
+		m := mountBipfs(t, mounting{flags: []string{"--no-utp", "--encryption", "off", "--peer", r.addr}, sources: []string{to.file}})
+		for _, f := range made.Info.Files {
+			if f.Pad {
+				continue
+			}
+			at, n := max(0, f.Length-20_000), 20_000
+			name := filepath.Join(f.Path...)
+			if want, got := readFile(t, filepath.Join(dir, name), at, n), readFile(t, filepath.Join(to.shown(m), name), at, n); !bytes.Equal(got, want) {
+				t.Errorf("wrong bytes at the end of %s", name)
+			}
+		}
+		sameTree(t, to.shown(m), dir)
+		if out := m.printed(); strings.Contains(out, "banned") || strings.Contains(out, "not what their leaves") {
+			t.Errorf("an honest seed is not believed:\n%s", out)
+		}
+		m.stop(5 * time.Second)
 	}
 }
 

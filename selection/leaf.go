@@ -175,7 +175,7 @@ func (m *Machine) feedHot(p *peer) {
 // hedge asks p for hot blocks that will be late, as repeat does for the last
 // blocks of a piece.
 func (m *Machine) hedge(p *peer, pc *piece) {
-	if p.snubbed || pc.suspect || pc.state != open || pc.heat.free > 0 {
+	if pc.heat.wants == 0 || pc.heat.free > 0 || p.snubbed || pc.suspect || pc.state != open {
 		return
 	}
 	for _, w := range pc.wants {

@@ -79,7 +79,8 @@ func (m *Machine) deal(pc *piece) {
 	}
 	for len(o) > 0 && pc.where == inReady {
 		p := o[0].peer
-		if m.joins(p, pc) {
+		m.hedge(p, pc)
+		if p.hunger > 0 && m.joins(p, pc) {
 			m.ask(p, pc, pc.next())
 			if p.kind == Ranges {
 				m.fill(p, pc)
