@@ -42,6 +42,9 @@ const (
 	Spoiled                  // Blocks were bad, as their leaves tell, and are gone again; From brought them
 )
 
+// IsOfBlocks reports whether news says what became of blocks that peers brought.
+func (k NewsKind) IsOfBlocks() bool { return k == Verified || k == Proven || k == Spoiled }
+
 // News is something that happened to a piece. A Verified that is OK is true
 // whatever its lease: the piece is here. One of lease 0 answers an Open of a
 // piece that was here already.

@@ -115,7 +115,11 @@ func (t *Torrent) take(s Source) {
 	t.trackers = s.trackers()
 	t.magnet = s.Magnet
 	t.webSeeds = s.webSeeds()
-	if s.Torrent != nil {
+	switch {
+	case s.Torrent == nil:
+	case isBare(s.Torrent.Info):
+		t.magnet, t.bare = s.link(), s.Torrent.Info
+	default:
 		t.known(s.Torrent.Info)
 		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
 	}
@@ -164,8 +168,12 @@ func (t *Torrent) merge(s Source) error {
 		return nil
 	}
 	l, err := t.activate()
-	if err == nil {
-		t.c.spawn(func() { l.resolve(s.Torrent.Info) })
+	switch info := s.Torrent.Info; {
+	case err != nil:
+	case isBare(info):
+		err = l.put(t.c.ctx, layersWanted{info})
+	default:
+		t.c.spawn(func() { l.resolve(info) })
 	}
 	return err
 }

@@ -34,15 +34,23 @@ func trackerWays(n *Network) (ways []discovery.Way) {
 }
 
 // announceTo starts announcing to trackers, but for those that are told
-// already. One goroutine is the trackers' whole life: when the loop's context
-// ends it says `stopped`, to those that were told `started`.
+// already.
 func (l *loop) announceTo(tiers [][]string) {
+	for _, hash := range l.t.infohashes() {
+		l.announceAs(hash, tiers)
+	}
+}
+
+// announceAs is announceTo for one infohash. One goroutine is the trackers' whole
+// life: when the loop's context ends it says `stopped`, to those that were told
+// `started`.
+func (l *loop) announceAs(hash wire.Digest, tiers [][]string) {
 	t := l.t
 	var fresh [][]string
 	for _, tier := range tiers {
-		tier = slices.DeleteFunc(slices.Clone(tier), func(u string) bool { return l.told[u] })
+		tier = slices.DeleteFunc(slices.Clone(tier), func(u string) bool { return l.told[string(hash[:])+u] })
 		for _, u := range tier {
-			l.told[u] = true
+			l.told[string(hash[:])+u] = true
 		}
 		if len(tier) > 0 {
 			fresh = append(fresh, tier)
@@ -53,8 +61,8 @@ func (l *loop) announceTo(tiers [][]string) {
 	}
 	cfg := discovery.Config{
 		Tiers: fresh, Ways: t.c.ways,
-		State: t.announce, Log: l.log, Seed: uint64(t.identity().key) ^ uint64(t.slot),
-		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(t.hash, handshake.Tracker, addrs...) },
+		State: func() discovery.Announce { return t.announce(hash) }, Log: l.log, Seed: uint64(t.identity().key) ^ uint64(t.slot),
+		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(hash, handshake.Tracker, addrs...) },
 		Us: func(tracker, us netip.Addr) {
 			if t.c.dht != nil {
 				t.c.dht.Us(tracker, us)
@@ -158,12 +166,12 @@ func (l *loop) learnTrackers(tiers [][]string) {
 }
 
 // announce is what trackers are told.
-func (t *Torrent) announce() discovery.Announce {
+func (t *Torrent) announce(hash wire.Digest) discovery.Announce {
 	me := t.identity()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := discovery.Announce{
-		Infohash: t.hash, PeerID: me.peerID, Port: max(t.c.outerPort(), 1), Key: me.key,
+		Infohash: hash, PeerID: me.peerID, Port: max(t.c.outerPort(), 1), Key: me.key,
 		Left: 1, // unknown, but not nothing, while there is no metadata
 	}
 	a.Downloaded, a.Uploaded = t.moved()

@@ -265,22 +265,19 @@ func (c *Client) known(hash [20]byte) bool {
 	return t != nil && t.unusable() == nil && t.refusal() == nil
 }
 
-// twins is the two infohashes of a hybrid, the one that it is dialled by first.
-func (c *Client) twins(hash [20]byte) (main, other [20]byte, ok bool) {
+// twins is the two infohashes of a hybrid.
+func (c *Client) twins(hash [20]byte) (twins handshake.Twins, ok bool) {
 	c.mu.Lock()
 	t := c.torrents[hash]
 	c.mu.Unlock()
 	if t == nil {
-		return main, other, false
+		return twins, false
 	}
 	info := t.Info()
 	if info == nil || !info.HasV1() || !info.HasV2() {
-		return main, other, false
+		return twins, false
 	}
-	if t.hash == info.Hash {
-		return t.hash, info.V2.Short(), true
-	}
-	return t.hash, info.Hash, true
+	return handshake.Twins{Kept: t.hash, V1: info.Hash, V2: info.V2.Short()}, true
 }
 
 // become is the connected peer: it runs in the goroutine that made the

@@ -73,17 +73,19 @@ func (l *loop) searchOpenly() {
 	}
 	var ctx context.Context
 	ctx, l.leaveOpen = context.WithCancel(l.ctx)
-	if t.c.dht != nil {
-		t.c.spawn(func() {
-			t.c.dht.Search(ctx, t.hash, t.c.portOver, func(peers []netip.AddrPort) {
-				if ctx.Err() == nil {
-					t.c.hand.Offer(t.hash, handshake.DHT, peers...)
-				}
+	for _, hash := range t.infohashes() {
+		if t.c.dht != nil {
+			t.c.spawn(func() {
+				t.c.dht.Search(ctx, hash, t.c.portOver, func(peers []netip.AddrPort) {
+					if ctx.Err() == nil {
+						t.c.hand.Offer(hash, handshake.DHT, peers...)
+					}
+				})
 			})
-		})
-	}
-	if t.c.lsd != nil {
-		t.c.spawn(func() { t.c.lsd.Announce(ctx, t.hash) })
+		}
+		if t.c.lsd != nil {
+			t.c.spawn(func() { t.c.lsd.Announce(ctx, hash) })
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ const (
 	// mostExchanged is how many peers one message names as come, and as many as
 	// gone (BEP 11).
 	mostExchanged = 50
+	// leastPort is the lowest port that is believed to be a peer's: below it are
+	// the services of others, and no peer may have us knock there.
+	leastPort = 1024
 	// mostMoves is how many comings and goings are kept of a torrent.
 	mostMoves = 512
 )
@@ -208,7 +211,7 @@ func (l *loop) hearPeers(k *link, payload []byte) {
 	}
 	var addrs []netip.AddrPort
 	for _, e := range m.Added {
-		if credible(e.Addr, k.hand.Addr.Addr()) {
+		if credible(e.Addr, k.hand.Addr.Addr()) && e.Addr.Port() >= leastPort {
 			addrs = append(addrs, e.Addr)
 		}
 	}

@@ -41,6 +41,7 @@ type link struct {
 	unsent     []peer.Outgoing  // messages of BEP 10 and 52 that wait for a slot; bounded
 	requests   []int            // pieces of our metadata that the peer waits for; bounded
 	ranges     []wire.HashRange // hashes that it waits for; bounded
+	waits      bool             // an answer with leaves is being worked out for it
 	exchange   exchange
 
 	named bool // it has said where its node of the DHT is; of its reader alone
@@ -205,6 +206,9 @@ func (l *loop) leave(k *link) {
 		l.layers.gone(k.id)
 		l.askLayers()
 	}
+	if l.leaves != nil {
+		l.leaves.gone(k.id)
+	}
 }
 
 // drop ends a connection at the machine's word.
@@ -329,5 +333,15 @@ func (l *loop) greeted(k *link, payload []byte) {
 func (l *loop) wrote(w selection.Written) {
 	if w.Loads > 0 {
 		l.lastUse = time.Now()
+	}
+}
+
+// judge notes whether some peer is useful. It looks at all of them, so not at
+// every event.
+func (l *loop) judge() {
+	now := time.Now()
+	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
+		l.judged = now
+		l.t.setUseful(l.m.Useful())
 	}
 }

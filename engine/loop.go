@@ -37,12 +37,15 @@ type loop struct {
 	stored   int64            // blocks that the machine knows of
 	trackers []*announcing
 	web      webSeeds
-	told     map[string]bool // URLs of trackers that are announced to
+	told     map[string]bool // infohashes and URLs of trackers that are announced to
 
 	links      map[wire.Peer]*link
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
 	layers     *layering         // nil unless the metadata is here and its piece layers are not
+	leaves     *leafing          // nil unless blocks may be verified one by one
+	telling    bool              // leaves are being worked out for a peer
+	rests      []rest            // pieces that are completed after a read, the oldest first
 	resolved   bool              // the metadata is whole: its layers are asked for, or it is being stored
 	unstored   *metainfo.Info    // metadata that could not be stored
 	again      time.Time         // when that is tried again
@@ -157,22 +160,15 @@ func (l *loop) run() {
 	}
 }
 
-// judge notes whether some peer is useful. It looks at all of them, so not at
-// every event.
-func (l *loop) judge() {
-	now := time.Now()
-	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
-		l.judged = now
-		l.t.setUseful(l.m.Useful())
-	}
-}
-
 // start gives the machine what is known, and begins the search for peers.
 func (l *loop) start() {
 	if info := l.t.Info(); info != nil {
 		l.begin(info)
 	} else {
 		l.meta = newAssembly(l.t.id)
+		if bare := l.t.bare; bare != nil {
+			l.wantLayers(bare)
+		}
 	}
 	if l.meta != nil || l.t.sought() {
 		l.search()
@@ -191,29 +187,19 @@ func (l *loop) begin(info *metainfo.Info) {
 	if complete {
 		l.t.finished.Store(true)
 	}
-	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
+	if info.HasV2() {
+		l.leaves = newLeafing(info)
+	}
+	l.step(selection.Geometry{Geometry: info.Geometry, Have: have, Leaves: info.HasV2()})
 	l.setComplete(complete)
 	for _, k := range l.links {
 		l.allow(k)
 	}
-	for _, e := range l.early {
-		l.step(e)
-	}
+	early := l.early
 	l.early = nil
-}
-
-// wanted takes a want. A reader may be quicker than the loop's own word that
-// the metadata is here: until then wants are kept.
-func (l *loop) wanted(e selection.Event) {
-	if l.meta != nil {
-		l.early = append(l.early, e)
-		return
+	for _, e := range early {
+		l.wanted(e)
 	}
-	if _, ok := e.(selection.Want); ok {
-		l.search()
-		l.searchMore()
-	}
-	l.step(e)
 }
 
 // batch takes in what else has come, so that one burst is one round.
@@ -243,6 +229,7 @@ func (l *loop) event(e any) {
 			l.wrote(e)
 		case selection.Stored:
 			l.stored++
+			l.leafBlock(e)
 		}
 		l.step(e)
 	case joined:
@@ -273,6 +260,10 @@ func (l *loop) event(e any) {
 		l.wantLayers(e.info)
 	case hashMessage:
 		l.hashes(e)
+	case leavesTold:
+		l.toldLeaves(e)
+	case leavesRested:
+		l.restedLeaves()
 	}
 }
 
@@ -290,6 +281,7 @@ func (l *loop) obey(c selection.Command) {
 	switch c := c.(type) {
 	case selection.Send:
 		if k := l.links[c.Peer]; k != nil {
+			l.askLeaves(k, c.Message)
 			k.conn.Send(peer.Outgoing{Message: c.Message, Payload: c.Payload})
 		}
 	case selection.Load:
@@ -302,6 +294,7 @@ func (l *loop) obey(c selection.Command) {
 	case selection.Reprioritise:
 		store.Reprioritise(c.Piece, c.Deadline)
 	case selection.Close:
+		l.closed(c.Piece)
 		store.Close(c.Piece)
 	case selection.Drop:
 		l.drop(c)
@@ -326,7 +319,7 @@ func (l *loop) hear() {
 			return
 		}
 		for i, n := range l.news {
-			if n.Kind == diskcache.Verified && l.stored < min(l.barrier, l.disk.swaps.Load()) {
+			if n.Kind.IsOfBlocks() && l.stored < min(l.barrier, l.disk.swaps.Load()) {
 				l.news = l.news[i:]
 				return
 			}
@@ -339,11 +332,14 @@ func (l *loop) hear() {
 // tell gives the machine one piece of news.
 func (l *loop) tell(n diskcache.News) {
 	switch n.Kind {
+	case diskcache.Proven, diskcache.Spoiled:
+		l.leafNews(n)
 	case diskcache.Granted:
 		l.step(selection.Granted{Piece: n.Piece, Lease: n.Lease, Room: n.N})
 	case diskcache.Room:
 		l.step(selection.Room{Lease: n.Lease, N: n.N})
 	case diskcache.Revoke:
+		l.closed(n.Piece)
 		l.step(selection.Revoke{Lease: n.Lease})
 	case diskcache.Verified:
 		l.verified(n)
@@ -354,11 +350,13 @@ func (l *loop) tell(n diskcache.News) {
 }
 
 func (l *loop) verified(n diskcache.News) {
+	l.closed(n.Piece)
 	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
 	if !n.OK {
 		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
 		return
 	}
+	l.endRest(n.Piece)
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.whole() {
 		l.setComplete(true)

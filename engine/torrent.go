@@ -56,6 +56,7 @@ type Torrent struct {
 	// What is guarded by mu, under which nothing waits.
 	mu           sync.Mutex
 	magnet       *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
+	bare         *metainfo.Info   // metadata that it was added with and that lacks its piece layers
 	trackers     [][]string
 	webSeeds     []string        // URLs
 	liars        map[string]bool // of them, those that sent bad data
@@ -192,10 +193,12 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
 	}
 	spec := diskcache.Spec{Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files}
+	if info.HasV2() {
+		spec.Node = info.Node
+	}
 	if info.HasV1() {
 		spec.Hash = info.PieceHash
 	} else {
-		spec.Node = info.Node
 		for i := range files {
 			files[i].Root = info.Root(i)
 		}

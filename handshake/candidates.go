@@ -30,6 +30,7 @@ type candidate struct {
 	addr     netip.AddrPort
 	source   Source
 	speaks   tongue
+	byV2     bool // found by the v2 infohash of a hybrid
 	failures int
 	due      time.Time // not dialled before
 	rank     uint32    // canonical priority (BEP 40); 0 if it is not known

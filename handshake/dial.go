@@ -57,7 +57,8 @@ func (h *Handshaker) dialDue(now time.Time) (due time.Time) {
 			t.halfOpen++
 			h.halfOpen++
 			life := t.life
-			h.spawn(func() { h.dial(life, t, c) })
+			conn := &Conn{Addr: c.addr, Source: c.source, byV2: c.byV2, redial: h.config.Redial != nil && c.failures%2 == 1}
+			h.spawn(func() { h.dial(life, t, c, conn) })
 			queue = append(queue, t)
 			continue
 		}
@@ -113,8 +114,7 @@ func (h *Handshaker) feed(t *torrent) {
 
 // dial is a goroutine's life: connect, greet, be the peer, and note how it
 // ended.
-func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate) {
-	conn := &Conn{Addr: c.addr, Source: c.source, redial: h.config.Redial != nil && c.failures%2 == 1}
+func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate, conn *Conn) {
 	speaks := c.speaks // which only the one goroutine that dials it touches
 	err := h.guard(conn, func() (err error) {
 		speaks, err = h.reach(life, t, conn, speaks)

@@ -40,6 +40,7 @@ type Conn struct {
 	Infohash [20]byte
 	PeerID   [20]byte
 	Reserved [8]byte // the extension bits that both sides set
+	V2       bool    // the v2 infohash of a hybrid torrent was agreed on
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
@@ -48,7 +49,9 @@ type Conn struct {
 	ours   [20]byte // the peer ID that we said
 	secret [20]byte // the infohash that an accepted encrypted handshake knew
 
-	redial bool // it is to be reached in another way than the last time
+	byV2     bool // it was found by the v2 infohash of a hybrid
+	upgrades bool // it takes the v2 infohash for an answer to the other
+	redial   bool // it is to be reached in another way than the last time
 }
 
 // over is the network that c runs over, "tcp" or "udp"; "" before there is one.
@@ -120,9 +123,8 @@ type Config struct {
 	// wake the torrent; it should not wait.
 	Known func(infohash [20]byte) bool
 	// Twins tells of a hybrid torrent, asked by either of its infohashes, the
-	// one that it is dialled and kept by here and the other one (BEP 52); not ok
-	// if it is none. It may be nil; it should not wait.
-	Twins func(infohash [20]byte) (main, other [20]byte, ok bool)
+	// both; not ok if it is none. It may be nil; it should not wait.
+	Twins func(infohash [20]byte) (Twins, bool)
 	// Become is the connected peer, from the end of the handshake to the close
 	// of the socket. It returns why the peer ended: ErrBanned bans its IP
 	// address for this torrent; after ErrIdle, which is no fault of the peer's,
@@ -214,10 +216,16 @@ func (h *Handshaker) spawn(f func()) bool {
 	return true
 }
 
-// Offer names addresses at which peers of a torrent may be. Those that cannot
+// Offer names addresses at which peers of a torrent may be; of a hybrid, those
+// that were found by its v2 infohash are dialled by that. Those that cannot
 // be dialled, banned ones and our own are left out.
 func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort) {
 	us := h.us()
+	twins, hybrid := h.twins(infohash)
+	byV2 := hybrid && infohash == twins.V2
+	if hybrid {
+		infohash = twins.Kept
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.torrent(infohash)
@@ -228,6 +236,9 @@ func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort)
 			t.improve(c, s)
 		} else if hasRoom && dialable(a) && !h.selves.has(a) && !h.isBanned(t, a.Addr()) {
 			hasRoom = t.offer(candidate{addr: a, source: s, due: now, rank: us.rank(a)}, h.limits.Candidates)
+		}
+		if c := t.candidates[a]; c != nil && byV2 {
+			c.byV2 = true
 		}
 	}
 	h.feed(t)

@@ -188,11 +188,16 @@ func (h *Handshaker) greet(c *Conn, a *accepted) error {
 		h.mu.Lock()
 		a.knows = true
 		h.mu.Unlock()
-		if _, err := c.Write(h.hello(c, c.Infohash)); err != nil {
+		twins, hybrid := h.twins(c.Infohash)
+		answer := c.Infohash
+		if hybrid && c.upgrades {
+			answer = twins.V2
+		}
+		if _, err := c.Write(h.hello(c, answer)); err != nil {
 			return err
 		}
-		if main, _, hybrid := h.twins(c.Infohash); hybrid {
-			c.Infohash = main
+		if hybrid {
+			c.Infohash, c.V2 = twins.Kept, answer == twins.V2
 		}
 		return c.readPeerID()
 	})

@@ -21,6 +21,14 @@ const (
 	idleShare  = 50       // 1/50 of a core, for all of them
 )
 
+// once skips a test that runs the plain program in any case from a short run.
+func once(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not in a short run")
+	}
+}
+
 // crowdTorrent is a torrent of 4,096 pieces that nobody ever sends a byte of.
 func crowdTorrent(t testing.TB, name string) *torrent {
 	t.Helper()
@@ -40,6 +48,7 @@ func crowdTorrent(t testing.TB, name string) *torrent {
 // nothing cost little memory and next to no time. Processor time does not depend
 // on how busy the machine is.
 func TestCrowd(t *testing.T) {
+	once(t)
 	var torrents []*torrent
 	var sources []string
 	for i := range 3 {
@@ -107,6 +116,7 @@ var slowLoris = []struct {
 // are closed within ten seconds, and meanwhile an honest peer gets in within
 // one.
 func TestSlowLoris(t *testing.T) {
+	once(t)
 	const many, limit = 1000, 10 * time.Second
 	to := crowdTorrent(t, "loris.bin")
 	addr := net.JoinHostPort("127.0.0.1", freePort(t, "127.0.0.1"))

@@ -275,9 +275,10 @@ func (m *Machine) accuse(c culprit) {
 // onTrial tells whether p may be asked for one block only: nothing of it has been
 // proven, and there are others to ask. So a liar costs one block. The trial
 // ends when the first block is proven, or is not for trialTime; and it is not
-// begun in a hybrid torrent before anybody has told leaves.
+// begun in a hybrid torrent before anybody has told leaves, nor for a web seed,
+// which tells none.
 func (m *Machine) onTrial(p *peer) bool {
-	return m.leaves && !p.trusted && p.streak == 0 && len(m.peers) > 1 && (m.geo.V2Only || m.proved)
+	return m.leaves && p.kind == Swarm && !p.trusted && p.streak == 0 && len(m.peers) > 1 && (m.geo.V2Only || m.proved)
 }
 
 // trial is how many requests may be outstanding with a peer on trial.

@@ -32,6 +32,7 @@ func TestTrial(t *testing.T) {
 		{"a hybrid before the first proof", Machine{peers: others, leaves: true}, peer{}, false},
 		{"a hybrid after it", Machine{peers: others, leaves: true, proved: true}, peer{}, true},
 		{"there is nobody else", Machine{peers: others[:1], leaves: true, proved: true}, peer{}, false},
+		{"a web seed", Machine{peers: others, leaves: true, proved: true}, peer{kind: Ranges}, false},
 		{"trusted", Machine{peers: others, leaves: true, proved: true}, peer{trusted: true}, false},
 		{"with a verified piece", Machine{peers: others, leaves: true, proved: true}, peer{streak: 1}, false},
 	} {

@@ -176,7 +176,7 @@ func (t *Trackers) settle(o outcome) bool {
 	if o.err == nil && !t.c.Private {
 		t.note(o.of, keeps(o.answer, now))
 	}
-	if o.err == nil && t.c.Seeders != nil {
+	if o.err == nil && o.answer.Seeders > 0 && t.c.Seeders != nil {
 		t.c.Seeders(o.answer.Seeders)
 	}
 	if len(o.answer.Peers) > 0 {

@@ -76,7 +76,7 @@ func poisonByLeaf(t *testing.T, h habit, liars int) {
 	}
 	worst, sum, banned := 0, 0, 0
 	for seed := range uint64(poisonRuns) {
-		w := newTen(seed, h, liars, 10*time.Millisecond)
+		w := newTen(shapes[0], seed, h, liars, 10*time.Millisecond)
 		if err := w.run(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
