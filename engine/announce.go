@@ -68,9 +68,12 @@ func (l *loop) announceAs(hash wire.Digest, tiers [][]string) {
 				t.c.dht.Us(tracker, us)
 			}
 		},
-		Seeders:  t.seenSeeders,
-		Private:  l.private(),
-		Switched: func() { l.put(l.ctx, otherTracker{}) },
+		Seeders: t.seenSeeders,
+		Private: l.private(),
+		Switched: func() {
+			t.c.hand.Withdraw(t.hash, handshake.Tracker) // now: those of the other one are offered next
+			l.put(l.ctx, otherTracker{})
+		},
 	}
 	farewell := t.c.farewell
 	if t.mayBePrivate() {

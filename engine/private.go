@@ -81,8 +81,8 @@ func (l *loop) keepPrivate() {
 // before: the peers of the former are of another swarm.
 type otherTracker struct{}
 
+// leaveSwarm closes the connections to those; they are offered no more.
 func (l *loop) leaveSwarm() {
-	l.t.c.hand.Withdraw(l.t.hash, handshake.Tracker)
 	for _, k := range l.links {
 		if k.hand != nil && k.hand.Source == handshake.Tracker {
 			k.conn.Close(errPrivate)

@@ -18,6 +18,8 @@ const (
 	scrapeEvery = time.Hour
 	// mostScrapes is how many trackers are asked at a time, one after the other.
 	mostScrapes = 20
+	// scrapeTime is how long one may take: who seeds is not looked at meanwhile.
+	scrapeTime = 5 * time.Second
 )
 
 // scrapeWaiting asks for the swarms of the torrents that wait, if it is due.
@@ -28,7 +30,7 @@ func (c *Client) scrapeWaiting(waiting []seed) {
 	}
 	c.scrapeAt = now.Add(scrapeEvery)
 	for _, s := range scrapes(waiting) {
-		ctx, cancel := context.WithTimeout(c.ctx, discovery.AnnounceTime)
+		ctx, cancel := context.WithTimeout(c.ctx, scrapeTime)
 		swarms, err := c.scrape(ctx, s.tracker, s.of)
 		cancel()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestScrapeWaiting(t *testing.T) {
 		}
 		asked = append(asked, r.URL.Query()["info_hash"]...)
 		fmt.Fprint(w, "d5:filesd")
-		for _, h := range r.URL.Query()["info_hash"] {
+		for _, h := range slices.Sorted(slices.Values(r.URL.Query()["info_hash"])) {
 			n := 3 + binary.BigEndian.Uint32([]byte(h))%7
 			fmt.Fprintf(w, "20:%sd8:completei%de10:downloadedi0e10:incompletei0ee", h, n)
 		}

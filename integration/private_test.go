@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,12 @@ func TestPrivateTracker(t *testing.T) {
 		}
 		if round%5 != 3 { // or it ends before it may announce itself
 			eventually(t, 10*time.Second, fmt.Sprintf("round %d is announced", round), func() bool { return j.heardOf() > before })
+		}
+		if round == 0 { // the first answer says how long the least interval is
+			eventually(t, 10*time.Second, "the first answer is kept", func() bool {
+				b, _ := os.ReadFile(filepath.Join(o.data, "torrents", to.hash(), "record"))
+				return strings.Contains(string(b), `"peers"`)
+			})
 		}
 		if round%4 != 0 { // or it is killed before it has the answer
 			eventually(t, 10*time.Second, "the answer", func() bool { return j.idle() })
