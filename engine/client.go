@@ -156,6 +156,7 @@ func (c *Client) open() error {
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		Punch: c.punch, Unreached: c.unreached,
 		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1

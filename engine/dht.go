@@ -96,7 +96,7 @@ func (l *loop) private() bool {
 }
 
 // openSources are those that a private torrent has not.
-var openSources = []handshake.Source{handshake.DHT, handshake.LSD, handshake.PEX}
+var openSources = []handshake.Source{handshake.DHT, handshake.LSD, handshake.PEX, handshake.Holepunch}
 
 // foreign reports whether a peer came in a way that is not for this torrent.
 func (l *loop) foreign(k *link) bool {

@@ -42,6 +42,7 @@ type link struct {
 	requests   []int            // pieces of our metadata that the peer waits for; bounded
 	ranges     []wire.HashRange // hashes that it waits for; bounded
 	exchange   exchange
+	punching   punching
 
 	named bool // it has said where its node of the DHT is; of its reader alone
 }
@@ -272,8 +273,12 @@ func (l *loop) hello(k *link) []byte {
 	if info := l.t.Info(); info != nil {
 		h.MetadataSize = int64(len(info.Raw))
 	}
-	if h.M[extension.UTPex] = 0; l.exchanges() { // 0 takes back what was said before the metadata came
+	h.M[extension.UTPex], h.M[extension.UTHolepunch] = 0, 0 // takes back what was said before the metadata came
+	if l.exchanges() {
 		h.M[extension.UTPex] = ourPEX
+	}
+	if l.punches() {
+		h.M[extension.UTHolepunch] = ourHolepunch
 	}
 	return h.Append(nil)
 }
@@ -293,6 +298,8 @@ func (l *loop) extension(e extended) {
 		l.hearPeers(k, e.payload)
 	case ourDontHave:
 		l.lost(k, e.payload)
+	case ourHolepunch:
+		l.holepunch(k, e.payload)
 	}
 }
 

@@ -31,6 +31,7 @@ type candidate struct {
 	source   Source
 	speaks   tongue
 	failures int
+	punch    bool      // the next dial is by Config.Punch
 	due      time.Time // not dialled before
 	number   uint64    // order in which they were offered
 	place    int       // in waiting; -1: dialled or connected

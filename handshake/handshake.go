@@ -33,36 +33,6 @@ import (
 	"bipfs/handshake/mse"
 )
 
-// Source says who named an address. A lower one is dialled first.
-type Source uint8
-
-// The sources of addresses.
-const (
-	User     Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
-	Tracker                // named by a tracker (BEP 3)
-	LSD                    // announced itself to a network that we are in (BEP 14)
-	DHT                    // found in the DHT (BEP 5)
-	PEX                    // named by another peer (BEP 11)
-	Incoming               // not dialled: it connected to us
-)
-
-// String is the source's name in logs.
-func (s Source) String() string {
-	switch s {
-	case User:
-		return "user"
-	case Tracker:
-		return "tracker"
-	case LSD:
-		return "LSD"
-	case DHT:
-		return "DHT"
-	case PEX:
-		return "pex"
-	}
-	return "incoming"
-}
-
 // Conn is a socket whose handshake is done.
 type Conn struct {
 	net.Conn               // the socket itself, as Dial or Accept gave it, or RC4 over it
@@ -78,6 +48,7 @@ type Conn struct {
 	secret [20]byte // the infohash that an accepted encrypted handshake knew
 
 	redial bool // it is to be reached in another way than the last time
+	punch  bool // it is to be reached by Config.Punch
 }
 
 // over is the network that c runs over, "tcp" or "udp"; "" before there is one.
@@ -87,6 +58,9 @@ func (c *Conn) over() string {
 	}
 	return c.LocalAddr().Network()
 }
+
+// UTP reports whether c runs over uTP.
+func (c *Conn) UTP() bool { return c.over() == "udp" }
 
 // Fast reports whether both sides speak BEP 6.
 func (c *Conn) Fast() bool { return c.Reserved[7]&Reserved[7] != 0 }
@@ -136,6 +110,11 @@ type Config struct {
 	// Redial is Dial after a failure, and after every second one from then on:
 	// the peer may be reached in another way. nil: Dial.
 	Redial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Punch is Dial for Handshaker.Punch; nil: nobody is reached so.
+	Punch func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Unreached is told of a candidate that could not be connected to. It is
+	// called in the goroutine that tried, and may wait. It may be nil.
+	Unreached func(infohash [20]byte, addr netip.AddrPort)
 	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
 	// a look-up in a table. It is not asked if Encryption is Off.
 	Find func(name [20]byte) (infohash [20]byte, known bool)
