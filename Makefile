@@ -70,7 +70,8 @@ bench:
 
 soak:
 	@integration/need test
-	go test -count=1 -timeout=60m -v -run TestSeeders ./integration -soak
+	go test -count=1 -timeout=60m -v -run 'TestSeeders|TestAway' ./integration -soak
+	go test -count=1 -timeout=60m -v -run TestPoisoners ./integration/replay -more-seeds 21
 
 matrix:
 	@integration/need test

@@ -92,7 +92,7 @@ func (t *Torrent) isHere(es []wire.Extent) (done bool, err error) {
 		}
 	}
 	for _, e := range es {
-		if !t.have.Has(e.Piece) {
+		if !t.have.Has(e.Piece) && !t.proven(e) {
 			return false, nil
 		}
 	}

@@ -96,6 +96,7 @@ type Disk struct {
 	bell     chan struct{} // the keeper has something to do
 	syncBell chan struct{} // so has the syncer
 	unsynced atomic.Int64  // bytes
+	leaves   leafCache
 	stop     chan struct{}
 	wait     sync.WaitGroup
 	workers  int           // goroutines of wait

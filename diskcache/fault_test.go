@@ -286,6 +286,7 @@ func TestKeepFree(t *testing.T) {
 		if b.disk.Stats().Storing {
 			t.Error("a full store is said to be storing")
 		}
+		time.Sleep(2 * syncEvery) // until files that are whole are stamped
 		stored := fs.usedNow()
 		if stored < 1<<20 {
 			t.Errorf("only %d bytes were stored", stored)

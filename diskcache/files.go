@@ -102,8 +102,8 @@ func (fs *files) create(t *Torrent, number int, write bool) (*openFile, error) {
 	if err != nil || !write {
 		return &openFile{Handle: f, writable: true}, err
 	}
-	size, err := f.Size()
-	if err == nil && size != t.spec.Files[number].Length {
+	now, err := f.Stamp()
+	if err == nil && now.Size != t.spec.Files[number].Length {
 		err = f.Truncate(t.spec.Files[number].Length)
 	}
 	if err != nil {
@@ -215,6 +215,7 @@ func (t *Torrent) write(off int64, bufs [][]byte) error {
 			return err
 		}
 		defer t.disk.files.put(f)
+		defer t.beginWrite(number, f)()
 		for len(part) > 0 {
 			n, err := f.Pwritev(part, at)
 			if err != nil {
@@ -245,6 +246,7 @@ func (t *Torrent) read(off int64, bufs [][]byte) error {
 			return err
 		}
 		defer t.disk.files.put(f)
+		t.beginRead(number, f)
 		for len(part) > 0 {
 			n, err := f.Preadv(part, at)
 			if err != nil {

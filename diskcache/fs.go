@@ -19,7 +19,8 @@ type Handle interface {
 	// Pwritev writes bufs at off; it may write fewer bytes.
 	Pwritev(bufs [][]byte, off int64) (int, error)
 	Sync() error
-	Size() (int64, error)
+	Stamp() (Stamp, error)
 	Truncate(size int64) error
+	Fd() int // for the kernel
 	Close() error
 }

@@ -25,28 +25,36 @@ const stretch = 64
 func (t *Torrent) hash(p *piece) {
 	var run [stretch]*wire.Buf
 	for {
+		if t.proveNext(p) {
+			continue
+		}
 		n := t.frontier(p, run[:])
-		if n == 0 {
-			return
-		}
-		for _, b := range run[:n] {
-			p.add(b[:])
-		}
-		if p.next == p.count {
-			t.check(p)
+		switch {
+		case n > 0:
+			first := p.next
+			for _, b := range run[:n] {
+				p.add(b[:])
+			}
+			t.hashed(p, first)
+		case n == 0, t.check(p):
 			return
 		}
 	}
 }
 
 // frontier copies to run the blocks that can be hashed next. If there are
-// none, or the piece has ended, it lets go of the piece.
+// none, or the piece has ended, it lets go of the piece; -1 is that all have
+// been.
 func (t *Torrent) frontier(p *piece, run []*wire.Buf) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.state == ended {
 		t.letGo(p)
 		return 0
+	}
+	p.byLeaves()
+	if p.next == p.count {
+		return -1
 	}
 	n := 0
 	for n < len(run) && p.next+n < p.count && p.bufs[p.next+n] != nil {
@@ -62,7 +70,7 @@ func (t *Torrent) frontier(p *piece, run []*wire.Buf) int {
 // add hashes the block at the frontier.
 func (p *piece) add(b []byte) {
 	b = b[:p.length(p.next)]
-	p.proof.add(b)
+	p.proof.add(b, p.leafGot(p.next))
 	p.t.disk.hashed.Add(int64(len(b)))
 	p.crcs = append(p.crcs, crc32.Checksum(b, castagnoli))
 	p.next++
@@ -74,8 +82,9 @@ func (p *piece) length(i int) int { return int(p.t.spec.Block(p.number, i).Lengt
 // right reports whether the hash of the whole piece is what it must be.
 func (p *piece) right() bool { return p.proof.right(&p.t.spec, p.number) }
 
-// check decides over a piece that is whole and in memory.
-func (t *Torrent) check(p *piece) {
+// check decides over a piece that is whole and in memory. It has not if a leaf
+// has just told that a block is bad: then only that comes anew.
+func (t *Torrent) check(p *piece) (decided bool) {
 	ok := p.right()
 	t.mu.Lock()
 	failedBefore := t.failed[p.number]
@@ -88,23 +97,29 @@ func (t *Torrent) check(p *piece) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p.state == ended {
+	switch {
+	case p.state == ended:
 		t.letGo(p)
-		return
+		return true
+	case !ok && len(p.todo) > 0:
+		return false
 	}
 	p.busy = false
 	if !ok {
 		t.bad(p, digests)
-		return
+		return true
 	}
 	d := t.disk
 	p.blocks = make([]*block, p.count)
 	for i, b := range p.bufs {
 		p.blocks[i] = d.memory.header(b)
-		p.blocks[i].share(keyOf(t.id, p.number, i), p.length(i), 1)
+		if !p.isProven(i) {
+			p.blocks[i].share(keyOf(t.id, p.number, i), p.length(i), 1)
+		}
 	}
+	t.keepLeaves(p)
 	d.memory.give(d.now(), p.empty...) // a piece that came whole has none; to be sure
-	p.bufs, p.empty, p.proof = nil, nil, nil
+	p.bufs, p.empty, p.proof, p.leaves = nil, nil, nil, nil
 	p.state = dirty
 	d.mu.Lock()
 	d.ledger.Verified(p.lease)
@@ -113,6 +128,7 @@ func (t *Torrent) check(p *piece) {
 	t.good(p, digests)
 	d.writer.add(p)
 	d.ring()
+	return true
 }
 
 // bad ends a piece that failed its hash. The caller holds t.mu.

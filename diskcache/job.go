@@ -53,6 +53,7 @@ const (
 // read reads and checks the blocks of a job.
 func (j *job) read() error {
 	t := j.t
+	age := t.age()
 	vector := make([][]byte, len(j.bufs))
 	for i, b := range j.bufs {
 		vector[i] = b[:t.spec.Block(j.piece, j.first+i).Length]
@@ -82,6 +83,9 @@ func (j *job) read() error {
 			return errors.New("the bytes have changed")
 		}
 	}
+	t.mu.Lock()
+	t.prove(j.piece, j.first, len(j.bufs), age)
+	t.mu.Unlock()
 	return nil
 }
 
@@ -90,8 +94,7 @@ func (j *job) read() error {
 func (t *Torrent) finish(j *job, err error) {
 	d := t.disk
 	if err != nil {
-		t.absent(j.piece, err)
-		j.err = ErrAbsent
+		j.err = t.absent(j.piece, err)
 	}
 	t.mu.Lock()
 	for i := range j.bufs {

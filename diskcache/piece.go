@@ -64,6 +64,10 @@ type piece struct {
 	proof *proof
 	crcs  []uint32
 
+	leaves []leaf // by block; nil: it is verified whole only. See leaf.go
+	known  int    // of them, those whose hash is proven
+	todo   []int  // blocks that came and are to be held against their leaf
+
 	blocks []*block // when verified
 
 	failures int           // to write it
@@ -152,6 +156,8 @@ func (t *Torrent) granted(o ledger.Order) {
 	if o.N < p.count {
 		p.parted = true
 		p.spilled = make([]bool, p.count)
+	} else if t.spec.Node != nil && p.count > 1 {
+		p.leaves, p.todo = make([]leaf, p.count), make([]int, 0, p.count)
 	}
 	t.disk.memory.take(p.empty)
 	t.tell(News{Kind: Granted, Piece: p.number, Lease: p.lease, N: o.N})
@@ -175,7 +181,7 @@ func (t *Torrent) end(p *piece) {
 	delete(t.pieces, p.number)
 	if p.state == waiting {
 		p.state = ended
-		t.disk.endLease(p.lease)
+		t.disk.endLease(p.lease, 0)
 		return
 	}
 	p.state = ended
@@ -189,10 +195,14 @@ func (t *Torrent) end(p *piece) {
 // recycle gives back the memory of an ended piece.
 func (t *Torrent) recycle(p *piece) {
 	d := t.disk
+	proven := p.takeProven()
 	d.memory.give(d.now(), p.bufs...)
 	d.memory.give(d.now(), p.empty...)
 	p.bufs, p.empty = nil, nil
-	d.endLease(p.lease)
+	d.endLease(p.lease, len(proven))
+	for _, b := range proven {
+		b.Release()
+	}
 }
 
 // letGo is what a worker does with a piece that ended while it had it.
@@ -203,9 +213,11 @@ func (t *Torrent) letGo(p *piece) {
 	t.retire()
 }
 
-// endLease gives all of a lease back to the ledger.
-func (d *Disk) endLease(n wire.Lease) {
+// endLease gives all of a lease back to the ledger, but for so many blocks that
+// readers may have.
+func (d *Disk) endLease(n wire.Lease, kept int) {
 	d.mu.Lock()
+	d.ledger.Keep(n, kept)
 	if d.ledger.Close(n) > 0 {
 		d.ledger.Freed(n)
 	}
@@ -255,6 +267,7 @@ func (t *Torrent) Swap(from wire.Peer, b wire.Block, full *wire.Buf) (empty *wir
 	last := len(p.empty) - 1
 	empty, p.empty = p.empty[last], p.empty[:last]
 	p.bufs[i] = full
+	p.cameFrom(i, from)
 	p.come++
 	p.held++
 	p.fresh++
@@ -278,10 +291,11 @@ func (t *Torrent) Swap(from wire.Peer, b wire.Block, full *wire.Buf) (empty *wir
 }
 
 // ready reports whether block i, which just came, gives a worker something to
-// do: the hash can go on, or enough has come to be spilled.
+// do: the hash can go on, a leaf can be looked at, or enough has come to be
+// spilled.
 func (p *piece) ready(i int) bool {
 	if !p.parted {
-		return i == p.next
+		return i == p.next || len(p.todo) > 0
 	}
 	return p.come == p.count || 2*len(p.empty) <= p.held
 }

@@ -26,13 +26,25 @@ func (s *Spec) newProof(blocks int) *proof {
 	return &proof{leaves: make([]wire.Hash, 0, blocks)}
 }
 
-// add takes the next block, as long as it is.
-func (h *proof) add(block []byte) {
-	if h.sha != nil {
+// add takes the next block, as long as it is. got is its leaf if that is known
+// already, else zero.
+func (h *proof) add(block []byte, got wire.Hash) {
+	switch {
+	case h.sha != nil:
 		h.sha.Write(block)
-		return
+	case got != wire.Hash{}:
+		h.leaves = append(h.leaves, got)
+	default:
+		h.leaves = append(h.leaves, merkle.Leaf(block))
 	}
-	h.leaves = append(h.leaves, merkle.Leaf(block))
+}
+
+// reset forgets what was added.
+func (h *proof) reset() {
+	if h.sha != nil {
+		h.sha.Reset()
+	}
+	h.leaves = h.leaves[:0]
 }
 
 // right reports whether the blocks are those of piece p. All must have come.

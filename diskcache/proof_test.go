@@ -75,10 +75,10 @@ func (x *truth) specV2(dir string) Spec {
 	}}
 }
 
-// specHybrid is the truth's spec, proven by SHA-1 as v1 peers know it: over the
-// gaps as well.
+// specHybrid is the truth's spec, proven by SHA-1 as v1 peers know it, over the
+// gaps as well, and by nodes.
 func (x *truth) specHybrid(dir string) Spec {
-	return Spec{Dir: dir, Geometry: x.Geometry, Files: x.files, Hash: func(p wire.Piece) wire.Digest {
+	return Spec{Dir: dir, Geometry: x.Geometry, Files: x.files, Node: x.specV2(dir).Node, Hash: func(p wire.Piece) wire.Digest {
 		off := x.Offset(p, 0)
 		return sha1.Sum(x.bytes[off:min(off+x.PieceLength, int64(len(x.bytes)))])
 	}}

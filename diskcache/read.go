@@ -107,6 +107,10 @@ func (t *Torrent) inMemory(n wire.Piece, i int, key uint64) *block {
 		b.refs.Add(1)
 		return b
 	}
+	if b := t.provenBlock(n, i); b != nil {
+		b.refs.Add(1)
+		return b
+	}
 	return t.disk.cache.get(key)
 }
 

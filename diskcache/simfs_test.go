@@ -31,6 +31,7 @@ type simFile struct {
 	durable []byte
 	writes  []simWrite  // since the last sync
 	pages   map[int]int // 4 KiB pages in use
+	changes int64       // how often it was changed
 }
 
 type simWrite struct {
@@ -200,6 +201,7 @@ func (h *simHandle) Pwritev(bufs [][]byte, off int64) (n int, err error) {
 	if h.fs.size > 0 && h.fs.used()+int64(len(data))+8192 > h.fs.size {
 		return 0, &os.PathError{Op: "write", Path: h.name, Err: unix.ENOSPC}
 	}
+	h.f.changes++
 	h.f.grow(off + int64(len(data)))
 	copy(h.f.data[off:], data)
 	h.f.writes = append(h.f.writes, simWrite{off, data})
@@ -225,13 +227,17 @@ func (h *simHandle) Sync() error {
 	return nil
 }
 
-func (h *simHandle) Size() (int64, error) {
+func (h *simHandle) Fd() int { return -1 }
+
+// Stamp has the number of changes as its time. Files that were only damaged in
+// memory have the old one.
+func (h *simHandle) Stamp() (Stamp, error) {
 	if err := real(h.fs.begin("stat", h.name)); err != nil {
-		return 0, err
+		return Stamp{}, err
 	}
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
-	return int64(len(h.f.data)), nil
+	return Stamp{Inode: 1, Size: int64(len(h.f.data)), Mtime: h.f.changes, Ctime: h.f.changes}, nil
 }
 
 func (h *simHandle) Truncate(n int64) error {
@@ -240,6 +246,7 @@ func (h *simHandle) Truncate(n int64) error {
 	}
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
+	h.f.changes++
 	h.f.grow(n)
 	h.f.data = h.f.data[:n]
 	return nil
@@ -262,7 +269,7 @@ func (s *simFS) killed() *simFS {
 	defer s.mu.Unlock()
 	c := newSimFS()
 	for name, f := range s.files {
-		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: map[int]int{}}
+		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: map[int]int{}, changes: f.changes}
 	}
 	return c
 }
@@ -287,7 +294,7 @@ func (s *simFS) powerCut(r *rand.Rand) *simFS {
 				i += n
 			}
 		}
-		c.files[name] = &simFile{data: d, durable: slices.Clone(d), pages: map[int]int{}}
+		c.files[name] = &simFile{data: d, durable: slices.Clone(d), pages: map[int]int{}, changes: f.changes}
 	}
 	return c
 }

@@ -50,6 +50,7 @@ func (d *Disk) sync() {
 			t.mu.Unlock()
 			if all || retired && !d.isClosed() {
 				t.sync() // at the end of everything a mark of this run will do
+				t.stamp()
 			}
 			if retired {
 				t.gone()
@@ -105,8 +106,10 @@ func (t *Torrent) syncFiles(pieces []wire.Piece) bool {
 	ok := true
 	done := -1
 	for _, n := range pieces {
-		off, end := t.spec.Offset(n, 0), t.spec.Offset(n, t.spec.PieceSize(n))
-		for number := max(done+1, t.fileAt(off)); number < len(t.starts) && t.starts[number] < end; number++ {
+		for number := range t.filesOf(n) {
+			if number <= done {
+				continue
+			}
 			done = number
 			if t.spec.Files[number].Pad || t.spec.Files[number].Length == 0 {
 				continue

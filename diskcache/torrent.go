@@ -18,8 +18,10 @@ type Spec struct {
 	wire.Geometry
 
 	// Hash is the SHA-1 of a piece (BEP 3); nil in a torrent that is v2 only.
-	// Node is for those: the node of a piece in its file's hash tree, and its
-	// layer (BEP 52). Both are pure, and called from any goroutine.
+	// Node is the node of a piece in its file's hash tree, and its layer (BEP
+	// 52); nil in a torrent of BEP 3. Where there is a Hash, pieces are verified
+	// by that as a whole, and by Node block by block. Both are pure, and called
+	// from any goroutine.
 	Hash func(wire.Piece) wire.Digest
 	Node func(wire.Piece) (node wire.Hash, layer int)
 
@@ -36,7 +38,12 @@ const (
 	Revoke                   // Lease is over; what it held is lost
 	Verified                 // Piece was checked: OK or not; Lease is over
 	Evicted                  // Piece is not here any more
+	Proven                   // Blocks of an open piece are right, and here to be read
+	Spoiled                  // Blocks were bad, as their leaves tell, and are gone again; From brought them
 )
+
+// IsOfBlocks reports whether news says what became of blocks that peers brought.
+func (k NewsKind) IsOfBlocks() bool { return k == Verified || k == Proven || k == Spoiled }
 
 // News is something that happened to a piece. A Verified that is OK is true
 // whatever its lease: the piece is here. One of lease 0 answers an Open of a
@@ -48,6 +55,8 @@ type News struct {
 	N       int
 	OK      bool
 	Digests []wire.Digest // of each block, of a bad piece and of the good one after it
+	Blocks  []int         // their numbers in Piece
+	From    wire.Peer
 }
 
 // Wasted counts bytes that came and were of no use.
@@ -84,6 +93,8 @@ type Torrent struct {
 	users    int // pieces and reads that are not done with
 	crcs     crcCache
 	space    space
+	stamps   stamps
+	lending  lending
 }
 
 // Add makes a torrent known and reads its journal. While the pieces of an
@@ -117,6 +128,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		geo: s.Geometry, fingerprint: fingerprint(s), boot: d.boot,
 		turn: make(chan struct{}, 1),
 	}
+	t.stamps = stamps{d.files, filepath.Join(t.spec.Dir, "stamps")}
 	t.users = 1 // the Disk may be closed while the journal is read
 	if err := t.enter(); err != nil {
 		return nil, err
@@ -288,10 +300,15 @@ func (t *Torrent) Unexpect(n wire.Piece) {
 }
 
 // absent takes a stored piece whose bytes are not what they were out of the
-// books. It is fetched again, never returned.
-func (t *Torrent) absent(n wire.Piece, why error) {
+// books. It is fetched again, never returned. But while a file of it is lent it
+// stays, and whoever needs it gets an error.
+func (t *Torrent) absent(n wire.Piece, why error) error {
 	t.mu.Lock()
 	had := t.have.Has(n)
+	if had && t.damaged(n) {
+		t.mu.Unlock()
+		return fmt.Errorf("%s: piece %d is damaged, and cannot be fetched again while a file of it is open: %w", t.spec.Dir, n, why)
+	}
 	if had {
 		t.have.Clear(n)
 		delete(t.unsynced, n)
@@ -303,7 +320,7 @@ func (t *Torrent) absent(n wire.Piece, why error) {
 	}
 	t.mu.Unlock()
 	if !had {
-		return
+		return ErrAbsent
 	}
 	t.disk.log.Warn("a stored piece is damaged and will be fetched again",
 		"dir", t.spec.Dir, "piece", n, "err", why)
@@ -311,6 +328,7 @@ func (t *Torrent) absent(n wire.Piece, why error) {
 	if err := t.journal.put(n, none, nil, still); err != nil {
 		t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
 	}
+	return ErrAbsent
 }
 
 func (t *Torrent) stored(n wire.Piece) bool {

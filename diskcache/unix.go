@@ -78,11 +78,12 @@ func (f *file) path(op string, err error) error {
 func (f *file) Sync() error               { return f.path("sync", unix.Fdatasync(f.fd)) }
 func (f *file) Truncate(size int64) error { return f.path("truncate", unix.Ftruncate(f.fd, size)) }
 func (f *file) Close() error              { return f.path("close", unix.Close(f.fd)) }
+func (f *file) Fd() int                   { return f.fd }
 
-func (f *file) Size() (int64, error) {
+func (f *file) Stamp() (Stamp, error) {
 	var s unix.Stat_t
 	err := unix.Fstat(f.fd, &s)
-	return s.Size, f.path("stat", err)
+	return Stamp{Inode: s.Ino, Size: s.Size, Mtime: s.Mtim.Nano(), Ctime: s.Ctim.Nano()}, f.path("stat", err)
 }
 
 // bootID tells one run of the machine from the next. Without /proc it is zero,

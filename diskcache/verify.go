@@ -44,7 +44,7 @@ func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) 
 		if err := t.read(t.spec.Offset(n, b.Begin), [][]byte{buf[:b.Length]}); err != nil {
 			return nil, false
 		}
-		h.add(buf[:b.Length])
+		h.add(buf[:b.Length], wire.Hash{})
 		t.disk.hashed.Add(int64(b.Length))
 		crcs = append(crcs, crc32.Checksum(buf[:b.Length], castagnoli))
 	}

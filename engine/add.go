@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bipfs/engine/metainfo"
+	"bipfs/handshake"
 )
 
 // How a torrent comes to be, and comes by its metadata. Both are written to the
@@ -45,16 +46,20 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if t == nil && id.HasV2() {
 		t = c.torrents[id.V2.Short()]
 	}
-	if t == nil {
-		c.state.NextSlot++
-	}
 	c.mu.Unlock()
+	if c.cfg.NoUpload && (s.Torrent != nil && s.Torrent.Info.Private || t != nil && t.private()) {
+		return nil, false, ErrNoUpload
+	}
 	if t != nil {
 		return t, false, nil
 	}
 	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
 	t.take(s)
+	t.identify(&t.state)
 	state.NextSlot++
+	c.mu.Lock()
+	c.state.NextSlot = state.NextSlot
+	c.mu.Unlock()
 	if err := c.folder.saveClient(state); err != nil {
 		return nil, false, err
 	}
@@ -110,7 +115,11 @@ func (t *Torrent) take(s Source) {
 	t.trackers = s.trackers()
 	t.magnet = s.Magnet
 	t.webSeeds = s.webSeeds()
-	if s.Torrent != nil {
+	switch {
+	case s.Torrent == nil:
+	case isBare(s.Torrent.Info):
+		t.magnet, t.bare = s.link(), s.Torrent.Info
+	default:
 		t.known(s.Torrent.Info)
 		t.state.Mtime = clampTime(s.Torrent.Created, t.added).Unix()
 	}
@@ -119,6 +128,8 @@ func (t *Torrent) take(s Source) {
 // remember fills a torrent that nobody else sees yet from the data folder. A
 // torrent that has its metadata can do without its magnet link.
 func (t *Torrent) remember(s stored) error {
+	t.record = s.record
+	t.finished.Store(s.record.Completed)
 	m, err := metainfo.ParseMagnet(s.magnet)
 	if err == nil && !t.id.Names(m.ID()) {
 		err = errors.New("its magnet link is that of another torrent")
@@ -157,8 +168,12 @@ func (t *Torrent) merge(s Source) error {
 		return nil
 	}
 	l, err := t.activate()
-	if err == nil {
-		t.c.spawn(func() { l.resolve(s.Torrent.Info) })
+	switch info := s.Torrent.Info; {
+	case err != nil:
+	case isBare(info):
+		err = l.put(t.c.ctx, layersWanted{info})
+	default:
+		t.c.spawn(func() { l.resolve(info) })
 	}
 	return err
 }
@@ -168,6 +183,9 @@ func (t *Torrent) merge(s Source) error {
 func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
+	if t.private() {
+		return t.learnPrivate(s)
+	}
 	t.mu.Lock()
 	known := slices.Concat(t.trackers...)
 	var tiers [][]string
@@ -187,7 +205,24 @@ func (t *Torrent) learn(s Source) error {
 	if l != nil {
 		l.put(t.c.ctx, newTrackers{tiers})
 		l.put(t.c.ctx, newWebSeeds{})
-		t.c.spawn(func() { l.offer(t.c.resolveAll(peers)) })
+		t.c.spawn(func() { l.offer(handshake.Magnet, t.c.resolveAll(peers)) })
+	}
+	return t.saveMetadata(t.Info(), t.Mtime())
+}
+
+// learnPrivate is learn for a private torrent. The trackers of a .torrent, whose
+// URLs may hold a new passkey, replace those that it has; they are asked when it
+// wakes the next time. What a magnet link names is nobody's word.
+func (t *Torrent) learnPrivate(s Source) error {
+	if s.Torrent == nil || len(s.Torrent.Trackers) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	same := slices.EqualFunc(t.trackers, s.Torrent.Trackers, slices.Equal)
+	t.trackers = s.Torrent.Trackers
+	t.mu.Unlock()
+	if same {
+		return nil
 	}
 	return t.saveMetadata(t.Info(), t.Mtime())
 }
@@ -255,6 +290,9 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Unlock()
 	state.Earlier = slices.DeleteFunc(state.Earlier, func(n string) bool { return n == state.Name })
 	state.Mtime = t.added.Unix()
+	if !info.Private {
+		state.PeerID, state.Key = "", 0 // what was said of it holds until the end of the process
+	}
 	t.settleWebSeeds(info)
 	if err := t.save(info, state); err != nil {
 		return fmt.Errorf("store the metadata: %w", err)

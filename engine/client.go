@@ -6,8 +6,6 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,8 +35,7 @@ type Client struct {
 	ways   []discovery.Way // to trackers
 	dht    *discovery.DHT  // nil: there is none
 	lsd    *discovery.LSD  // nil: there is none
-	peerID [20]byte
-	key    uint32 // of announces
+	me     identity
 	port   int
 
 	accepting []netip.AddrPort                  // where the listeners are
@@ -48,17 +45,22 @@ type Client struct {
 	udp       *UDP                              // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket                       // nil when there is none
 
-	peers   atomic.Uint32 // the last wire.Peer given out
-	readers atomic.Uint64 // the last wire.Reader given out
-	waiting places        // of reads that wait for the swarm
-	stirred chan struct{} // holds one ring: a torrent has a loop
-	lanes   chan struct{} // the places of connections to web seeds
+	peers    atomic.Uint32 // the last wire.Peer given out
+	readers  atomic.Uint64 // the last wire.Reader given out
+	spares   atomic.Int64  // that peers have
+	waiting  places        // of reads that wait for the swarm
+	stirred  chan struct{} // holds one ring: a torrent has a loop
+	scrapeAt time.Time     // when it may be asked how many seed; of tend alone
+	lanes    chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	// farewell outlives ctx by stoppedAnnounces: trackers are told `stopped`.
 	farewell context.Context
 	silence  context.CancelFunc
+	// lastWord outlives it: the trackers of private torrents are waited for.
+	lastWord context.Context
+	hush     context.CancelFunc
 
 	life  sync.Mutex
 	ended bool           // no goroutine is started any more; guarded by life
@@ -96,6 +98,9 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.watchEvery == 0 {
 		cfg.watchEvery = watchEvery
 	}
+	if cfg.seedEvery == 0 {
+		cfg.seedEvery = seedEvery
+	}
 	if cfg.wall == nil {
 		cfg.wall = func() time.Time { return time.Now().Round(0) } // without the monotonic clock
 	}
@@ -118,6 +123,7 @@ func Open(cfg Config) (*Client, error) {
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.farewell, c.silence = context.WithCancel(context.Background())
+	c.lastWord, c.hush = context.WithCancel(context.Background())
 	if err := c.open(); err != nil {
 		c.Close(context.Background())
 		return nil, err
@@ -137,7 +143,7 @@ func (c *Client) open() error {
 	for _, w := range warnings {
 		c.log.Warn(w, "dir", c.cfg.Dir)
 	}
-	c.identify()
+	c.me = c.newIdentity()
 	c.net, err = NewNetwork(NetworkConfig{UserAgent: "bipfs/" + c.cfg.Version, Bind: c.cfg.Bind, Proxy: c.cfg.Proxy})
 	if err != nil {
 		return err
@@ -148,16 +154,16 @@ func (c *Client) open() error {
 	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
 		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
-		Connections: connections(c.cfg.Memory) + allLanes, Log: c.log,
+		Connections: spares(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
 		return err
 	}
 	c.hand = handshake.New(handshake.Config{
-		PeerID: c.peerID, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
-		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.key), Log: c.log,
+		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
+		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
 		Punch: c.punch, Unreached: c.unreached,
-		Limits: handshake.Limits{AllPeers: connections(c.cfg.Memory)}, Encryption: c.cfg.Encryption,
+		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1
 	if err := c.listen(); err != nil {
@@ -167,16 +173,13 @@ func (c *Client) open() error {
 	c.joinUDP()
 	c.joinDHT()
 	c.joinLSD()
-	return c.load()
-}
-
-// identify makes the peer id (BEP 20) and the key of announces.
-func (c *Client) identify() {
-	copy(c.peerID[:], "-bi"+digits(c.cfg.Version)+"-")
-	rand.Read(c.peerID[8:])
-	var b [4]byte
-	rand.Read(b[:])
-	c.key = binary.BigEndian.Uint32(b[:])
+	if err := c.load(); err != nil {
+		return err
+	}
+	if c.seeds() {
+		c.spawn(c.tend)
+	}
+	return nil
 }
 
 // reserved are the extension bits of our handshakes.
@@ -222,6 +225,13 @@ func (c *Client) restore(s stored) error {
 	if err := t.remember(s); err != nil {
 		return err
 	}
+	identified, err := t.identify(&t.state)
+	if err != nil {
+		return err
+	}
+	if err := t.refusal(); err != nil {
+		c.log.Warn("a stored torrent is left alone but for what is here of it", "torrent", t.id, "err", ErrNoUpload)
+	}
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
 	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
@@ -233,10 +243,16 @@ func (c *Client) restore(s stored) error {
 	state := t.state
 	c.mu.Unlock()
 	if t.Info() == nil {
-		_, err := t.activate()
+		if !identified {
+			state.Name = "" // chosen when the metadata is here
+			err = c.folder.saveTorrent(t.id, state)
+		}
+		if err == nil {
+			_, err = t.activate()
+		}
 		return err
 	}
-	if state.Name != s.state.Name { // the last stop came before it was stored
+	if !identified || state.Name != s.state.Name { // an older program stored it; the last stop came before it was stored
 		return c.folder.saveTorrent(t.id, state)
 	}
 	return nil
@@ -247,25 +263,22 @@ func (c *Client) known(hash [20]byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.torrents[hash]
-	return t != nil && t.unusable() == nil
+	return t != nil && t.unusable() == nil && t.refusal() == nil
 }
 
-// twins is the two infohashes of a hybrid, the one that it is dialled by first.
-func (c *Client) twins(hash [20]byte) (main, other [20]byte, ok bool) {
+// twins is the two infohashes of a hybrid.
+func (c *Client) twins(hash [20]byte) (twins handshake.Twins, ok bool) {
 	c.mu.Lock()
 	t := c.torrents[hash]
 	c.mu.Unlock()
 	if t == nil {
-		return main, other, false
+		return twins, false
 	}
 	info := t.Info()
 	if info == nil || !info.HasV1() || !info.HasV2() {
-		return main, other, false
+		return twins, false
 	}
-	if t.hash == info.Hash {
-		return t.hash, info.V2.Short(), true
-	}
-	return t.hash, info.Hash, true
+	return handshake.Twins{Kept: t.hash, V1: info.Hash, V2: info.V2.Short()}, true
 }
 
 // become is the connected peer: it runs in the goroutine that made the
@@ -304,71 +317,4 @@ func (c *Client) enter() bool {
 		c.wg.Add(1)
 	}
 	return !c.ended
-}
-
-// Close ends everything: announces `stopped` where `started` was said, closes
-// every connection, writes what the time of ctx allows, and gives the folder
-// back. It returns when every goroutine of the client has ended; those that a
-// frozen disk does not let go are given up at the end of ctx.
-func (c *Client) Close(ctx context.Context) {
-	c.mu.Lock()
-	again := c.closed
-	c.closed = true
-	c.mu.Unlock()
-	if again {
-		return
-	}
-	c.cancel() // every loop ends, and then says `stopped`
-	c.life.Lock()
-	c.ended = true
-	c.life.Unlock()
-	if c.disk != nil {
-		s := c.disk.Stats()
-		c.log.Info("disk cache", "hits", s.Hits, "misses", s.Misses, "cached", s.Cached, "dirty", s.Dirty, "hashed", s.Hashed)
-	}
-	if c.dht != nil {
-		c.log.Info("DHT", "nodes", c.dht.Nodes())
-	}
-	if !c.join(ctx) {
-		c.log.Warn("the data folder does not answer; what was being written to it is given up")
-	}
-	if c.disk != nil {
-		// What could not be written is fetched again when it is needed: a
-		// store that is full or frozen is weather, and no failure of the stop.
-		if err := c.disk.Close(ctx); err != nil {
-			c.log.Warn("the disk cache is closed early", "err", err)
-		}
-	}
-	c.folder.close()
-}
-
-// join waits until every goroutine has ended, or ctx. The trackers get their
-// share of the time.
-func (c *Client) join(ctx context.Context) bool {
-	defer c.silence()
-	joined := make(chan struct{})
-	var joining sync.WaitGroup
-	joining.Go(func() {
-		if c.hand != nil {
-			c.hand.Close()
-		}
-		if c.dht != nil {
-			c.dht.Close()
-		}
-		c.leaveUDP()
-		c.wg.Wait()
-		close(joined)
-	})
-	select {
-	case <-joined:
-	case <-time.After(stoppedAnnounces):
-		c.silence()
-		select {
-		case <-joined:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	joining.Wait()
-	return true
 }

@@ -16,11 +16,14 @@ type Config struct {
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
 	NoUpload    bool
-	Encryption  Encryption // of peer connections
-	Bind        string     // device or address that all packets leave from; "" = any
-	Proxy       string     // URL of a proxy that everything goes through; "" = none
-	NoPEX       bool       // no exchange of peers with peers (BEP 11)
-	NoUTP       bool       // no uTP (BEP 29)
+	SeedRatio   float64       // bytes to give for each byte got, before a torrent seeds no more; 0 = none seeds
+	SeedTime    time.Duration // or time to be offered for; 0 = none seeds
+	MaxSeeding  int           // torrents that seed at a time; 0 = none
+	Encryption  Encryption    // of peer connections
+	Bind        string        // device or address that all packets leave from; "" = any
+	Proxy       string        // URL of a proxy that everything goes through; "" = none
+	NoPEX       bool          // no exchange of peers with peers (BEP 11)
+	NoUTP       bool          // no uTP (BEP 29)
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
 	Blocklist string
@@ -37,6 +40,7 @@ type Config struct {
 	dormantAfter time.Duration // 0 = dormantAfter
 	webSeedPause time.Duration // 0 = webSeedPause
 	watchEvery   time.Duration // 0 = watchEvery
+	seedEvery    time.Duration // 0 = seedEvery
 	wall         func() time.Time
 	addrs        func() ([]net.Addr, error)
 }

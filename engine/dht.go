@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
@@ -74,51 +73,18 @@ func (l *loop) searchOpenly() {
 	}
 	var ctx context.Context
 	ctx, l.leaveOpen = context.WithCancel(l.ctx)
-	if t.c.dht != nil {
-		t.c.spawn(func() {
-			t.c.dht.Search(ctx, t.hash, t.c.port, func(peers []netip.AddrPort) {
-				if ctx.Err() == nil {
-					t.c.hand.Offer(t.hash, handshake.DHT, peers...)
-				}
+	for _, hash := range t.infohashes() {
+		if t.c.dht != nil {
+			t.c.spawn(func() {
+				t.c.dht.Search(ctx, hash, t.c.portOver, func(peers []netip.AddrPort) {
+					if ctx.Err() == nil {
+						t.c.hand.Offer(hash, handshake.DHT, peers...)
+					}
+				})
 			})
-		})
-	}
-	if t.c.lsd != nil {
-		t.c.spawn(func() { t.c.lsd.Announce(ctx, t.hash) })
-	}
-}
-
-// private reports whether peers come from the torrent's trackers only. Until
-// the metadata is here nobody knows.
-func (l *loop) private() bool {
-	info := l.t.Info()
-	return info != nil && info.Private
-}
-
-// openSources are those that a private torrent has not.
-var openSources = []handshake.Source{handshake.DHT, handshake.LSD, handshake.PEX, handshake.Holepunch}
-
-// foreign reports whether a peer came in a way that is not for this torrent.
-func (l *loop) foreign(k *link) bool {
-	return k.hand != nil && l.private() && slices.Contains(openSources, k.hand.Source)
-}
-
-// keepPrivate leaves the DHT and LSD, and the peers that came from there or from
-// other peers, once
-// the metadata has said that the torrent is private.
-func (l *loop) keepPrivate() {
-	if !l.private() {
-		return
-	}
-	if l.leaveOpen != nil {
-		l.leaveOpen()
-	}
-	for _, s := range openSources {
-		l.t.c.hand.Withdraw(l.t.hash, s)
-	}
-	for _, k := range l.links {
-		if l.foreign(k) {
-			k.conn.Close(errPrivate)
+		}
+		if t.c.lsd != nil {
+			t.c.spawn(func() { t.c.lsd.Announce(ctx, hash) })
 		}
 	}
 }

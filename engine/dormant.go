@@ -5,11 +5,12 @@ import "time"
 // How a torrent goes dormant: its peers are sent away, its trackers are told,
 // and its loop ends.
 
-// needed is when the torrent was last needed: now, while a file is open or the
-// metadata is missing; never again, once that is known to be unusable.
+// needed is when the torrent was last needed: now, while a file is open, it seeds
+// or the metadata is missing; never again, once that is known to be unusable. One
+// that has given enough is not needed by those who take.
 func (l *loop) needed() time.Time {
 	switch {
-	case l.t.unusable() != nil:
+	case l.t.unusable() != nil || l.t.refusal() != nil:
 		return time.Time{}
 	case l.meta != nil || l.resolved:
 		return time.Now()
@@ -17,9 +18,9 @@ func (l *loop) needed() time.Time {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	switch {
-	case l.t.handles > 0:
+	case l.t.handles > 0 || !l.t.seedingSince.IsZero():
 		return time.Now()
-	case l.t.lastClose.After(l.lastUse):
+	case l.spent || l.t.lastClose.After(l.lastUse):
 		return l.t.lastClose
 	}
 	return l.lastUse
@@ -39,7 +40,7 @@ func (l *loop) sleep() bool {
 		if l.sleepy() > 0 {
 			return false
 		}
-		l.ending, l.searching = true, false
+		l.ending, l.searching, l.fetches = true, false, false
 		l.t.c.hand.Want(l.t.hash, 0)
 		l.stopWebSeeds()
 		for _, k := range l.links {

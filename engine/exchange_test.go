@@ -13,15 +13,10 @@ func exchangers(t *testing.T, private bool, middle, last Config) (seed *Client, 
 	t.Helper()
 	c = newContent(t, 64<<10, 3_000_000)
 	if private {
-		raw := c.meta.Info.Raw
-		info, err := metainfo.ParseInfo(append(raw[:len(raw)-1:len(raw)-1], "7:privatei1ee"...))
-		if err != nil || !info.Private {
-			t.Fatal(info, err)
-		}
-		c.meta = &metainfo.Torrent{Info: info}
+		c.makePrivate(t)
 	}
 	seed = seeder(t, c)
-	middle.Peers, middle.NoUpload = []string{seed.addr()}, true
+	middle.Peers, middle.NoUpload = []string{seed.addr()}, !private // who would not fetch that one
 	between := testClient(t, middle)
 	first, err := between.Add(Source{Torrent: c.meta})
 	if err != nil {
@@ -41,6 +36,20 @@ func exchangers(t *testing.T, private bool, middle, last Config) (seed *Client, 
 		t.Fatal(err)
 	}
 	return seed, torrent, c
+}
+
+// makePrivate has c's torrent be a private one.
+func (c *content) makePrivate(t *testing.T, trackers ...string) {
+	t.Helper()
+	raw := c.meta.Info.Raw
+	info, err := metainfo.ParseInfo(append(raw[:len(raw)-1:len(raw)-1], "7:privatei1ee"...))
+	if err != nil || !info.Private {
+		t.Fatal(info, err)
+	}
+	c.meta = &metainfo.Torrent{Info: info}
+	for _, url := range trackers {
+		c.meta.Trackers = append(c.meta.Trackers, []string{url})
+	}
 }
 
 // TestPeerExchange: a peer that has nothing to give knows somebody who has.
@@ -69,7 +78,7 @@ func TestNoPeerExchange(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			if _, err := readRange(t.Context(), r, 0, 1000); err == nil {
+			if _, err := readRange(t.Context(), r, 2_900_000, 1000); err == nil {
 				t.Error("a peer was found")
 			}
 			if n := seed.hand.Stats(torrent.hash).Standing; n != 1 {

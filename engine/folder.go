@@ -25,6 +25,7 @@ import (
 //	torrents/<infohash>/     40 hexadecimal digits, or 64 of one that is v2 only
 //	    state                slot, names, times
 //	    torrent | magnet     the metadata, or the link while it is unresolved
+//	    record               what its trackers were told, and what it has given
 //	    journal data/        the disk cache's
 //
 // Every file but the journal and the data is written whole, beside its place,
@@ -52,6 +53,8 @@ type torrentState struct {
 	Earlier []string `json:"earlier,omitempty"` // names shown before
 	Added   int64    `json:"added"`             // Unix nanoseconds
 	Mtime   int64    `json:"mtime,omitempty"`   // Unix seconds; 0 while unresolved
+	PeerID  string   `json:"peer_id,omitempty"` // hexadecimal; of one that is private, or may be
+	Key     uint32   `json:"key,omitempty"`     // of its announces
 }
 
 // ErrMounted is that another process holds the data folder.
@@ -212,6 +215,7 @@ type stored struct {
 	state    torrentState
 	metainfo []byte // of the file `torrent`, or nil
 	magnet   string // "" when it never was a magnet link
+	record   record
 }
 
 // torrents are the stored torrents: first those whose name is chosen, so that
@@ -260,6 +264,9 @@ func (f *folder) torrent(name string) (stored, error) {
 	}
 	if s.state.Slot == 0 {
 		return s, errors.New("state: it has no slot")
+	}
+	if s.record, err = f.loadRecord(id); err != nil {
+		return s, err
 	}
 	s.metainfo, err = os.ReadFile(filepath.Join(dir, "torrent"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -8,7 +8,8 @@ import (
 )
 
 // The loop's part of the hash requests of BEP 52: it asks for the piece layers
-// of a magnet link that is v2 only, and answers with those that are here.
+// of a magnet link that is v2 only, and answers with those that are here. Leaves
+// are another file's: leaves.go.
 
 // Events of it.
 type (
@@ -27,6 +28,7 @@ func (l *loop) wantLayers(info *metainfo.Info) {
 	if l.meta == nil || l.layers != nil {
 		return
 	}
+	l.resolved = true
 	l.layers = newLayering(info)
 	for _, k := range l.links {
 		l.layers.offer(k.id)
@@ -58,12 +60,16 @@ func (l *loop) hashes(e hashMessage) {
 		k.conn.Close(wire.ErrLength)
 	case e.kind == wire.HashRequest:
 		l.serveHashes(k, r)
-	case l.layers == nil:
+	case l.layers == nil && l.leaves == nil:
+	case e.kind == wire.HashReject && l.layers == nil:
+		l.leaves.rejected(k.id, r)
 	case e.kind == wire.HashReject:
 		l.layers.rejected(k.id, r, time.Now())
 		l.askLayers()
 	case !r.Bounded():
 		k.conn.Close(wire.ErrLength)
+	case l.layers == nil:
+		l.gotLeaves(k, r, metainfo.HashesOf(payload))
 	default:
 		l.gotHashes(k, r, metainfo.HashesOf(payload))
 	}
@@ -71,9 +77,7 @@ func (l *loop) hashes(e hashMessage) {
 
 func (l *loop) gotHashes(k *link, r wire.HashRange, hashes []wire.Hash) {
 	if l.layers.answered(k.id, r, hashes) {
-		l.log.Warn("a peer sent false hashes and is banned", "peer", k.hand.Addr)
-		l.t.c.hand.Ban(k.hand.Addr.Addr())
-		k.conn.Close(errBanned)
+		l.banLiar(k)
 	}
 	if !l.layers.whole() {
 		l.askLayers()
@@ -82,6 +86,13 @@ func (l *loop) gotHashes(k *link, r wire.HashRange, hashes []wire.Hash) {
 	info := l.layers.info
 	l.layers = nil
 	l.t.c.spawn(func() { l.resolve(info) })
+}
+
+// banLiar bans a peer that sent false hashes.
+func (l *loop) banLiar(k *link) {
+	l.log.Warn("a peer sent false hashes and is banned", "peer", k.hand.Addr)
+	l.t.c.hand.Ban(k.hand.Addr.Addr())
+	k.conn.Close(errBanned)
 }
 
 // mostHashRequests is how many hash requests of a peer wait. One beyond it is
@@ -102,18 +113,22 @@ func (l *loop) serveHashes(k *link, r wire.HashRange) {
 // they are here, with a reject if they are not.
 func (l *loop) answerHashes(k *link) {
 	info := l.t.Info()
-	for len(k.ranges) > 0 && len(k.unsent) == 0 && k.free > extendedSlots-mostMetadataReplies {
+	for !k.waits && len(k.ranges) > 0 && len(k.unsent) == 0 && k.free > extendedSlots-mostMetadataReplies {
 		r := k.ranges[0]
-		k.ranges = k.ranges[1:]
-		m, payload := wire.Message{Kind: wire.HashReject}, wire.AppendHashRange(nil, r)
+		var hashes []wire.Hash
+		ok := false
 		if info != nil {
-			if hashes, ok := info.Answer(r); ok {
-				m.Kind = wire.Hashes
-				for _, h := range hashes {
-					payload = append(payload, h[:]...)
-				}
+			hashes, ok = info.Answer(r)
+		}
+		if !ok {
+			var later bool
+			if k.waits, later = l.tellLeaves(k, r); later {
+				return
 			}
 		}
-		k.side(m, payload)
+		k.ranges = k.ranges[1:]
+		if !k.waits {
+			k.told(r, hashes, ok)
+		}
 	}
 }

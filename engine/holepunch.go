@@ -177,7 +177,7 @@ func (l *loop) holepunch(k *link, payload []byte) {
 	case extension.Rendezvous:
 		l.relay(k, m.Addr)
 	case extension.Connect:
-		if credible(m.Addr, k.hand.Addr.Addr()) && !l.ending && k.punching.summoned.take(time.Now()) {
+		if credible(m.Addr, k.hand.Addr.Addr()) && m.Addr.Port() >= leastPort && !l.ending && k.punching.summoned.take(time.Now()) {
 			l.t.c.hand.Punch(l.t.hash, m.Addr)
 		}
 	case extension.PunchFailed:

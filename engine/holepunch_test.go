@@ -55,9 +55,9 @@ func (p *scripted) asks(at netip.AddrPort) {
 func TestRelay(t *testing.T) {
 	c := newContent(t, 16<<10, 50_000)
 	s := seeder(t, c)
-	a, atA := listens(t, s, c.meta.Info.Hash, 1001, true)
-	b, atB := listens(t, s, c.meta.Info.Hash, 1002, true)
-	_, deaf := listens(t, s, c.meta.Info.Hash, 1003, false)
+	a, atA := listens(t, s, c.meta.Info.Hash, 7001, true)
+	b, atB := listens(t, s, c.meta.Info.Hash, 7002, true)
+	_, deaf := listens(t, s, c.meta.Info.Hash, 7003, false)
 	a.asks(atB)
 	if h := a.hears(t); h != (extension.Holepunch{Kind: extension.Connect, Addr: atB}) {
 		t.Errorf("the initiator hears %+v", h)
@@ -67,7 +67,7 @@ func TestRelay(t *testing.T) {
 	}
 	nowhere := netip.MustParseAddrPort("127.0.0.1:9")
 	for at, want := range map[netip.AddrPort]extension.PunchError{
-		netip.MustParseAddrPort("0.0.0.0:1002"): extension.NoSuchPeer, netip.MustParseAddrPort("127.0.0.1:0"): extension.NoSuchPeer,
+		netip.MustParseAddrPort("0.0.0.0:7002"): extension.NoSuchPeer, netip.MustParseAddrPort("127.0.0.1:0"): extension.NoSuchPeer,
 		nowhere: extension.NotConnected, deaf: extension.NoSupport, atA: extension.NoSelf,
 	} {
 		a.asks(at)
@@ -102,8 +102,8 @@ func TestTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _ := listens(t, s, c.meta.Info.Hash, 1001, true)
-	for _, at := range []string{"0.0.0.0:1", "224.0.0.1:1", other.addr()} {
+	p, _ := listens(t, s, c.meta.Info.Hash, 7001, true)
+	for _, at := range []string{"0.0.0.0:1", "224.0.0.1:1", "127.0.0.1:1023", other.addr()} {
 		p.extended(ourHolepunch, extension.Holepunch{Kind: extension.Connect, Addr: netip.MustParseAddrPort(at)}.Append(nil))
 	}
 	eventually(t, "the two are connected", func() bool { return other.hand.Stats(torrent.hash).Standing == 1 })

@@ -186,7 +186,7 @@ func TestNothingInATorrent(t *testing.T) {
 		if err := torrent.Fetch(t.Context(), func(int64, int64) {}); err != nil {
 			t.Error(err)
 		}
-		if left := torrent.announce().Left; left != 0 {
+		if left := torrent.announce(torrent.hash).Left; left != 0 {
 			t.Errorf("%d bytes are left of nothing", left)
 		}
 		closeClient(t, leech)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 
 	"bipfs/wire"
@@ -10,12 +11,32 @@ import (
 // The bounds of the engine, with what they are for. docs/LIMITS.md adds them
 // up together with those of the other layers.
 const (
-	// maxConnections is the number of connected peers of all torrents together.
-	// Each may hold one spare block of the disk cache's memory.
-	maxConnections = 400
+	// maxConnections is the number of connected peers of all torrents together,
+	// torrentMost that of one: as many as may come. Each has a socket, and
+	// 20 kB at most while it is idle.
+	maxConnections = 3000
+	torrentMost    = 1000
 
 	// torrentConnections is how many peers one torrent dials for.
 	torrentConnections = 60
+
+	// seedConnections is how many one dials for that only seeds: leeches dial,
+	// too, and the places are those that readers need.
+	seedConnections = 4
+
+	// seedEvery is how often it is looked who seeds, and how much a kill loses of
+	// what is counted; seedTurn is how long one seeds before its place may be
+	// another's.
+	seedEvery = 30 * time.Second
+	seedTurn  = 30 * time.Minute
+
+	// leastConnections is how many peers there may be where hardly any files may
+	// be open.
+	leastConnections = 16
+
+	// maxSpares is how many peers owe us a block at a time. Each holds one spare
+	// block of the disk cache's memory.
+	maxSpares = 400
 
 	// mostWebSeeds is how many URLs one torrent asks at a time; the others take
 	// the places of those that fail for good. Each has webSeedLanes connections:
@@ -77,6 +98,10 @@ const (
 	// stoppedAnnounces is how long all `stopped` announces get together.
 	stoppedAnnounces = 200 * time.Millisecond
 
+	// lastWords is the same for those of private torrents, which may count who
+	// leaves without a word as who cheats: a name, a TCP and a TLS handshake.
+	lastWords = 1200 * time.Millisecond
+
 	// LeastMemory is the least bound on block memory that the client starts
 	// with: the spares, and room for two reads of the largest size.
 	LeastMemory = 16 << 20
@@ -90,8 +115,19 @@ func checkLimits(memory int64) error {
 	return nil
 }
 
-// connections is how many peers may be connected at most: their spares take no
+// spares is how many peers may owe us a block at a time: their spares take no
 // more than an eighth of the memory. Those of web seeds come on top.
-func connections(memory int64) int {
-	return int(min(maxConnections, max(16, memory/8/wire.BlockSize)))
+func spares(memory int64) int {
+	return int(min(maxSpares, max(16, memory/8/wire.BlockSize)))
+}
+
+// connections is how many peers may be connected at most: they take half of the
+// file descriptors that this process may have, so that there are some for the
+// handshakes, the store and whoever reads.
+func connections() int {
+	var r syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil {
+		return leastConnections
+	}
+	return int(min(maxConnections, max(leastConnections, r.Cur/2)))
 }

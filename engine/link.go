@@ -41,6 +41,7 @@ type link struct {
 	unsent     []peer.Outgoing  // messages of BEP 10 and 52 that wait for a slot; bounded
 	requests   []int            // pieces of our metadata that the peer waits for; bounded
 	ranges     []wire.HashRange // hashes that it waits for; bounded
+	waits      bool             // an answer with leaves is being worked out for it
 	exchange   exchange
 	punching   punching
 
@@ -87,7 +88,7 @@ func (l *loop) host(ctx context.Context, h *handshake.Conn) error {
 	c := l.t.c
 	k := &link{id: wire.Peer(c.peers.Add(1)), loop: l, hand: h, free: extendedSlots}
 	k.peer = peer.New(peer.Config{
-		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: &l.disk, Torrent: k, Fast: h.Fast(),
+		Peer: k.id, Conn: h.Conn, Reader: h.Reader, Disk: (*peerDisk)(l), Torrent: k, Fast: h.Fast(),
 		Slots: peer.Slots{Messages: messageSlots, Extended: extendedSlots, Loaded: loadSlots},
 	})
 	k.conn = k.peer
@@ -151,6 +152,11 @@ func (k *link) Written(ctx context.Context, p wire.Peer, w peer.Written) error {
 	return k.loop.put(ctx, selection.Written{Peer: p, Messages: w.Messages, Loads: w.Loaded})
 }
 
+// Starved tells the loop of a request that was not sent.
+func (k *link) Starved(ctx context.Context, p wire.Peer, b wire.Block) error {
+	return k.loop.put(ctx, selection.Starved{Peer: p, Block: b})
+}
+
 // unload tells the loop that a block could not be loaded. It runs on a worker
 // of the disk cache, which must not wait for the loop: a goroutine does.
 func (k *link) unload(b wire.Block) {
@@ -191,6 +197,7 @@ func (l *loop) leave(k *link) {
 		return
 	}
 	delete(l.links, k.id)
+	l.moved(k, true)
 	l.step(selection.PeerDisconnect{Peer: k.id})
 	if l.meta != nil {
 		l.meta.gone(k.id)
@@ -199,6 +206,9 @@ func (l *loop) leave(k *link) {
 	if l.layers != nil {
 		l.layers.gone(k.id)
 		l.askLayers()
+	}
+	if l.leaves != nil {
+		l.leaves.gone(k.id)
 	}
 }
 
@@ -314,6 +324,7 @@ func (l *loop) greeted(k *link, payload []byte) {
 	}
 	l.says(k, h)
 	l.introduce(k, h)
+	l.t.c.toldUs(k.hand.Addr.Addr(), h.YourIP)
 	if l.meta == nil {
 		return
 	}
@@ -329,5 +340,15 @@ func (l *loop) greeted(k *link, payload []byte) {
 func (l *loop) wrote(w selection.Written) {
 	if w.Loads > 0 {
 		l.lastUse = time.Now()
+	}
+}
+
+// judge notes whether some peer is useful. It looks at all of them, so not at
+// every event.
+func (l *loop) judge() {
+	now := time.Now()
+	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
+		l.judged = now
+		l.t.setUseful(l.m.Useful())
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"bipfs/diskcache"
-	"bipfs/engine/discovery"
 	"bipfs/engine/metainfo"
 	"bipfs/selection"
 	"bipfs/wire"
@@ -36,20 +35,26 @@ type loop struct {
 	news     []diskcache.News // heard and not told to the machine yet
 	barrier  int64            // blocks that had been swapped in when it was heard
 	stored   int64            // blocks that the machine knows of
-	trackers []*discovery.Trackers
+	trackers []*announcing
 	web      webSeeds
-	told     map[string]bool // URLs of trackers that are announced to
+	told     map[string]bool // infohashes and URLs of trackers that are announced to
 
 	links      map[wire.Peer]*link
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
 	layers     *layering         // nil unless the metadata is here and its piece layers are not
+	leaves     *leafing          // nil unless blocks may be verified one by one
+	telling    bool              // leaves are being worked out for a peer
+	rests      []rest            // pieces that are completed after a read, the oldest first
 	resolved   bool              // the metadata is whole: its layers are asked for, or it is being stored
 	unstored   *metainfo.Info    // metadata that could not be stored
 	again      time.Time         // when that is tried again
 	refused    string            // why it could not be stored, as logged last
 	exchangeAt time.Time         // when a peer is to be told of others; zero: never
+	moves      moves             // of peers, to tell the others
 	searching  bool              // looking for peers
+	fetches    bool              // for as many as it takes to fetch
+	spent      bool              // it has given enough: uploads do not keep it awake
 	leaveOpen  func()            // ends the search in the DHT and by LSD; nil before it begins
 	ending     bool              // going dormant: connections are being closed
 	lastUse    time.Time         // when something was last wanted or uploaded
@@ -80,7 +85,8 @@ type (
 	}
 	// unusable is that the metadata is right and can never be shown.
 	unusable struct{ err error }
-	// newTrackers are tiers that a torrent was added again with.
+	// newTrackers are tiers that a torrent was added again with; none: those that
+	// it has are to be asked as a private torrent does.
 	newTrackers struct{ tiers [][]string }
 )
 
@@ -91,7 +97,7 @@ func newLoop(t *Torrent) *loop {
 		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
 		lastUse: time.Now(),
 	}
-	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.key), Upload: !t.c.cfg.NoUpload})
+	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.me.key), Upload: !t.c.cfg.NoUpload})
 	l.ctx, l.cancel = context.WithCancel(t.c.ctx)
 	return l
 }
@@ -120,6 +126,7 @@ func (l *loop) want(e selection.Event) error {
 
 // run is the loop, from waking up to going dormant or closing.
 func (l *loop) run() {
+	defer l.t.settle() // which waits for the disk: nobody waits for the loop any more
 	defer close(l.done)
 	defer l.cancel()
 	defer l.t.setUseful(false)
@@ -153,22 +160,15 @@ func (l *loop) run() {
 	}
 }
 
-// judge notes whether some peer is useful. It looks at all of them, so not at
-// every event.
-func (l *loop) judge() {
-	now := time.Now()
-	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
-		l.judged = now
-		l.t.setUseful(l.m.Useful())
-	}
-}
-
 // start gives the machine what is known, and begins the search for peers.
 func (l *loop) start() {
 	if info := l.t.Info(); info != nil {
 		l.begin(info)
 	} else {
 		l.meta = newAssembly(l.t.id)
+		if bare := l.t.bare; bare != nil {
+			l.wantLayers(bare)
+		}
 	}
 	if l.meta != nil || l.t.sought() {
 		l.search()
@@ -187,28 +187,19 @@ func (l *loop) begin(info *metainfo.Info) {
 	if complete {
 		l.t.finished.Store(true)
 	}
-	l.step(selection.Geometry{Geometry: info.Geometry, Have: have})
+	if info.HasV2() {
+		l.leaves = newLeafing(info)
+	}
+	l.step(selection.Geometry{Geometry: info.Geometry, Have: have, Leaves: info.HasV2()})
 	l.setComplete(complete)
 	for _, k := range l.links {
 		l.allow(k)
 	}
-	for _, e := range l.early {
-		l.step(e)
-	}
+	early := l.early
 	l.early = nil
-}
-
-// wanted takes a want. A reader may be quicker than the loop's own word that
-// the metadata is here: until then wants are kept.
-func (l *loop) wanted(e selection.Event) {
-	if l.meta != nil {
-		l.early = append(l.early, e)
-		return
+	for _, e := range early {
+		l.wanted(e)
 	}
-	if _, ok := e.(selection.Want); ok {
-		l.search()
-	}
-	l.step(e)
 }
 
 // batch takes in what else has come, so that one burst is one round.
@@ -238,6 +229,7 @@ func (l *loop) event(e any) {
 			l.wrote(e)
 		case selection.Stored:
 			l.stored++
+			l.leafBlock(e)
 		}
 		l.step(e)
 	case joined:
@@ -255,7 +247,11 @@ func (l *loop) event(e any) {
 	case woken:
 		l.rouse()
 	case newTrackers:
-		l.announceTo(e.tiers)
+		l.learnTrackers(e.tiers)
+	case otherTracker:
+		l.leaveSwarm()
+	case seedingChanged:
+		l.seed(e)
 	case newWebSeeds:
 		l.startWebSeeds()
 	case webSeedEnded:
@@ -266,6 +262,10 @@ func (l *loop) event(e any) {
 		l.wantLayers(e.info)
 	case hashMessage:
 		l.hashes(e)
+	case leavesTold:
+		l.toldLeaves(e)
+	case leavesRested:
+		l.restedLeaves()
 	}
 }
 
@@ -283,6 +283,7 @@ func (l *loop) obey(c selection.Command) {
 	switch c := c.(type) {
 	case selection.Send:
 		if k := l.links[c.Peer]; k != nil {
+			l.askLeaves(k, c.Message)
 			k.conn.Send(peer.Outgoing{Message: c.Message, Payload: c.Payload})
 		}
 	case selection.Load:
@@ -295,6 +296,7 @@ func (l *loop) obey(c selection.Command) {
 	case selection.Reprioritise:
 		store.Reprioritise(c.Piece, c.Deadline)
 	case selection.Close:
+		l.closed(c.Piece)
 		store.Close(c.Piece)
 	case selection.Drop:
 		l.drop(c)
@@ -319,7 +321,7 @@ func (l *loop) hear() {
 			return
 		}
 		for i, n := range l.news {
-			if n.Kind == diskcache.Verified && l.stored < min(l.barrier, l.disk.swaps.Load()) {
+			if n.Kind.IsOfBlocks() && l.stored < min(l.barrier, l.disk.swaps.Load()) {
 				l.news = l.news[i:]
 				return
 			}
@@ -332,11 +334,14 @@ func (l *loop) hear() {
 // tell gives the machine one piece of news.
 func (l *loop) tell(n diskcache.News) {
 	switch n.Kind {
+	case diskcache.Proven, diskcache.Spoiled:
+		l.leafNews(n)
 	case diskcache.Granted:
 		l.step(selection.Granted{Piece: n.Piece, Lease: n.Lease, Room: n.N})
 	case diskcache.Room:
 		l.step(selection.Room{Lease: n.Lease, N: n.N})
 	case diskcache.Revoke:
+		l.closed(n.Piece)
 		l.step(selection.Revoke{Lease: n.Lease})
 	case diskcache.Verified:
 		l.verified(n)
@@ -347,20 +352,17 @@ func (l *loop) tell(n diskcache.News) {
 }
 
 func (l *loop) verified(n diskcache.News) {
+	l.closed(n.Piece)
 	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
 	if !n.OK {
 		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
 		return
 	}
+	l.endRest(n.Piece)
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	if !l.complete && l.t.whole() {
 		l.setComplete(true)
-		// A piece may go and come back; the download has ended only once.
-		if !l.t.finished.Swap(true) {
-			for _, t := range l.trackers {
-				t.Completed()
-			}
-		}
+		l.announceEnd()
 	}
 }
 

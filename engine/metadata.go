@@ -153,6 +153,7 @@ func (l *loop) gotMetadata(e metadata) {
 	}
 	l.begin(e.info)
 	l.keepPrivate()
+	l.searchTwin()
 	l.resolved, l.unstored = false, nil
 	l.startWebSeeds()
 	for _, k := range l.links {

@@ -65,6 +65,48 @@ func (c *Client) outerPort() int {
 	return c.port
 }
 
+// portOver is the port that the world reaches us at over one family.
+func (c *Client) portOver(six bool) int {
+	if six {
+		return c.port
+	}
+	return c.outerPort()
+}
+
+// outerAddr is our address of one family as the world sees it, as far as that is
+// known: by the word of most who told us (nodes of the DHT, trackers, peers), or
+// by the router's.
+func (c *Client) outerAddr(six bool) netip.Addr {
+	if c.dht != nil {
+		if us := c.dht.Address(six); us.IsValid() {
+			return us
+		}
+	}
+	if m := c.mapping.Load(); m != nil && !six {
+		at := m.External(discovery.MappedPort{Transport: discovery.MapTCP, Port: uint16(c.port)})
+		if !Local(at.Addr()) {
+			return at.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// outer is where the world reaches us over one family; invalid while we do not
+// know.
+func (c *Client) outer(six bool) netip.AddrPort {
+	if us := c.outerAddr(six); us.IsValid() {
+		return netip.AddrPortFrom(us, uint16(c.portOver(six)))
+	}
+	return netip.AddrPort{}
+}
+
+// toldUs takes what a peer says that our address is.
+func (c *Client) toldUs(peer, us netip.Addr) {
+	if c.dht != nil && us.IsValid() {
+		c.dht.Us(peer, us)
+	}
+}
+
 // portFor is the port that a peer reaches us at: one in our neighbourhood, or
 // that speaks IPv6, is not on the far side of the router's translation.
 func (c *Client) portFor(peer netip.Addr) int {

@@ -22,10 +22,11 @@ import (
 //
 // A reader that waits holds no memory of the disk cache.
 type Reader struct {
-	t     *Torrent
-	file  metainfo.File
-	store *diskcache.Torrent
-	geo   wire.Geometry
+	t      *Torrent
+	file   metainfo.File
+	number int // of the file
+	store  *diskcache.Torrent
+	geo    wire.Geometry
 
 	mu      sync.Mutex
 	closed  bool
@@ -47,7 +48,7 @@ func (t *Torrent) OpenFile(i int) (*Reader, error) {
 	}
 	info := t.Info()
 	t.hold(1)
-	return &Reader{t: t, file: info.Files[i], store: store, geo: info.Geometry}, nil
+	return &Reader{t: t, file: info.Files[i], number: i, store: store, geo: info.Geometry}, nil
 }
 
 // Close ends the reader: what it wanted is wanted no more.
@@ -89,10 +90,14 @@ func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan,
 		defer r.store.Unexpect(e.Piece)
 	}
 	for {
-		if err := r.wait(ctx, extents); err != nil {
+		// What is proven of an open piece is here only as long as it is wanted.
+		unwant, err := r.wait(ctx, extents)
+		if err != nil {
+			unwant()
 			return nil, err
 		}
 		loans, err := r.store.Acquire(ctx, extents)
+		unwant()
 		if !errors.Is(err, diskcache.ErrAbsent) {
 			return loans, err
 		}
@@ -100,37 +105,44 @@ func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan,
 }
 
 // wait asks the swarm for extents and waits until they are here, or until it is
-// worth another try.
-func (r *Reader) wait(ctx context.Context, extents []wire.Extent) error {
+// worth another try. unwant, which is never nil, ends that they are asked for.
+func (r *Reader) wait(ctx context.Context, extents []wire.Extent) (unwant func(), err error) {
 	t := r.t
+	unwant = func() {}
 	ctx, release, err := t.c.waiting.take(ctx, &t.waits)
 	if err != nil {
-		return err
+		return unwant, err
 	}
 	defer release()
 	if t.c.ctx.Err() != nil {
-		return ErrClosed
+		return unwant, ErrClosed
 	}
 	l, err := t.activate()
 	if err != nil {
-		return err
+		return unwant, err
 	}
 	now := t.c.clock.now()
 	wants := make([]wire.Reader, 0, len(extents))
-	defer func() {
+	unwant = func() {
 		for _, id := range wants {
 			l.want(selection.Unwant{Reader: id})
 		}
-	}()
+	}
 	for _, e := range extents {
 		id := wire.Reader(t.c.readers.Add(1))
 		if err := l.want(selection.Want{Reader: id, Extent: e, Deadline: now, Class: selection.Now}); err != nil {
-			return err
+			return unwant, err
 		}
 		wants = append(wants, id)
 	}
+	return unwant, r.await(ctx, extents)
+}
+
+// await is the waiting of wait.
+func (r *Reader) await(ctx context.Context, extents []wire.Extent) error {
+	t := r.t
 	patience, short := t.patience()
-	err = r.store.Await(ctx, extents, patience)
+	err := r.store.Await(ctx, extents, patience)
 	switch {
 	case context.Cause(ctx) == ErrNoPeers:
 		return ErrNoPeers // the place is somebody else's

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"bipfs/handshake"
 )
@@ -20,15 +21,48 @@ func (l *loop) search() {
 	l.announceTo(tiers)
 	l.searchOpenly()
 	t.c.mapPorts()
-	t.c.spawn(func() { l.offer(t.peersGiven()) })
-	t.c.hand.Want(t.hash, torrentConnections)
+	t.c.spawn(func() {
+		l.offer(handshake.User, t.c.resolveAll(t.c.cfg.Peers))
+		l.offer(handshake.Magnet, t.c.resolveAll(t.peersNamed()))
+	})
+	if t.onlySeeds() {
+		t.c.hand.Want(t.hash, seedConnections)
+		return
+	}
+	l.searchMore()
+}
+
+// searchMore has as many peers dialled as fetching takes.
+func (l *loop) searchMore() {
+	if l.fetches || !l.searching {
+		return
+	}
+	l.fetches = true
+	l.t.c.hand.Want(l.t.hash, torrentConnections)
 	l.startWebSeeds()
 }
 
-// offer names peers that the user gave. Looking them up took a while: the loop
-// may have ended.
-func (l *loop) offer(given []netip.AddrPort) {
-	if l.ctx.Err() == nil {
-		l.t.c.hand.Offer(l.t.hash, handshake.User, given...)
+// onlySeeds reports whether t is awake for others' sake alone.
+func (t *Torrent) onlySeeds() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.seedingSince.IsZero() && t.handles == 0 && !t.started
+}
+
+// offer names peers. Looking them up took a while: the loop may have ended, or
+// the torrent have turned out to be private.
+func (l *loop) offer(from handshake.Source, peers []netip.AddrPort) {
+	if l.ctx.Err() == nil && !(l.private() && slices.Contains(openSources, from)) {
+		l.t.c.hand.Offer(l.t.hash, from, peers...)
 	}
+}
+
+// peersNamed are the peers that t's magnet link names.
+func (t *Torrent) peersNamed() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.magnet == nil {
+		return nil
+	}
+	return t.magnet.Peers
 }

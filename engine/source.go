@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,14 +25,28 @@ type Source struct {
 }
 
 // errLayers is the error for a torrent that cannot be verified.
-var errLayers = errors.New("the torrent is v2 only and its piece layers are missing; its magnet link may do")
+var errLayers = errors.New("the torrent is private and v2 only, and its piece layers are missing")
 
-// check refuses what the engine cannot fetch.
+// isBare reports whether a torrent is v2 only and cannot be verified before its
+// piece layers are here.
+func isBare(info *metainfo.Info) bool { return !info.HasV1() && len(info.Missing()) > 0 }
+
+// check refuses what the engine cannot fetch: without its layers a torrent is
+// looked for like a magnet link, and a private one must not be.
 func (s Source) check() error {
-	if s.Torrent != nil && !s.Torrent.Info.HasV1() && len(s.Torrent.Info.Missing()) > 0 {
+	if s.Torrent != nil && s.Torrent.Info.Private && isBare(s.Torrent.Info) {
 		return errLayers
 	}
 	return nil
+}
+
+// link is the magnet link of a bare torrent.
+func (s Source) link() *metainfo.Magnet {
+	info := s.Torrent.Info
+	return &metainfo.Magnet{
+		Hash: info.Hash, V2: info.V2, Name: info.Name,
+		Trackers: slices.Concat(s.Torrent.Trackers...), WebSeeds: s.webSeeds(),
+	}
 }
 
 // ParseSource reads one SOURCE of the command line: the path of a .torrent

@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -18,10 +17,12 @@ import (
 // Torrent is one torrent of a client.
 //
 //	resolving ──metadata──▶ dormant ◀──────5 min────── active
-//	                           └──open, peer comes──▶──┘
+//	                         ▲ │ └──open, peer comes──▶──┘
+//	                goal met │ └─data, and a goal (seeding.go)─▶ seeding
+//	                         └────────────────────────────────────┘
 //
-// A dormant torrent has no loop: no goroutine, no socket, no packet. Resolving
-// and active ones have one.
+// A dormant torrent has no loop: no goroutine, no socket, no packet. Resolving,
+// active and seeding ones have one.
 type Torrent struct {
 	c     *Client
 	id    metainfo.ID // what it was added by; the metadata may have one infohash more
@@ -40,7 +41,7 @@ type Torrent struct {
 	walks    walks       // of readers from file to file
 	finished atomic.Bool // every piece was here at some time
 
-	downloaded, uploaded atomic.Int64 // payload bytes of connections that have ended
+	own atomic.Pointer[identity] // nil: the client's; set before anybody else sees t
 
 	state torrentState // guarded by Client.mu
 
@@ -48,22 +49,34 @@ type Torrent struct {
 	info    atomic.Pointer[metainfo.Info]     // nil while it is not resolved
 	store   atomic.Pointer[diskcache.Torrent] // nil until the first use
 	opening sync.Mutex
-	refused error     // why the store could not be opened; guarded by opening
-	again   time.Time // when that is tried again
+	saving  sync.Mutex // held while the record is written
+	refused error      // why the store could not be opened; guarded by opening
+	again   time.Time  // when that is tried again
 
 	// What is guarded by mu, under which nothing waits.
-	mu        sync.Mutex
-	magnet    *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
-	trackers  [][]string
-	webSeeds  []string        // URLs
-	liars     map[string]bool // of them, those that sent bad data
-	loop      *loop           // nil while dormant
-	started   bool            // by Start
-	handles   int             // open files, and fetches of the whole
-	live      map[wire.Peer]connection
-	lastClose time.Time
-	waited    bool // opening the unresolved directory has waited once
+	mu           sync.Mutex
+	magnet       *metainfo.Magnet // nil when no magnet link named it; never changed, but replaced
+	bare         *metainfo.Info   // metadata that it was added with and that lacks its piece layers
+	trackers     [][]string
+	webSeeds     []string        // URLs
+	liars        map[string]bool // of them, those that sent bad data
+	loop         *loop           // nil while dormant
+	started      bool            // by Start
+	handles      int             // open files, and fetches of the whole
+	live         map[wire.Peer]connection
+	ended        payload       // bytes of connections that have ended
+	before       payload       // bytes that were moved before this `started`
+	record       record        // as of the start of the client, but for what is set
+	dealt        [4]int64      // of the record that was written last
+	accounted    time.Time     // until when offered is counted
+	offered      time.Duration // less than a second that is not in the record yet
+	seedingSince time.Time     // zero: it does not seed
+	lastClose    time.Time
+	waited       bool // opening the unresolved directory has waited once
 }
+
+// payload is bytes of blocks.
+type payload struct{ downloaded, uploaded int64 }
 
 func newTorrent(c *Client, id metainfo.ID, s torrentState) *Torrent {
 	t := &Torrent{
@@ -180,10 +193,12 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
 	}
 	spec := diskcache.Spec{Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files}
+	if info.HasV2() {
+		spec.Node = info.Node
+	}
 	if info.HasV1() {
 		spec.Hash = info.PieceHash
 	} else {
-		spec.Node = info.Node
 		for i := range files {
 			files[i].Root = info.Root(i)
 		}
@@ -209,6 +224,9 @@ func (t *Torrent) activate() (*loop, error) {
 	if err := t.unusable(); err != nil {
 		return nil, err
 	}
+	if err := t.refusal(); err != nil {
+		return nil, err
+	}
 	if t.Info() != nil {
 		if _, err := t.open(); err != nil {
 			return nil, err
@@ -226,8 +244,8 @@ func (t *Torrent) activate() (*loop, error) {
 	t.loop = l
 	t.c.stir()
 	// Trackers are told what was moved since the `started` of this life.
-	t.downloaded.Store(0)
-	t.uploaded.Store(0)
+	t.before.downloaded, t.before.uploaded = t.moved()
+	t.accounted = time.Now()
 	return l, nil
 }
 
@@ -236,25 +254,13 @@ func (t *Torrent) activate() (*loop, error) {
 func (t *Torrent) asleep() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.handles > 0 {
+	if (t.handles > 0 || !t.seedingSince.IsZero()) && t.refusal() == nil {
 		return false
 	}
 	t.loop = nil
 	// Under the lock, or it would forget what the next loop has just offered.
 	t.c.hand.Forget(t.hash)
 	return true
-}
-
-// peersGiven are the peers that the user and the magnet link name.
-func (t *Torrent) peersGiven() []netip.AddrPort {
-	out := t.c.resolveAll(t.c.cfg.Peers)
-	t.mu.Lock()
-	magnet := t.magnet
-	t.mu.Unlock()
-	if magnet != nil {
-		out = append(out, t.c.resolveAll(magnet.Peers)...)
-	}
-	return out
 }
 
 // hold counts who needs t's loop.
@@ -276,8 +282,8 @@ func (t *Torrent) parted(p wire.Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.live[p].Counters()
-	t.downloaded.Add(n.DownloadedPayload)
-	t.uploaded.Add(n.UploadedPayload)
+	t.ended.downloaded += n.DownloadedPayload
+	t.ended.uploaded += n.UploadedPayload
 	delete(t.live, p)
 }
 
@@ -294,7 +300,7 @@ func (t *Torrent) Start() error {
 func (t *Torrent) sought() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.started || t.handles > 0
+	return t.started || t.handles > 0 || !t.seedingSince.IsZero()
 }
 
 // DataFile is where the content of file i of the metadata lies on disk.

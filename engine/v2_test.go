@@ -80,16 +80,48 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestV2Refused: what could not be verified is refused at the door.
-func TestV2Refused(t *testing.T) {
+// TestV2Bare: a torrent without its piece layers has them from its peers, as that
+// of a link; a private one, which would have to look for them, is refused.
+func TestV2Bare(t *testing.T) {
 	c := contentV2(t, metainfo.V2Only)
-	bare, err := metainfo.ParseInfo(c.meta.Info.Raw)
-	if err != nil {
-		t.Fatal(err)
+	bare := func() *metainfo.Torrent {
+		info, err := metainfo.ParseInfo(c.meta.Info.Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &metainfo.Torrent{Info: info}
 	}
-	client := testClient(t, Config{})
-	if _, err := client.Add(Source{Torrent: &metainfo.Torrent{Info: bare}}); !errors.Is(err, errLayers) {
+	secret := bare()
+	secret.Info.Private = true
+	if _, err := testClient(t, Config{}).Add(Source{Torrent: secret}); !errors.Is(err, errLayers) {
 		t.Error(err)
+	}
+	s := seeder(t, c)
+	for _, link := range []bool{false, true} {
+		dir := t.TempDir()
+		client := testClient(t, Config{Dir: dir})
+		if link { // then it is learnt of a torrent that is there
+			if _, err := client.Add(Source{Magnet: &metainfo.Magnet{Hash: c.meta.Info.Hash, V2: c.meta.Info.V2}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		torrent, err := client.Add(Source{Torrent: bare()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if torrent.Info() != nil {
+			t.Error("it is shown before it can be verified")
+		}
+		if _, err := client.Add(Source{Magnet: &metainfo.Magnet{
+			Hash: c.meta.Info.Hash, V2: c.meta.Info.V2, Peers: []string{s.addr()},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		resolved(t, torrent)
+		readAll(t, torrent, c)
+		closeClient(t, client)
+		client = testClient(t, Config{Dir: dir})
+		readAll(t, client.Torrents()[0], c)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 const (
 	serveEnv = "BIPFS_FS_TEST_SERVE"       // the directory to mount at
 	cleanEnv = "BIPFS_FS_TEST_SERVE_CLEAN" // clean what is left there first
+	lentEnv  = "BIPFS_FS_TEST_LENT"        // a folder of files to read by passthrough
 )
 
 func TestMain(m *testing.M) {
@@ -95,6 +96,8 @@ func childDoes(ctx context.Context, s *Server, tree *memory, line string) string
 		return fmt.Sprint(s.MaxBackground())
 	case "opens":
 		return fmt.Sprint(tree.opens.Load())
+	case "reads":
+		return fmt.Sprint(tree.reads.Load())
 	case "add":
 		tree.addFile(Root, 50, words[1], 10)
 		s.Kernel().Entry(Root, words[1])
@@ -109,7 +112,7 @@ func childDoes(ctx context.Context, s *Server, tree *memory, line string) string
 	case "forget":
 		// What an exec of a new daemon on the same device does: the numbers
 		// that the kernel has are unknown.
-		s.nodes.files.closeAll()
+		s.nodes.files.closeAll(s.nodes.close)
 	case "unmount":
 		began := time.Now()
 		if err := s.Unmount(ctx); err != nil {

@@ -90,12 +90,20 @@ type Handle interface {
 	// a short reply in the middle of a file truncates the application's copy
 	// without an error. Read may wait and must return soon after ctx ends,
 	// which it does when the reader was interrupted or is gone, when the file is
-	// closed and when the mount ends.
+	// closed and when the mount ends. It is not called for what the kernel reads
+	// from a Backing.
 	Read(ctx context.Context, off int64, n int, c Caller) (Reply, error)
-	// Backing is a plain file with the same bytes that the kernel may read by
-	// itself, if there is one.
-	Backing() (fd int, ok bool)
+	// Backing lends a plain file with the same bytes that the kernel may read by
+	// itself, if there is one now.
+	Backing() (b Backing, ok bool)
 	// Close is called once, when no Read is running.
+	Close()
+}
+
+// Backing is a plain file that is lent to the kernel. Until Close, which is called
+// once, its bytes must be right and stay.
+type Backing interface {
+	Fd() int
 	Close()
 }
 

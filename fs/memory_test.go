@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -20,7 +22,11 @@ type memory struct {
 	replies atomic.Int64 // not yet Done
 	handles atomic.Int64 // not yet closed
 	opens   atomic.Int64
+	reads   atomic.Int64
 }
+
+// lent is a folder of files that the kernel may read by itself.
+var lent = os.Getenv(lentEnv)
 
 type memNode struct {
 	id, parent ID
@@ -280,11 +286,34 @@ type memHandle struct {
 }
 
 func (h *memHandle) Read(ctx context.Context, off int64, n int, _ Caller) (Reply, error) {
+	h.m.reads.Add(1)
 	if h.n.read != nil {
 		return h.n.read(ctx, off, n)
 	}
 	return h.m.reply(h.n.id, off, n, 16<<10), nil
 }
 
-func (h *memHandle) Backing() (int, bool) { return 0, false }
-func (h *memHandle) Close()               { h.m.handles.Add(-1) }
+// Backing is a file in the folder lent, if there is one of the same name.
+func (h *memHandle) Backing() (Backing, bool) {
+	if lent == "" {
+		return nil, false
+	}
+	f, err := os.Open(filepath.Join(lent, h.n.name))
+	if err != nil {
+		return nil, false
+	}
+	h.m.handles.Add(1)
+	return memBacking{h.m, f}, true
+}
+
+type memBacking struct {
+	m *memory
+	f *os.File
+}
+
+func (b memBacking) Fd() int { return int(b.f.Fd()) }
+func (b memBacking) Close() {
+	b.f.Close()
+	b.m.handles.Add(-1)
+}
+func (h *memHandle) Close() { h.m.handles.Add(-1) }

@@ -39,18 +39,23 @@ type nodes struct {
 	opt   Options
 	log   *slog.Logger
 	files files
+	modes modes
 	waits waits
 }
 
 func newNodes(t Tree, o Options) *nodes {
 	n := &nodes{RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: t, opt: o, log: o.Log}
 	n.files.init()
+	n.modes.init(o.Log)
 	n.waits.init(threadAlive)
 	return n
 }
 
 // String is the name in go-fuse's log.
 func (n *nodes) String() string { return subtype }
+
+// Init is called before the first request.
+func (n *nodes) Init(s *fuse.Server) { n.modes.serve(s) }
 
 // status is the answer to the kernel for err.
 func (n *nodes) status(op string, id ID, err error) fuse.Status {

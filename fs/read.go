@@ -19,8 +19,10 @@ const mostSlices = 1000
 
 // file is one open file. Its size was asked when it was opened: it cannot change.
 type file struct {
-	handle Handle
-	size   uint64
+	handle  Handle
+	size    uint64
+	counted bool // in modes, as the kernel was told how to read it
+	passing bool // the kernel reads it by itself
 }
 
 // files are the open files. The kernel's number of an open file is no more than
@@ -76,28 +78,32 @@ func (fs *files) take(id ID, fh uint64) *file {
 
 // closeAll closes what the kernel did not: after an abort it sends no RELEASE.
 // No request is running any more.
-func (fs *files) closeAll() {
+func (fs *files) closeAll(close func(ID, *file)) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	for _, of := range fs.open {
+	for id, of := range fs.open {
 		for _, f := range of {
-			f.handle.Close()
+			close(id, f)
 		}
 	}
 	clear(fs.open)
 }
 
-// Open answers OPEN. The kernel may keep what it has read before, always: bytes
-// never change.
+// Open answers OPEN: modes says how. The kernel may keep what it has read before,
+// always: bytes never change.
 func (n *nodes) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	if writes(in.Flags) {
 		return fuse.EROFS
 	}
-	fh := n.files.number()
-	if _, err := n.open(ID(in.NodeId), fh); err != nil {
-		return n.status("open", ID(in.NodeId), err)
+	id := ID(in.NodeId)
+	f, err := n.newFile(id)
+	if err != nil {
+		return n.status("open", id, err)
 	}
-	out.Fh, out.OpenFlags = fh, fuse.FOPEN_KEEP_CACHE
+	f.passing = n.modes.open(id, f.handle, out)
+	f.counted = true
+	out.Fh = n.files.number()
+	n.files.put(id, out.Fh, f)
 	return fuse.OK
 }
 
@@ -105,6 +111,18 @@ func (n *nodes) open(id ID, fh uint64) (*file, error) {
 	if f := n.files.get(id, fh); f != nil {
 		return f, nil
 	}
+	f, err := n.newFile(id)
+	if err != nil {
+		return nil, err
+	}
+	if was := n.files.put(id, fh, f); was != f {
+		f.handle.Close()
+		return was, nil
+	}
+	return f, nil
+}
+
+func (n *nodes) newFile(id ID) (*file, error) {
 	a, err := n.tree.Attr(id)
 	if err != nil {
 		return nil, err
@@ -113,19 +131,22 @@ func (n *nodes) open(id ID, fh uint64) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &file{handle: h, size: a.Size}
-	if was := n.files.put(id, fh, f); was != f {
-		h.Close()
-		return was, nil
+	return &file{handle: h, size: a.Size}, nil
+}
+
+// close undoes Open.
+func (n *nodes) close(id ID, f *file) {
+	if f.counted {
+		n.modes.release(id, f.passing)
 	}
-	return f, nil
+	f.handle.Close()
 }
 
 // Release answers RELEASE: the last descriptor of an open file is closed.
 func (n *nodes) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	if f := n.files.take(ID(in.NodeId), in.Fh); f != nil {
 		n.waits.closeFile(f)
-		f.handle.Close()
+		n.close(ID(in.NodeId), f)
 	}
 }
 

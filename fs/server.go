@@ -111,7 +111,7 @@ func (s *Server) run(raw *fuse.Server) {
 	raw.Serve()
 	s.nodes.waits.close()
 	s.nodes.waits.running.Wait()
-	s.nodes.files.closeAll()
+	s.nodes.files.closeAll(s.nodes.close)
 	s.device.Close()
 	s.notices.close()
 }

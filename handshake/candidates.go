@@ -30,30 +30,37 @@ type candidate struct {
 	addr     netip.AddrPort
 	source   Source
 	speaks   tongue
+	byV2     bool // found by the v2 infohash of a hybrid
 	failures int
 	punch    bool      // the next dial is by Config.Punch
 	due      time.Time // not dialled before
+	rank     uint32    // canonical priority (BEP 40); 0 if it is not known
 	number   uint64    // order in which they were offered
 	place    int       // in waiting; -1: dialled or connected
+
+	withdrawn bool // it is forgotten when its connection ends
 }
 
-// offer adds an address that is not known. Among as many as may be kept, it
-// takes the place of the one that failed most often; where none promises less than it does, it is not added. hasRoom
-// is false then: no other from s will find room either.
-func (t *torrent) offer(a netip.AddrPort, s Source, now time.Time, most int) (hasRoom bool) {
-	if len(t.candidates) >= most && !t.displace(s) {
+// offer adds a candidate whose address is not known. Among as many as may be
+// kept, it takes the place of the one that failed most often; where none promises
+// less than it does, it is not added. hasRoom is false then: no other from its
+// source will find room either.
+func (t *torrent) offer(c candidate, most int) (hasRoom bool) {
+	if len(t.candidates) >= most && !t.displace(c.source) {
 		return false
 	}
 	t.offered++
-	c := &candidate{addr: a, source: s, due: now, number: t.offered}
-	t.candidates[a] = c
-	heap.Push(&t.waiting, c)
+	c.number = t.offered
+	t.candidates[c.addr] = &c
+	heap.Push(&t.waiting, &c)
 	return true
 }
 
-// improve notes that a better source named a candidate as well.
+// improve notes that a better source named a candidate as well, or that one
+// that was withdrawn has been named again.
 func (t *torrent) improve(c *candidate, s Source) {
-	if s < c.source {
+	if s < c.source || c.withdrawn {
+		c.withdrawn = false
 		c.source = s
 		if c.place >= 0 {
 			heap.Fix(&t.waiting, c.place)
@@ -103,15 +110,15 @@ func (t *torrent) wait(c *candidate, due time.Time) {
 	heap.Push(&t.waiting, c)
 }
 
-// waiting is a heap: what is due first comes first; then by source, then in
-// the order of the offers.
+// waiting is a heap: what is due first comes first; then by source, then by
+// canonical priority, then in the order of the offers.
 type waiting []*candidate
 
 func (w waiting) Len() int { return len(w) }
 
 func (w waiting) Less(i, j int) bool {
 	a, b := w[i], w[j]
-	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.source, b.source), cmp.Compare(a.number, b.number)) < 0
+	return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.source, b.source), cmp.Compare(b.rank, a.rank), cmp.Compare(a.number, b.number)) < 0
 }
 
 func (w waiting) Swap(i, j int) {

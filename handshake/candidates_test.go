@@ -2,6 +2,9 @@ package handshake
 
 import (
 	"container/heap"
+	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"testing"
 )
@@ -104,5 +107,55 @@ func TestWithdraw(t *testing.T) {
 	w.h.Withdraw(hash, DHT)
 	if len(tt.candidates) != 2 || tt.candidates[addr(1)] == nil || tt.candidates[addr(2)] == nil || len(tt.waiting) != 1 {
 		t.Errorf("%d candidates are left", len(tt.candidates))
+	}
+	for named := range 2 { // again, while it was in use; then by nobody
+		w.h.mu.Lock()
+		if named == 0 {
+			tt.improve(used, PEX)
+		}
+		w.h.retire(tt, used, 0, ErrIdle)
+		left := tt.candidates[addr(2)]
+		if left != nil {
+			heap.Remove(&tt.waiting, used.place)
+		}
+		w.h.mu.Unlock()
+		if (left != nil) != (named == 0) {
+			t.Errorf("named again is %v: %+v is left", named == 0, left)
+		}
+		w.h.Withdraw(hash, PEX)
+	}
+}
+
+// TestIdentity: a torrent may have a peer ID of its own, by which we know
+// ourselves and the lesser of two connections.
+func TestIdentity(t *testing.T) {
+	mine := [20]byte{'m', 'i', 'n', 'e'}
+	h := New(Config{
+		PeerID: ourID, Encryption: Off, Identity: func(infohash [20]byte) [20]byte {
+			if infohash == hash {
+				return mine
+			}
+			return ourID
+		},
+		Dial:  func(context.Context, netip.AddrPort) (net.Conn, error) { return nil, net.ErrClosed },
+		Known: func([20]byte) bool { return true },
+	})
+	defer h.Close()
+	for _, infohash := range [][20]byte{hash, {1}} {
+		end, other := net.Pipe()
+		defer end.Close()
+		defer other.Close()
+		c := &Conn{Conn: end, Addr: addr(1)}
+		said := h.hello(c, infohash)
+		if ours := [20]byte(said[HandshakeSize-20:]); ours != c.ours || (ours == mine) != (infohash == hash) {
+			t.Errorf("%x: we are %q", infohash[:1], ours)
+		}
+		c.PeerID = mine
+		h.mu.Lock()
+		_, err := h.admit(h.torrent(infohash), c)
+		h.mu.Unlock()
+		if errors.Is(err, ErrSelf) != (infohash == hash) {
+			t.Errorf("%x: met ourselves: %v", infohash[:1], err)
+		}
 	}
 }

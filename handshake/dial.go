@@ -210,7 +210,7 @@ func (h *Handshaker) retire(t *torrent, c *candidate, lasted time.Duration, err 
 		t.ban(c.addr.Addr())
 	}
 	switch {
-	case errors.Is(err, ErrBanned) || errors.Is(err, ErrSelf):
+	case errors.Is(err, ErrBanned) || errors.Is(err, ErrSelf) || c.withdrawn:
 		t.drop(c)
 		return
 	case local(err): // says nothing of the peer
@@ -238,7 +238,7 @@ func (h *Handshaker) retire(t *torrent, c *candidate, lasted time.Duration, err 
 // spread so that peers that failed together are not dialled together.
 func (h *Handshaker) backOff(c *candidate) time.Duration {
 	longest := h.limits.Longest
-	if c.source == User {
+	if c.source == User || c.source == Magnet {
 		longest = min(longest, h.limits.UserMost)
 	}
 	d := h.limits.First

@@ -127,7 +127,8 @@ func (h *Handshaker) dialPlain(ctx context.Context, t *torrent, c *Conn) error {
 		return err
 	}
 	return within(ctx, c.Conn, func() error {
-		if _, err := c.Write(h.helloTo(t)); err != nil {
+		hello, _ := h.helloTo(c, t)
+		if _, err := c.Write(hello); err != nil {
 			return err
 		}
 		return h.readAnswer(t, c)
@@ -143,8 +144,9 @@ func (h *Handshaker) dialEncrypted(ctx context.Context, t *torrent, c *Conn, lim
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return within(ctx, c.Conn, func() error {
+		hello, infohash := h.helloTo(c, t)
 		s, err := mse.Initiator{
-			SKey: t.infohash, Provide: h.config.Encryption.methods(), IA: h.helloTo(t),
+			SKey: infohash, Provide: h.config.Encryption.methods(), IA: hello,
 		}.Handshake(c.Conn)
 		if err != nil {
 			return err

@@ -15,7 +15,7 @@ import (
 // TestFlood lets honest peers in while others only connect.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Limits{})
+		w := newWorld(t, Limits{Accepting: 64})
 		l, stop := w.serve()
 		var same []net.Conn
 		for i := range 100 { // one address, many ports

@@ -40,15 +40,19 @@ type Conn struct {
 	Infohash [20]byte
 	PeerID   [20]byte
 	Reserved [8]byte // the extension bits that both sides set
+	V2       bool    // the v2 infohash of a hybrid torrent was agreed on
 	Incoming bool
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
 	MSE      mse.Method // how the stream goes on after an encrypted handshake; 0: that was plain
 
+	ours   [20]byte // the peer ID that we said
 	secret [20]byte // the infohash that an accepted encrypted handshake knew
 
-	redial bool // it is to be reached in another way than the last time
-	punch  bool // it is to be reached by Config.Punch
+	byV2     bool // it was found by the v2 infohash of a hybrid
+	upgrades bool // it takes the v2 infohash for an answer to the other
+	redial   bool // it is to be reached in another way than the last time
+	punch    bool // it is to be reached by Config.Punch
 }
 
 // over is the network that c runs over, "tcp" or "udp"; "" before there is one.
@@ -91,19 +95,22 @@ type Limits struct {
 	Bans       int           // addresses banned for one torrent, and for all; the oldest are forgotten
 	First      time.Duration // back-off after the first failure; doubles with each
 	Longest    time.Duration // back-off at the most
-	UserMost   time.Duration // the same for a peer that the user named
+	UserMost   time.Duration // the same for a peer that the user, or a magnet link, named
 }
 
 // Defaults are the limits that hold where Config says nothing.
 var Defaults = Limits{
-	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 64, PerIP: 16,
+	Handshake: 10 * time.Second, HalfOpen: 64, PerTorrent: 30, Accepting: 256, PerIP: 16,
 	Peers: 200, AllPeers: 500, Candidates: 2000, Bans: 4096,
 	First: time.Second, Longest: 30 * time.Minute, UserMost: time.Minute,
 }
 
 // Config is what a Handshaker is made of.
 type Config struct {
-	PeerID   [20]byte
+	PeerID [20]byte
+	// Identity is our peer ID for one torrent; nil: PeerID for all. It must not
+	// wait.
+	Identity func(infohash [20]byte) [20]byte
 	Reserved [8]byte // our extension bits
 	// Dial opens a socket; it ends when ctx does.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
@@ -118,13 +125,15 @@ type Config struct {
 	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
 	// a look-up in a table. It is not asked if Encryption is Off.
 	Find func(name [20]byte) (infohash [20]byte, known bool)
+	// Us is our own address of one family, as the world sees it, for the order of
+	// the dials (BEP 40); invalid while it is not known. nil: it never is.
+	Us func(six bool) netip.AddrPort
 	// Known reports whether an accepted peer may ask for the torrent. It may
 	// wake the torrent; it should not wait.
 	Known func(infohash [20]byte) bool
 	// Twins tells of a hybrid torrent, asked by either of its infohashes, the
-	// one that it is dialled and kept by here and the other one (BEP 52); not ok
-	// if it is none. It may be nil; it should not wait.
-	Twins func(infohash [20]byte) (main, other [20]byte, ok bool)
+	// both; not ok if it is none. It may be nil; it should not wait.
+	Twins func(infohash [20]byte) (Twins, bool)
 	// Become is the connected peer, from the end of the handshake to the close
 	// of the socket. It returns why the peer ended: ErrBanned bans its IP
 	// address for this torrent; after ErrIdle, which is no fault of the peer's,
@@ -216,9 +225,16 @@ func (h *Handshaker) spawn(f func()) bool {
 	return true
 }
 
-// Offer names addresses at which peers of a torrent may be. Those that cannot
+// Offer names addresses at which peers of a torrent may be; of a hybrid, those
+// that were found by its v2 infohash are dialled by that. Those that cannot
 // be dialled, banned ones and our own are left out.
 func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort) {
+	us := h.us()
+	twins, hybrid := h.twins(infohash)
+	byV2 := hybrid && infohash == twins.V2
+	if hybrid {
+		infohash = twins.Kept
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.torrent(infohash)
@@ -228,7 +244,10 @@ func (h *Handshaker) Offer(infohash [20]byte, s Source, addrs ...netip.AddrPort)
 		if c := t.candidates[a]; c != nil {
 			t.improve(c, s)
 		} else if hasRoom && dialable(a) && !h.selves.has(a) && !h.isBanned(t, a.Addr()) {
-			hasRoom = t.offer(a, s, now, h.limits.Candidates)
+			hasRoom = t.offer(candidate{addr: a, source: s, due: now, rank: us.rank(a)}, h.limits.Candidates)
+		}
+		if c := t.candidates[a]; c != nil && byV2 {
+			c.byV2 = true
 		}
 	}
 	h.feed(t)
@@ -251,8 +270,9 @@ func (h *Handshaker) Want(infohash [20]byte, n int) {
 	h.feed(t)
 }
 
-// Withdraw forgets the candidates of a torrent that only s has named, but for
-// those that are connected or being dialled.
+// Withdraw forgets the candidates of a torrent that only s has named. Those
+// that are connected or being dialled are forgotten when that ends, unless
+// another source has named them by then.
 func (h *Handshaker) Withdraw(infohash [20]byte, s Source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -261,8 +281,12 @@ func (h *Handshaker) Withdraw(infohash [20]byte, s Source) {
 		return
 	}
 	for _, c := range t.candidates {
-		if c.source == s && c.place >= 0 {
+		switch {
+		case c.source != s:
+		case c.place >= 0:
 			t.drop(c)
+		default:
+			c.withdrawn = true
 		}
 	}
 	h.feed(t)

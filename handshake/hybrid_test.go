@@ -74,3 +74,45 @@ func (w *world) asked(l *listener, infohash, id [20]byte, peers int) {
 		w.t.Errorf("%d peers: %+v", n, w.peers)
 	}
 }
+
+// TestUpgrade: who asks for a hybrid by its v1 infohash and says that the other
+// will do gets the other; a peer that was found by the other is dialled by it.
+func TestUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Limits{})
+		w.twin = [20]byte{7}
+		l, stop := w.serve()
+		far := l.connect(addr(2))
+		reserved := Reserved
+		reserved[7] |= hybridBit
+		go far.Write(Append(nil, reserved, hash, lesser))
+		got := make([]byte, HandshakeSize)
+		if io.ReadFull(far, got); !bytes.Equal(got, Append(nil, Reserved, w.twin, ourID)) {
+			t.Errorf("it answers %q", got)
+		}
+		if w.met() != 1 || !w.peers[0].V2 || w.peers[0].Infohash != hash {
+			t.Errorf("%+v", w.peers)
+		}
+		said := make(chan []byte, 1)
+		w.remote = func(context.Context, netip.AddrPort) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() {
+				hello := make([]byte, HandshakeSize)
+				io.ReadFull(far, hello)
+				said <- hello
+				far.Write(Append(nil, Reserved, w.twin, greater))
+			}()
+			return near, nil
+		}
+		w.h.Offer(w.twin, DHT, addr(1))
+		w.h.Want(hash, 2)
+		if w.met() != 2 || !w.peers[1].V2 || w.peers[1].Infohash != hash {
+			t.Errorf("%+v", w.peers)
+		}
+		if hello := <-said; !bytes.Equal(hello, Append(nil, reserved, w.twin, ourID)) {
+			t.Errorf("it says %q", hello)
+		}
+		w.h.Want(hash, 0)
+		stop()
+	})
+}

@@ -21,7 +21,7 @@ type link struct {
 // admit lets a connection whose handshake is done stand, or says why not. The
 // lock is held.
 func (h *Handshaker) admit(t *torrent, c *Conn) (*link, error) {
-	if c.PeerID == h.config.PeerID {
+	if c.PeerID == c.ours {
 		if !c.Incoming { // where an accepted one came from, nobody listens
 			h.selves.add(c.Addr)
 		}
@@ -63,7 +63,7 @@ func (h *Handshaker) supersedes(c *Conn, old *link, now time.Time) bool {
 	if c.Incoming == old.incoming || now.Sub(old.since) >= h.limits.Handshake {
 		return false
 	}
-	theirsIsGreater := bytes.Compare(c.PeerID[:], h.config.PeerID[:]) > 0
+	theirsIsGreater := bytes.Compare(c.PeerID[:], c.ours[:]) > 0
 	return c.Incoming == theirsIsGreater
 }
 

@@ -16,6 +16,7 @@ func (h *Handshaker) Punch(infohash [20]byte, a netip.AddrPort) {
 	if h.config.Punch == nil {
 		return
 	}
+	us := h.us()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.torrents[infohash]
@@ -24,7 +25,7 @@ func (h *Handshaker) Punch(infohash [20]byte, a netip.AddrPort) {
 		return
 	}
 	c := t.candidates[a]
-	if c == nil && t.offer(a, Holepunch, time.Now(), h.limits.Candidates) {
+	if c == nil && t.offer(candidate{addr: a, source: Holepunch, due: time.Now(), rank: us.rank(a)}, h.limits.Candidates) {
 		c = t.candidates[a]
 	}
 	if c == nil {
@@ -44,7 +45,7 @@ func (h *Handshaker) start(t *torrent, c *candidate) {
 	t.halfOpen++
 	h.halfOpen++
 	life := t.life
-	conn := &Conn{Addr: c.addr, Source: c.source, redial: h.config.Redial != nil && c.failures%2 == 1}
+	conn := &Conn{Addr: c.addr, Source: c.source, byV2: c.byV2, redial: h.config.Redial != nil && c.failures%2 == 1}
 	if c.punch {
 		conn.Source, conn.punch = Holepunch, true
 	}

@@ -5,8 +5,9 @@ type Source uint8
 
 // The sources of addresses.
 const (
-	User      Source = iota // named by the user, or by a magnet link (x.pe, BEP 9)
+	User      Source = iota // named by the user
 	Tracker                 // named by a tracker (BEP 3)
+	Magnet                  // named by a magnet link (x.pe, BEP 9)
 	LSD                     // announced itself to a network that we are in (BEP 14)
 	DHT                     // found in the DHT (BEP 5)
 	PEX                     // named by another peer (BEP 11)
@@ -21,6 +22,8 @@ func (s Source) String() string {
 		return "user"
 	case Tracker:
 		return "tracker"
+	case Magnet:
+		return "magnet"
 	case LSD:
 		return "LSD"
 	case DHT:

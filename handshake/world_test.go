@@ -62,8 +62,8 @@ func newWorldOf(t *testing.T, l Limits, id [20]byte, e Encryption) *world {
 		PeerID: id, Reserved: Reserved, Limits: l, Seed: 1, Encryption: e,
 		Find:  func(name [20]byte) ([20]byte, bool) { return hash, w.known && name == Obfuscate(hash) },
 		Known: func(h [20]byte) bool { return w.known && (h == hash || h == w.twin && h != [20]byte{}) },
-		Twins: func(h [20]byte) (main, other [20]byte, ok bool) {
-			return hash, w.twin, w.twin != [20]byte{} && (h == hash || h == w.twin)
+		Twins: func(h [20]byte) (Twins, bool) {
+			return Twins{hash, hash, w.twin}, w.twin != [20]byte{} && (h == hash || h == w.twin)
 		},
 		Dial: w.dial, Become: w.live,
 	})

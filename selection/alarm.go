@@ -100,6 +100,7 @@ func (p *peer) due() time.Duration {
 	if p.suspect > 0 {
 		at = min(at, p.suspect)
 	}
+	at = min(at, p.trialEnds())
 	if len(p.ghosts) > 0 {
 		at = min(at, p.ghosts[0].until)
 	}
@@ -118,6 +119,9 @@ func (m *Machine) alarmed(p *peer) {
 	}
 	if p.suspect <= m.now {
 		p.suspect = 0
+	}
+	if p.trialEnds() <= m.now {
+		m.trust(p)
 	}
 	if p.tardy() && p.quiet+shareTime <= m.now {
 		p.late = true

@@ -46,13 +46,13 @@ const freshSharers = 4
 // proven blocks for, if each step is a piece that verified. Blocks count, not
 // pieces: who lies in one block of ten brings small parts of many good pieces.
 func (m *Machine) exposure(p *peer) int {
-	return min(1<<p.streak, max(2, p.proven/m.geo.MostBlocks()))
+	return max(min(1<<p.streak, max(2, p.proven/m.geo.MostBlocks())), p.leafExposure())
 }
 
 // joins tells whether p should join those who bring a piece. It is a matter of
 // preference: if nobody else brings it, anybody may.
 func (m *Machine) joins(p *peer, pc *piece) bool {
-	if p.streak > 0 || pc.suspect || pc.sharedBy(p) {
+	if p.streak > 0 || p.leaves > 0 || pc.suspect || pc.sharedBy(p) {
 		return true
 	}
 	most := max(freshSharers, m.fresh/2)
@@ -135,11 +135,17 @@ type failure struct {
 	piece   wire.Piece
 	lease   wire.Lease
 	digests []wire.Digest // of each block
-	by      []int16       // who sent each block; -1: not known yet
+	by      []int16       // who sent each block: of who, or one of those below
 	who     []culprit
 	unknown int           // blocks whose sender is not known
 	good    []wire.Digest // of the good copy, if there is one and unknown > 0
 }
+
+// Who sent a block, where it is nobody of who.
+const (
+	unknown = -1 // it is not known yet
+	nobody  = -2 // the block was proven: who did has not lied
+)
 
 // culprit is a peer that may be guilty. It may be gone.
 type culprit struct {
@@ -164,16 +170,23 @@ func (m *Machine) fail(e Verified, pc *piece) {
 	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
 	f.unknown = len(f.by)
 	for i := range f.by {
-		f.by[i] = -1
+		f.by[i] = unknown
 	}
 	if pc != nil && pc.lease == e.Lease && pc.blocks != nil {
 		for i := range pc.blocks {
-			if b := &pc.blocks[i]; b.state == blockStored && b.sender >= 0 {
+			switch b := &pc.blocks[i]; {
+			case b.state != blockStored || b.sender < 0:
+			case b.proven:
+				f.by[i] = nobody
+				f.unknown--
+			default:
 				m.blame(f, i, pc.shares[b.sender].peer)
 			}
 		}
 		for i := range pc.shares {
-			pc.shares[i].peer.doubt()
+			if s := &pc.shares[i]; s.stored > 0 || s.proven == 0 {
+				s.peer.doubt()
+			}
 		}
 	}
 	m.bad = append(m.bad, f)
@@ -185,11 +198,11 @@ func (m *Machine) fail(e Verified, pc *piece) {
 }
 
 // doubt takes from a peer what it has earned: a piece with a part of it failed.
-func (p *peer) doubt() { p.streak, p.proven = 0, 0 }
+func (p *peer) doubt() { p.streak, p.proven, p.leaves = 0, 0, 0 }
 
 // blame notes who sent block i.
 func (m *Machine) blame(f *failure, i int, p *peer) {
-	if f.by[i] >= 0 {
+	if f.by[i] != unknown {
 		return
 	}
 	if p.verified == 0 && f.good == nil {
@@ -243,7 +256,7 @@ func (m *Machine) judge(f *failure) {
 	if f.good == nil {
 		if f.unknown == 0 && len(f.who) == 1 {
 			m.acquit(f)
-			m.convict(f.who[0])
+			m.convict(f.who[0], badBlocks)
 		}
 		return
 	}
@@ -261,7 +274,7 @@ func (m *Machine) judge(f *failure) {
 	}
 	for n, c := range f.who {
 		if guilty[n] {
-			m.convict(c)
+			m.convict(c, badBlocks)
 		}
 	}
 	if f.unknown == 0 {
@@ -272,7 +285,7 @@ func (m *Machine) judge(f *failure) {
 // convict bans a peer, gone or not. If another peer of its address has proven
 // good, the address is not banned: it may be the door of many. That of a web
 // seed is one source, whatever the connection.
-func (m *Machine) convict(c culprit) {
+func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
 	if p != nil && p.dropped {
 		return
@@ -290,5 +303,5 @@ func (m *Machine) convict(c culprit) {
 		m.dropped++
 		m.quit(p)
 	}
-	m.command(Drop{Peer: c.peer, Reason: badBlocks, Ban: ban, Addr: c.addr})
+	m.command(Drop{Peer: c.peer, Reason: why, Ban: ban, Addr: c.addr})
 }

@@ -68,6 +68,7 @@ type want struct {
 	deadline time.Duration
 	class    Class
 	reader   wire.Reader
+	hot      run // blocks that a read waits for
 }
 
 // want takes in a want, new or moved.
@@ -81,13 +82,15 @@ func (m *Machine) want(e Want) {
 			m.unwant(e.Reader)
 		} else {
 			old.deadline, old.class = e.Deadline, e.Class
+			m.turn(old, m.hotRun(e))
 			m.due(pc)
 			return
 		}
 	}
-	w := &want{pc, e.Deadline, e.Class, e.Reader}
+	w := &want{piece: pc, deadline: e.Deadline, class: e.Class, reader: e.Reader}
 	m.wants[e.Reader] = w
 	pc.wants = append(pc.wants, w)
+	m.turn(w, m.hotRun(e))
 	m.due(pc)
 	if len(pc.wants) == 1 && !m.have.Has(pc.index) {
 		m.need(pc)
@@ -137,6 +140,7 @@ func (m *Machine) unwant(r wire.Reader) {
 		return
 	}
 	delete(m.wants, r)
+	m.turn(w, run{})
 	pc := w.piece
 	i := slices.Index(pc.wants, w)
 	pc.wants = slices.Delete(pc.wants, i, i+1)

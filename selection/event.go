@@ -19,6 +19,10 @@ type Event interface {
 type Geometry struct {
 	wire.Geometry
 	Have wire.Bitfield
+
+	// Leaves says that blocks may be verified one by one (BEP 52): those that a
+	// read waits for are asked for first.
+	Leaves bool
 }
 
 // Kind is what is at the other end of a connection.
@@ -100,6 +104,13 @@ type Unloaded struct {
 	Block wire.Block
 }
 
+// Starved answers a request: it was not sent, since there is no memory for the
+// block of one more peer at the moment.
+type Starved struct {
+	Peer  wire.Peer
+	Block wire.Block
+}
+
 // Granted answers an Open: the piece has memory for Room blocks.
 type Granted struct {
 	Piece wire.Piece
@@ -124,6 +135,23 @@ type Verified struct {
 	Lease   wire.Lease
 	OK      bool
 	Digests []wire.Digest
+}
+
+// Proven says that blocks of an open piece, which were stored, are right by their
+// leaves, and can be read.
+type Proven struct {
+	Piece  wire.Piece
+	Lease  wire.Lease
+	Blocks []int
+}
+
+// Spoiled says that blocks of a peer, which were stored, are not their leaves'
+// and have been thrown away. The piece stays open.
+type Spoiled struct {
+	Peer   wire.Peer
+	Piece  wire.Piece
+	Lease  wire.Lease
+	Blocks []int
 }
 
 // Evicted says that a verified piece is here no longer.
@@ -167,10 +195,13 @@ func (Allow) event()          {}
 func (Stored) event()         {}
 func (Written) event()        {}
 func (Unloaded) event()       {}
+func (Starved) event()        {}
 func (Granted) event()        {}
 func (Room) event()           {}
 func (Revoke) event()         {}
 func (Verified) event()       {}
+func (Proven) event()         {}
+func (Spoiled) event()        {}
 func (Evicted) event()        {}
 func (Want) event()           {}
 func (Unwant) event()         {}

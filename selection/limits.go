@@ -57,20 +57,22 @@ const (
 	optimisticTurn = 3           // rounds that an optimistic unchoke lasts
 
 	// Proof and defence.
-	mostFailures   = 64                     // failed copies of pieces kept for comparison
-	mostDigests    = 1 << 17                // digests kept in them
-	shareTime      = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
-	suspectTime    = 10 * time.Second
-	mostProven     = 1 << 24                    // verified blocks counted of a peer
-	mostVerdicts   = 64                         // verified leases remembered for blocks reported late
-	mostStreak     = 16                         // verified pieces after which exposure is no longer bounded
-	mostUnasked    = 32                         // blocks nobody asked for, without any reason
-	mostForgiven   = 1000                       // and with one
-	mostNoise      = mostRequests + mostRejects // messages without use: a choke may meet a full queue,
-	noiseLeak      = 50                         // of which so many are forgotten each second
-	mostEarlyHaves = 4096                       // haves kept before the geometry is known; more are lost
-	leastLog       = 64                         // entries of the log of pieces beyond one for each piece
-	longestRequest = 128 << 10
+	mostFailures     = 64                     // failed copies of pieces kept for comparison
+	mostDigests      = 1 << 17                // digests kept in them
+	shareTime        = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
+	suspectTime      = 10 * time.Second
+	trialTime        = 500 * time.Millisecond     // a peer whose first block is not proven for so long is trusted without
+	mostLeafExposure = 16                         // open pieces with something unverified of a peer, for what leaves have proven of it
+	mostProven       = 1 << 24                    // verified blocks counted of a peer
+	mostVerdicts     = 64                         // verified leases remembered for blocks reported late
+	mostStreak       = 16                         // verified pieces after which exposure is no longer bounded
+	mostUnasked      = 32                         // blocks nobody asked for, without any reason
+	mostForgiven     = 1000                       // and with one
+	mostNoise        = mostRequests + mostRejects // messages without use: a choke may meet a full queue,
+	noiseLeak        = 50                         // of which so many are forgotten each second
+	mostEarlyHaves   = 4096                       // haves kept before the geometry is known; more are lost
+	leastLog         = 64                         // entries of the log of pieces beyond one for each piece
+	longestRequest   = 128 << 10
 
 	// A choked peer that choked us less than this ago may unchoke soon.
 	hopeTime = 40 * time.Second

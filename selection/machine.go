@@ -46,13 +46,15 @@ type Machine struct {
 	chance *rand.Rand
 	upload bool
 
-	known bool
-	geo   wire.Geometry
-	full  wire.Bitfield // all pieces; shared by all seeds
-	have  wire.Bitfield // verified, with the disk cache
-	held  int           // how many
-	log   []wire.Piece  // every piece that came or went, in order: what peers are told
-	gone  bool          // a piece has gone: what each peer knows is kept; see news.go
+	known  bool
+	leaves bool // blocks may be verified one by one
+	proved bool // one was
+	geo    wire.Geometry
+	full   wire.Bitfield // all pieces; shared by all seeds
+	have   wire.Bitfield // verified, with the disk cache
+	held   int           // how many
+	log    []wire.Piece  // every piece that came or went, in order: what peers are told
+	gone   bool          // a piece has gone: what each peer knows is kept; see news.go
 
 	peers []*peer
 	index map[wire.Peer]*peer
@@ -81,6 +83,7 @@ type Machine struct {
 	hold        []*peer // wanted to open a piece and were told to wait
 	budget      bool    // fewer pieces wait for their grant than did
 	doubles     int     // requests for blocks that another peer was asked for too
+	hot         int     // wants of blocks, where they are verified by leaves
 	offers      []offer
 
 	interested int // peers that want something of us
@@ -175,6 +178,10 @@ func (m *Machine) take(e Event) {
 			m.written(p, Written{Loads: 1})
 			m.reject(p, e.Block)
 		}
+	case Starved:
+		if p := m.index[e.Peer]; p != nil {
+			m.starved(p, e.Block)
+		}
 	case Granted:
 		m.granted(e)
 	case Room:
@@ -183,6 +190,10 @@ func (m *Machine) take(e Event) {
 		m.revoke(e)
 	case Verified:
 		m.verify(e)
+	case Proven:
+		m.prove(e)
+	case Spoiled:
+		m.spoil(e)
 	case Evicted:
 		m.evicted(e.Piece)
 	case Want:
@@ -204,7 +215,7 @@ func (m *Machine) geometry(e Geometry) {
 	if m.known || n == 0 {
 		return
 	}
-	m.known, m.geo = true, e.Geometry
+	m.known, m.geo, m.leaves = true, e.Geometry, e.Leaves
 	m.full = wire.FullBitfield(n)
 	m.have = wire.NewBitfield(n)
 	m.needed, m.askable, m.crossed = wire.NewBitfield(n), wire.NewBitfield(n), wire.NewBitfield(n)

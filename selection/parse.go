@@ -85,6 +85,17 @@ func (l *line) lease() wire.Lease {
 	return wire.Lease(l.number(v, 64))
 }
 
+func (l *line) blocks() (bs []int) {
+	v, ok := l.key("blocks")
+	if !ok {
+		return nil
+	}
+	for w := range strings.SplitSeq(v, ",") {
+		bs = append(bs, int(l.number(w, 15)))
+	}
+	return bs
+}
+
 func (l *line) block() wire.Block { return l.blockOf(l.word()) }
 
 func (l *line) blockOf(word string) (b wire.Block) {
@@ -175,6 +186,8 @@ func (l *line) event() Event {
 		return Written{l.peer(), l.count("messages"), l.count("loads")}
 	case "unloaded":
 		return Unloaded{l.peer(), l.block()}
+	case "starved":
+		return Starved{l.peer(), l.block()}
 	case "want":
 		return l.want()
 	case "unwant":
@@ -198,6 +211,10 @@ func (l *line) memory(word string) Event {
 		return Revoke{l.lease()}
 	case "verified":
 		return Verified{l.piece(), l.lease(), l.flag("ok"), l.digests()}
+	case "proven":
+		return Proven{l.piece(), l.lease(), l.blocks()}
+	case "spoiled":
+		return Spoiled{l.peer(), l.piece(), l.lease(), l.blocks()}
 	case "evicted":
 		return Evicted{l.piece()}
 	}
@@ -211,7 +228,7 @@ func (l *line) geometry() Event {
 	e.Length = int64(l.number(v, 63))
 	v, _ = l.key("piece")
 	e.PieceLength = int64(l.number(v, 63))
-	e.V2Only = l.flag("v2")
+	e.V2Only, e.Leaves = l.flag("v2"), l.flag("leaves")
 	if v, ok := l.key("tails"); ok {
 		for w := range strings.SplitSeq(v, ",") {
 			e.Tails = append(e.Tails, wire.Extent(l.blockOf(w)))

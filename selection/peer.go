@@ -58,6 +58,9 @@ type peer struct {
 	verified int
 	streak   int           // verified pieces since one with a part in it failed
 	proven   int           // blocks of it in them
+	leaves   int           // blocks proven by their leaves since then
+	first    time.Duration // when its first block came; 0: none has
+	trusted  bool          // its trial is over
 	exposed  int           // open pieces with something unverified of it
 	suspect  time.Duration // until when it may only fetch suspect pieces; 0: it is not suspected
 	opens    int           // pieces that wait for a grant on its behalf

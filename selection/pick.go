@@ -170,6 +170,7 @@ func (m *Machine) feed(p *peer) {
 	if p.hunger == 0 {
 		return
 	}
+	m.feedHot(p)
 	broke := m.exhausted(p) // no more pieces can be opened for it
 	open := m.readyOpen
 	for i := 0; i < m.ready.len() && p.hunger > 0 && !(broke && open == 0); {

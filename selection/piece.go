@@ -34,10 +34,12 @@ type piece struct {
 	blocks []block
 	first  int // no block before it is free
 	free   int
+	heat   heat
 	asked  int
 	stored int
 	shares []share
 	early  []early // blocks of leases that are not known yet
+	spoilt []spoilt
 
 	opener  *peer     // for whom it was opened, while it waits for its grant
 	suspect bool      // failed before: one peer alone is to deliver it
@@ -69,6 +71,8 @@ const (
 type block struct {
 	state  blockState
 	sender int16 // share that stored it
+	hot    int16 // reads that wait for it, where blocks are verified by leaves
+	proven bool  // it is stored, and right
 	askers [mostAskers]asker
 }
 
@@ -90,7 +94,8 @@ type asker struct {
 type share struct {
 	peer   *peer // it may be gone by now
 	asked  int   // requests outstanding
-	stored int
+	stored int   // and not proven
+	proven int
 }
 
 // live tells whether the peer has anything unverified in the piece.
@@ -258,10 +263,11 @@ func (m *Machine) adopt(pc *piece, l wire.Lease) {
 	if pc.blocks == nil {
 		pc.blocks = make([]block, n)
 		pc.free = n
+		m.reheat(pc)
 	}
 	for i := range pc.blocks {
 		if b := &pc.blocks[i]; b.state == blockStored {
-			m.unstore(pc, b)
+			m.unstore(pc, i)
 		}
 	}
 	delete(m.leases, pc.lease)
@@ -285,12 +291,18 @@ func (m *Machine) opened(pc *piece) {
 
 // unstore forgets a block that was stored under a lease that is over. Who
 // brought it may have been asked for it again since.
-func (m *Machine) unstore(pc *piece, b *block) {
+func (m *Machine) unstore(pc *piece, i int) {
+	b := &pc.blocks[i]
 	if b.sender >= 0 {
 		s := &pc.shares[b.sender]
-		s.stored--
-		m.lessen(s)
+		if b.proven {
+			s.proven--
+		} else {
+			s.stored--
+			m.lessen(s)
+		}
 	}
+	b.proven = false
 	pc.stored--
 	if b.expected() {
 		b.state = blockAsked
@@ -298,8 +310,7 @@ func (m *Machine) unstore(pc *piece, b *block) {
 		return
 	}
 	b.state = blockFree
-	pc.free++
-	pc.first = 0
+	m.freed(pc, i)
 }
 
 // widen adds room to an open piece.
@@ -374,7 +385,8 @@ func (m *Machine) end(pc *piece, cancel bool) {
 	m.dismiss(pc)
 	delete(m.leases, pc.lease)
 	pc.state, pc.lease, pc.room, pc.only = closed, 0, 0, 0
-	pc.blocks, pc.shares, pc.early = nil, nil, nil
+	m.cool(pc)
+	pc.blocks, pc.shares, pc.early, pc.spoilt = nil, nil, nil, nil
 	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
 }
 

@@ -53,6 +53,8 @@ func TestPlantedBugs(t *testing.T) {
 		}, issue},
 		{"an eviction is not told", "dont_have", drop(func(e Event) bool { _, ok := e.(Evicted); return ok }), issue},
 		{"a peer's loss is ignored", "dont_have_told", drop(func(e Event) bool { _, ok := e.(DontHave); return ok }), issue},
+		{"a proof is ignored", "leaf_hot", drop(func(e Event) bool { _, ok := e.(Proven); return ok }), issue},
+		{"a bad leaf is ignored", "leaf_spoiled", drop(func(e Event) bool { _, ok := e.(Spoiled); return ok }), issue},
 		{"gifts are not named", "newcomer", drop(func(e Event) bool { _, ok := e.(Allow); return ok }), issue},
 		{"requests are lost", "seeding_turns", drop(func(e Event) bool {
 			r, ok := e.(Received)

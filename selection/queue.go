@@ -45,7 +45,11 @@ func (m *Machine) capacity(p *peer) int {
 	if p.kind == Ranges && !p.filling {
 		return 0
 	}
-	return max(0, min(p.depth()-len(p.asked), p.slots))
+	depth := p.depth()
+	if m.onTrial(p) {
+		depth = p.trial()
+	}
+	return max(0, min(depth-len(p.asked), p.slots))
 }
 
 // refresh brings what is counted about p up to date.
@@ -104,8 +108,8 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 	r := request{piece: pc, block: int32(i), at: m.now, alone: len(p.asked) == 0, before: p.rate.delivered}
 	b.slot(nil).peer = p
 	if b.state == blockFree {
+		m.taken(pc, b)
 		b.state = blockAsked
-		pc.free--
 		pc.asked++
 		pc.room--
 	} else {
@@ -155,9 +159,8 @@ func (m *Machine) unask(p *peer, j int, cancel bool) {
 func (m *Machine) free(pc *piece, i int) {
 	pc.blocks[i].state = blockFree
 	pc.asked--
-	pc.free++
+	m.freed(pc, i)
 	pc.room++
-	pc.first = min(pc.first, i)
 	m.place(pc)
 	if pc.where == inReady {
 		m.changed(pc)
@@ -184,14 +187,6 @@ func (b *block) expected() bool {
 	return false
 }
 
-// next is the first free block. There must be one.
-func (pc *piece) next() int {
-	for pc.blocks[pc.first].state != blockFree {
-		pc.first++
-	}
-	return pc.first
-}
-
 // store takes in the arrival of an asked block.
 func (m *Machine) store(e Stored) {
 	if !m.known || !m.geo.Aligned(e.Block) {
@@ -205,7 +200,8 @@ func (m *Machine) store(e Stored) {
 	if p != nil {
 		j = m.arrived(p, pc, i, e.Block)
 	}
-	took := pc != nil && pc.state == open && e.Lease == pc.lease && pc.blocks[i].state != blockStored
+	took := pc != nil && pc.state == open && e.Lease == pc.lease && pc.blocks[i].state != blockStored &&
+		!pc.wasSpoilt(e.Peer, i)
 	if took {
 		m.keep(p, pc, i)
 		if p != nil && p.streak == 0 && pc.where == inReady {
@@ -231,6 +227,7 @@ func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 	p.quiet, p.late = m.now, false
 	p.most = min(p.most+1, p.reqq)
 	p.received += int64(b.Length)
+	m.tried(p)
 	if p.snubbed {
 		m.unsnub(p)
 	}
@@ -252,10 +249,10 @@ func (m *Machine) keep(p *peer, pc *piece, i int) {
 	if b.state == blockAsked {
 		pc.asked--
 	} else {
-		pc.free--
+		m.taken(pc, b)
 		pc.room--
 	}
-	b.state, b.sender = blockStored, -1
+	b.state, b.sender, b.proven = blockStored, -1, false
 	pc.stored++
 	if p != nil {
 		b.sender = int16(pc.join(p))
@@ -311,8 +308,8 @@ func (m *Machine) unsnub(p *peer) {
 		b := &r.piece.blocks[r.block]
 		b.slot(p).probe = false
 		if b.state == blockFree {
+			m.taken(r.piece, b)
 			b.state = blockAsked
-			r.piece.free--
 			r.piece.asked++
 			r.piece.room--
 			m.place(r.piece)
@@ -326,74 +323,4 @@ func (m *Machine) unmute(p *peer) {
 	for j := len(p.asked) - 1; j >= 0; j-- {
 		m.unask(p, j, true)
 	}
-}
-
-// rejected takes in a reject (BEP 6). One that answers a cancelled request
-// says nothing new.
-func (m *Machine) rejected(p *peer, b wire.Block) {
-	if !m.speaksFast(p) {
-		return
-	}
-	if p.exorcise(b) {
-		m.touch(p)
-		return
-	}
-	j := -1
-	if pc := m.pieces[b.Piece]; pc != nil && m.known && m.geo.Aligned(b) {
-		j = p.find(pc, m.geo.Index(b))
-	}
-	if j < 0 {
-		m.noisy(p)
-		return
-	}
-	m.unask(p, j, false)
-	if p.chokes {
-		if i := slices.Index(p.allowed, b.Piece); i >= 0 {
-			p.allowed = slices.Delete(p.allowed, i, i+1)
-		}
-		return
-	}
-	if n := len(p.asked); n > leastDepth {
-		p.most = n // it may queue less than it says
-		p.refuse(b.Piece, m.now+overflowTime)
-	} else {
-		p.refuse(b.Piece, m.now+refusalTime)
-	}
-	if i := slices.IndexFunc(p.soleOf, func(pc *piece) bool { return pc.index == b.Piece }); i >= 0 {
-		m.dismiss(p.soleOf[i])
-	}
-}
-
-// refuse remembers that p rejects requests for a piece.
-func (p *peer) refuse(i wire.Piece, until time.Duration) {
-	if p.refuses(i) {
-		return
-	}
-	if len(p.refused) == mostRefusals {
-		p.refused = slices.Delete(p.refused, 0, 1)
-	}
-	p.refused = append(p.refused, refusal{i, until})
-}
-
-func (p *peer) refuses(i wire.Piece) bool {
-	for _, r := range p.refused {
-		if r.piece == i {
-			return true
-		}
-	}
-	return false
-}
-
-// exorcise forgets that a cancelled request awaits its answer.
-func (p *peer) exorcise(b wire.Block) bool {
-	i := slices.IndexFunc(p.ghosts, func(g ghost) bool { return g.block == b })
-	if i >= 0 {
-		p.ghosts = slices.Delete(p.ghosts, i, i+1)
-	}
-	return i >= 0
-}
-
-// haunted tells whether an answer is awaited to a cancelled request of a piece.
-func (p *peer) haunted(i wire.Piece) bool {
-	return slices.ContainsFunc(p.ghosts, func(g ghost) bool { return g.block.Piece == i })
 }

@@ -63,7 +63,7 @@ var classes = [...]string{Now: "now", ReadAhead: "read-ahead", Background: "back
 func (c Class) String() string { return classes[c] }
 
 func (e Geometry) String() string {
-	s := fmt.Sprintf("geometry length=%d piece=%d", e.Length, e.PieceLength) + mark(e.V2Only, "v2")
+	s := fmt.Sprintf("geometry length=%d piece=%d", e.Length, e.PieceLength) + mark(e.V2Only, "v2") + mark(e.Leaves, "leaves")
 	for i, tail := range e.Tails {
 		s += []string{" tails=", ","}[min(i, 1)] + tail.String()
 	}
@@ -125,6 +125,8 @@ func (e Written) String() string {
 
 func (e Unloaded) String() string { return fmt.Sprintf("unloaded %d %v", e.Peer, e.Block) }
 
+func (e Starved) String() string { return fmt.Sprintf("starved %d %v", e.Peer, e.Block) }
+
 func (e Granted) String() string {
 	return fmt.Sprintf("granted %d lease=%d room=%d", e.Piece, e.Lease, e.Room)
 }
@@ -134,6 +136,21 @@ func (e Revoke) String() string { return fmt.Sprintf("revoke lease=%d", e.Lease)
 
 func (e Verified) String() string {
 	return fmt.Sprintf("verified %d lease=%d", e.Piece, e.Lease) + mark(e.OK, "ok") + digests(e.Digests)
+}
+
+func (e Proven) String() string {
+	return fmt.Sprintf("proven %d lease=%d%s", e.Piece, e.Lease, blocks(e.Blocks))
+}
+
+func (e Spoiled) String() string {
+	return fmt.Sprintf("spoiled %d %d lease=%d%s", e.Peer, e.Piece, e.Lease, blocks(e.Blocks))
+}
+
+func blocks(bs []int) (s string) {
+	for i, b := range bs {
+		s += []string{" blocks=", ","}[min(i, 1)] + strconv.Itoa(b)
+	}
+	return s
 }
 
 func (e Evicted) String() string { return fmt.Sprintf("evicted %d", e.Piece) }

@@ -30,6 +30,7 @@ var lines = []string{
 	"1.5ms stored 1 0:16384+16384",
 	"1s written 1 messages=1 loads=2",
 	"1s unloaded 1 0:16384+16384",
+	"1s starved 1 0:16384+16384",
 	"1s granted 1 lease=2 room=3",
 	"1s room lease=1 n=4",
 	"1s revoke lease=1",

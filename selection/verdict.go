@@ -54,9 +54,9 @@ func (m *Machine) passed(e Verified, pc *piece) {
 	v := verdict{lease: e.Lease}
 	if pc != nil && pc.lease == e.Lease {
 		for i := range pc.shares {
-			if s := &pc.shares[i]; s.stored > 0 {
+			if s := &pc.shares[i]; s.stored+s.proven > 0 {
 				v.peers = append(v.peers, s.peer.id)
-				s.peer.credit(s.stored)
+				s.peer.credit(s.stored + s.proven)
 			}
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	unaskedBlock = "blocks that nobody asked for"
 	flood        = "flood of messages without use"
 	badBlocks    = "blocks that differ from the verified ones"
+	badLeaf      = "a block that is not its leaf's"
 )
 
 // speaksFast drops a peer that uses BEP 6 without having said so.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -99,9 +97,18 @@ func (f engineFlags) keepFree(dir string) (int64, error) {
 	return max(1<<30, int64(s.Blocks)*int64(s.Bsize)/20), nil
 }
 
+// heapGrowth is by how many percent the Go heap may grow over what lives before
+// it is collected. Nothing that flows is in it, so a collection is seldom; and
+// with thousands of idle peers what lives is their stacks, which makes each
+// percent dear.
+const heapGrowth = 50
+
 // limitHeap keeps the Go heap small beside the block memory, which lies
-// outside of it, unless the user has set GOMEMLIMIT.
+// outside of it, unless the user has set GOGC or GOMEMLIMIT.
 func limitHeap(memory int64) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -139,62 +146,4 @@ func dataDir(flag string) (string, error) {
 		return "", fmt.Errorf("the data folder %s cannot be made: %w", dir, err)
 	}
 	return dir, nil
-}
-
-// sources reads the SOURCE arguments. One that cannot be used is an error; one
-// from the list on stdin is reported and skipped.
-func sources(args []string, s streams, log *slog.Logger) ([]engine.Source, error) {
-	var all []engine.Source
-	for _, arg := range args {
-		if arg == "-" {
-			listed, err := sourceList(s.in, log)
-			if err != nil {
-				return nil, fmt.Errorf("stdin: %w", err)
-			}
-			all = append(all, listed...)
-			continue
-		}
-		source, err := engine.ParseSource(arg)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, source)
-	}
-	return all, nil
-}
-
-// longestLine is the length in bytes of the longest line of a list.
-const longestLine = 1 << 20
-
-func sourceList(r io.Reader, log *slog.Logger) ([]engine.Source, error) {
-	var all []engine.Source
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, longestLine)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		source, err := engine.ParseSource(line)
-		if err != nil {
-			log.Error("a torrent of the list is skipped", "err", err)
-			continue
-		}
-		all = append(all, source)
-	}
-	return all, lines.Err()
-}
-
-// add gives the client its sources.
-func add(c *engine.Client, all []engine.Source) error {
-	for _, s := range all {
-		if s.URL != "" {
-			c.AddURL(s.URL)
-			continue
-		}
-		if _, err := c.Add(s); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,9 +22,12 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
-	Data      string   `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
-	Temporary bool     `help:"Keep nothing: data and state go when the mount goes."`
-	Options   []string `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	Data       string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
+	Temporary  bool          `help:"Keep nothing: data and state go when the mount goes."`
+	Options    []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	SeedRatio  float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds." placeholder:"RATIO"`
+	SeedTime   time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds." placeholder:"DUR"`
+	MaxSeeding int           `default:"50" help:"Torrents that seed at a time, beside those that are read." placeholder:"N"`
 	engineFlags
 }
 
@@ -65,6 +69,10 @@ func (m *mountCommand) Run(s streams) error {
 		return err
 	}
 	cfg.Mountpoint = mountpoint
+	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
+		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
+	}
+	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return serve(cfg, options, all, signals, s)
@@ -81,7 +89,7 @@ func waitingReads(o *fs.Options) int {
 }
 
 // serve is the life of a mount.
-func serve(cfg engine.Config, options fs.Options, all []engine.Source, signals <-chan os.Signal, s streams) error {
+func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
 	if err := fs.Clean(cfg.Mountpoint); err != nil {
 		return err
 	}
@@ -89,7 +97,7 @@ func serve(cfg engine.Config, options fs.Options, all []engine.Source, signals <
 	if err != nil {
 		return err
 	}
-	err = add(client, all)
+	err = add(client, all, cfg.Log)
 	if err == nil {
 		err = serveClient(client, cfg, options, signals, s)
 	}

@@ -330,8 +330,14 @@ func release(loans []wire.Loan) {
 	}
 }
 
-// Backing: the kernel reads no file by itself yet.
-func (handle) Backing() (fd int, ok bool) { return -1, false }
+// Backing lends the kernel the file in the store.
+func (h handle) Backing() (fs.Backing, bool) {
+	b, ok := h.Reader.Backing()
+	if !ok {
+		return nil, false
+	}
+	return b, true
+}
 
 // Close closes the file.
 func (h handle) Close() { h.Reader.Close() }

@@ -288,6 +288,9 @@ func (l *Ledger) Close(n wire.Lease) (blocks int) {
 		return 0
 	}
 	e.state = closing
+	if e.room == 0 { // all of it was Kept
+		l.drop(e)
+	}
 	return e.room
 }
 

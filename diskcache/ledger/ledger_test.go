@@ -87,6 +87,8 @@ func (s *script) call(f []string) string {
 		if s.l.Close(wire.Lease(arg(1))) > 0 {
 			s.l.Freed(wire.Lease(arg(1)))
 		}
+	case "keep": // lease blocks
+		s.l.Keep(wire.Lease(arg(1)), arg(2))
 	case "freed":
 		s.l.Freed(wire.Lease(arg(1)))
 	case "stored":
@@ -218,8 +220,12 @@ func (v *life) end(i int) {
 	o := v.open[i]
 	v.open = append(v.open[:i], v.open[i+1:]...)
 	if v.r.IntN(3) == 0 {
-		v.l.Close(o.Lease)
-		v.l.Freed(o.Lease)
+		kept := v.r.IntN(o.N + 1)
+		v.l.Keep(o.Lease, kept)
+		v.held += kept
+		if v.l.Close(o.Lease) > 0 {
+			v.l.Freed(o.Lease)
+		}
 		return
 	}
 	if v.l.Verified(o.Lease) {

@@ -266,10 +266,25 @@ func (d *DHT) cross(nodes []nodeInfo) {
 	}
 }
 
+// Address is our address of one family, as far as enough others agree on it
+// (BEP 42); invalid otherwise.
+func (d *DHT) Address(six bool) (us netip.Addr) {
+	i := 0
+	if six {
+		i = 1
+	}
+	if n := d.nodes[i]; n != nil {
+		n.gate.mu.Lock()
+		us, _ = n.gate.votes.elected()
+		n.gate.mu.Unlock()
+	}
+	return us
+}
+
 // Search looks for peers of a torrent until ctx ends, and announces that we are
-// at port (0: it does not). found is given peers as they come, by more than one
+// at port, which may be another one over IPv6 and change (0: it does not). found is given peers as they come, by more than one
 // goroutine.
-func (d *DHT) Search(ctx context.Context, infohash [20]byte, port int, found func(peers []netip.AddrPort)) {
+func (d *DHT) Search(ctx context.Context, infohash [20]byte, port func(six bool) int, found func(peers []netip.AddrPort)) {
 	d.begin(1)
 	defer d.begin(-1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -285,7 +300,7 @@ func (d *DHT) Search(ctx context.Context, infohash [20]byte, port int, found fun
 }
 
 // repeat searches over one family until ctx ends.
-func (d *DHT) repeat(ctx context.Context, n *dhtNode, infohash nodeID, port int, found func([]netip.AddrPort)) {
+func (d *DHT) repeat(ctx context.Context, n *dhtNode, infohash nodeID, port func(six bool) int, found func([]netip.AddrPort)) {
 	select {
 	case <-n.ready:
 	case <-ctx.Done():
@@ -296,7 +311,7 @@ func (d *DHT) repeat(ctx context.Context, n *dhtNode, infohash nodeID, port int,
 			some = true
 			found(peers)
 		}
-		err := n.search(ctx, infohash, port, func(peers []netip.AddrPort) {
+		err := n.search(ctx, infohash, port(n.gate.six), func(peers []netip.AddrPort) {
 			some = true
 			found(peers)
 		})

@@ -189,7 +189,7 @@ func over(ds ...*DHT) {
 func searching(d *DHT, infohash [20]byte, port int, found func([]netip.AddrPort)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { d.Search(ctx, infohash, port, found) })
+	wg.Go(func() { d.Search(ctx, infohash, func(bool) int { return port }, found) })
 	synctest.Wait()
 	return func() {
 		cancel()

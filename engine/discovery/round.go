@@ -79,6 +79,7 @@ func (t *Trackers) round(ctx context.Context) {
 // ask has tr asked, all ways at once.
 func (t *Trackers) ask(ctx context.Context, asking *sync.WaitGroup, tr *tracker, outcomes chan<- outcome) {
 	asked := &trial{of: tr, asked: t.question(tr), under: len(t.c.Ways)}
+	t.told(tr)
 	for _, way := range t.c.Ways {
 		asking.Go(func() {
 			answer, err := way.announce(ctx, tr.url, asked.asked)
@@ -162,14 +163,21 @@ func (t *Trackers) settle(o outcome) bool {
 		t.answered, t.at, t.more, t.moved = o.of, now, false, false
 		t.soonest = max(o.answer.MinInterval, MinInterval)
 		t.interval = max(o.answer.Interval, t.soonest)
-		// One that is told `started` with nothing left knows all it must.
-		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 {
+		// One that is told `started` with nothing left knows all it must; a
+		// private one counts who said `completed`.
+		if o.asked.Event == Completed || o.asked.Event == Started && o.asked.Left == 0 && !t.c.Private {
 			t.completed = false
 		}
 	}
 	t.mu.Unlock()
 	if news != "" {
 		t.c.Log.Warn(news, "tracker", o.of.shown)
+	}
+	if o.err == nil && !t.c.Private {
+		t.note(o.of, keeps(o.answer, now))
+	}
+	if o.err == nil && o.answer.Seeders > 0 && t.c.Seeders != nil {
+		t.c.Seeders(o.answer.Seeders)
 	}
 	if len(o.answer.Peers) > 0 {
 		t.c.Peers(o.answer.Peers)

@@ -17,6 +17,12 @@ type tracker struct {
 	failures int    // in a row
 	retry    time.Time
 	status   Status
+
+	// Of a torrent with a Ledger:
+	kept    Kept
+	way     int       // of Config.Ways, the one that it answered by
+	latest  time.Time // when it answered last
+	soonest time.Time // before, it is told nothing that can wait
 }
 
 // Status is the latest news of one tracker, for people.

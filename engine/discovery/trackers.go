@@ -39,8 +39,20 @@ type Config struct {
 	State func() Announce              // the torrent's figures now; Event and TrackerID are not read
 	Peers func(ps []netip.AddrPort)    // takes what a tracker gave; may wait
 	Us    func(tracker, us netip.Addr) // takes what a tracker says our address is (BEP 24); nil: nobody does
-	Log   *slog.Logger                 // nil: no log
-	Seed  uint64                       // of the order of trackers and of the jitter
+	// Seeders takes how many have the whole torrent, by a tracker's word; nil:
+	// nobody does.
+	Seeders func(n int)
+	Log     *slog.Logger // nil: no log
+	Seed    uint64       // of the order of trackers and of the jitter
+
+	// Ledger keeps what the trackers are told; nil: nobody does, and the torrent
+	// is not private.
+	Ledger  Ledger
+	Private bool // the torrent is private (private.go)
+	// Switched is called when another tracker of a private torrent than before
+	// has answered, before its peers are given: those of the former are of
+	// another swarm (BEP 27). It may wait.
+	Switched func()
 }
 
 // Way is one way to trackers, over one address family for example. Ways may be
@@ -79,6 +91,7 @@ type Trackers struct {
 	completed bool          // `completed` waits to be told
 	more      bool          // peers are wanted sooner
 	moved     bool          // our address may be another one
+	with      *tracker      // of a private torrent: who was told `started` and answered last
 }
 
 // NewTrackers puts each tier in an order of its own (BEP 12). Trackers that
@@ -103,6 +116,9 @@ func NewTrackers(c Config) *Trackers {
 			t.tiers = append(t.tiers, tier)
 		}
 	}
+	if c.Ledger != nil {
+		t.recall(time.Now())
+	}
 	return t
 }
 
@@ -113,7 +129,11 @@ func (t *Trackers) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait, ever := t.wait(time.Now())
 		if ever && wait <= 0 {
-			t.round(ctx)
+			if t.c.Private {
+				t.roundPrivate(ctx)
+			} else {
+				t.round(ctx)
+			}
 			continue
 		}
 		var due <-chan time.Time
@@ -142,7 +162,9 @@ func (t *Trackers) Moved() {
 	t.mu.Lock()
 	for _, tier := range t.tiers {
 		for _, tr := range tier {
-			tr.retry = time.Time{}
+			if !t.c.Private || !tr.soonest.After(time.Now()) {
+				tr.retry = time.Time{}
+			}
 		}
 	}
 	t.mu.Unlock()
@@ -164,6 +186,9 @@ func (t *Trackers) want(what *bool) {
 func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.c.Private {
+		return t.waitPrivate(now)
+	}
 	if t.answered != nil {
 		due := t.at.Add(t.interval)
 		if t.more {
@@ -188,6 +213,10 @@ func (t *Trackers) wait(now time.Time) (wait time.Duration, ever bool) {
 // Stop tells `stopped` to the trackers that answered a `started`, all at once,
 // and waits for them or for ctx. Run must have returned.
 func (t *Trackers) Stop(ctx context.Context) {
+	if t.c.Private {
+		t.stopPrivate(ctx)
+		return
+	}
 	var asking sync.WaitGroup
 	t.mu.Lock()
 	var told []*tracker
@@ -204,6 +233,7 @@ func (t *Trackers) Stop(ctx context.Context) {
 	for _, tr := range told {
 		a := t.c.State()
 		a.Event, a.NumWant, a.TrackerID = Stopped, 0, tr.id
+		t.told(tr)
 		for _, way := range t.c.Ways {
 			asking.Go(func() { way.announce(ctx, tr.url, a) })
 		}

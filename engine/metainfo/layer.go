@@ -23,6 +23,9 @@ import (
 type layers struct {
 	mu sync.RWMutex
 	of map[wire.Hash][][]wire.Hash
+
+	sorting sync.Once
+	files   map[wire.Hash]int // the first file of each root
 }
 
 var (
@@ -89,6 +92,42 @@ func (i *Info) Layer(root wire.Hash) (layer []wire.Hash, ok bool) {
 	return nil, false
 }
 
+// Layers is the piece layer under a root and all above it, up to the root; not ok
+// while they are not here. Nobody may change them. Safe for concurrent use.
+func (i *Info) Layers(root wire.Hash) (up [][]wire.Hash, ok bool) {
+	i.layers.mu.RLock()
+	defer i.layers.mu.RUnlock()
+	up, ok = i.layers.of[root]
+	return up, ok
+}
+
+// Below is the piece whose leaves answer a hash request: one for a layer below
+// the piece layer, of hashes that are all of one piece. Of files with the same
+// content it is a piece of the first. It is not ok if there is none. Safe for
+// concurrent use.
+func (i *Info) Below(r wire.HashRange) (p wire.Piece, ok bool) {
+	i.layers.sorting.Do(func() {
+		i.layers.files = map[wire.Hash]int{}
+		for k, root := range slices.Backward(i.roots) {
+			if root != (wire.Hash{}) {
+				i.layers.files[root] = k
+			}
+		}
+	})
+	k, ok := i.layers.files[r.Root]
+	if !ok {
+		return p, false
+	}
+	t := i.treeOf(k)
+	low := t.PieceLayer()
+	if !t.Has(r) || int(r.Base) >= low {
+		return p, false
+	}
+	up := low - int(r.Base)
+	first, last := int64(r.Index)>>up, (int64(r.Index)+int64(r.Length)-1)>>up
+	return t.First + wire.Piece(first), first == last && first < t.Pieces()
+}
+
 // AddLayer takes in the piece layer of a file, or is ErrLayer if the root of
 // the file does not follow from it. layer must not change any more. Safe for
 // concurrent use.
@@ -110,8 +149,8 @@ func (i *Info) AddLayer(t HashTree, layer []wire.Hash) error {
 }
 
 // Answer is the hashes that answer a hash request; not ok if r is of no file
-// of the torrent, or of a layer that is not here. Leaves are not kept: what is
-// asked for below the piece layer is not here. Safe for concurrent use.
+// of the torrent, or of a layer that is not here: what is below the piece layer
+// is Below's. Safe for concurrent use.
 func (i *Info) Answer(r wire.HashRange) (hashes []wire.Hash, ok bool) {
 	i.layers.mu.RLock()
 	defer i.layers.mu.RUnlock()

@@ -21,14 +21,17 @@ const (
 
 // Congestion control.
 const (
-	target      = 100 * time.Millisecond // of queueing delay (BEP 29)
-	mostGain    = 3000                   // bytes a round trip
-	firstWindow = 4                      // packets (RFC 3390, as 4 · 1232 bytes)
-	leastWindow = 2                      // packets (RFC 6817 MIN_CWND)
-	baseMinutes = 10                     // RFC 6817 BASE_HISTORY
-	filterLen   = 4                      // RFC 6817 CURRENT_FILTER
-	drainEvery  = 4 * time.Minute        // a queue that never empties is emptied
-	reordered   = 3                      // packets sent later that arrived: the earlier one is lost
+	target        = 100 * time.Millisecond // of queueing delay (BEP 29)
+	mostGain      = 3000                   // bytes a round trip
+	firstWindow   = 4                      // packets (RFC 3390, as 4 · 1232 bytes)
+	leastWindow   = 2                      // packets (RFC 6817 MIN_CWND)
+	baseMinutes   = 10                     // RFC 6817 BASE_HISTORY
+	filterLen     = 4                      // RFC 6817 CURRENT_FILTER
+	noQueue       = target / 20            // a queue that is hardly there,
+	strayKeep     = 0.8                    // and what a loss leaves of the window then;
+	congestedKeep = 0.5                    // what it leaves else
+	drainEvery    = 4 * time.Minute        // a queue that never empties is emptied
+	reordered     = 3                      // packets sent later that arrived: the earlier one is lost
 )
 
 // Times of one connection.

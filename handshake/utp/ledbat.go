@@ -11,6 +11,12 @@ import "time"
 //	      three quarters of target
 //
 //	loss, once a round trip: cwnd /= 2         time-out: cwnd = 1 packet
+//	… with no queue: cwnd *= 0.8
+//
+// A loss without a queue is one that no congestion of a queue has caused: it
+// says less of the path's rate than of its radio. TCP Veno (Fu and Liew 2003)
+// cuts by a fifth then, and by half else. A queue is no less than what TCP would
+// keep at a narrow place, so where TCP flows are, losses still halve.
 //
 // The gain is 3,000 bytes a round trip, that of libutp and libtorrent, or one
 // packet where packets are longer (RFC 6817: GAIN 1). docs/adr/0008-utp.md has
@@ -67,10 +73,14 @@ func (l *ledbat) acknowledged(now time.Duration, n, mss int, full bool, rtt time
 	l.window = min(max(l.window, float64(leastWindow*mss)), mostBuffer)
 }
 
-// lost halves the window. The caller does so once for all that was on its way
-// at one time.
+// lost makes the window smaller. The caller does so once for all that was on its
+// way at one time.
 func (l *ledbat) lost(mss int) {
-	l.window = max(l.window/2, float64(leastWindow*mss))
+	keep := congestedKeep
+	if l.delay.n >= filterLen && l.delay.queue() < noQueue {
+		keep = strayKeep
+	}
+	l.window = max(l.window*keep, float64(leastWindow*mss))
 	l.threshold = l.window
 }
 

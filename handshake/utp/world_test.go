@@ -36,6 +36,7 @@ type world struct {
 	mail  mailbag
 	order int
 	ends  [2]*end
+	rival *rival // whose packets are with end 0's; nil: none
 	// over and above the path
 	eats func(from int, p packet, b []byte) bool
 	log  func(at time.Duration, from int, p packet)
@@ -242,6 +243,10 @@ func (w *world) step(limit time.Duration) bool {
 	w.now = max(w.now, at)
 	for len(w.mail) > 0 && w.mail[0].at <= w.now {
 		l := heap.Pop(&w.mail).(letter)
+		if l.to == 2 {
+			w.rival.hear(l.b != nil)
+			continue
+		}
 		w.ends[l.to].receive(l.b)
 	}
 	for _, e := range w.ends {

@@ -19,6 +19,15 @@ type books struct {
 	// opens are the pieces that the machine has opened and not closed since:
 	// every lease of another is dead, even if its grant is still to be told.
 	opens map[wire.Piece]bool
+
+	proven map[wire.Peer]bool  // a block of it was
+	spoilt map[spoilt]struct{} // blocks that are gone, and whose arrival is to be told yet
+}
+
+type spoilt struct {
+	lease wire.Lease
+	peer  wire.Peer
+	block wire.Block
 }
 
 // ask is an outstanding request, and the lease it was made under.
@@ -33,6 +42,7 @@ type account struct {
 	room   int
 	stored map[wire.Block]bool
 	from   map[wire.Peer]bool // who brought any of them
+	by     map[wire.Block]wire.Peer
 }
 
 func (k *books) init(w *world) {
@@ -42,6 +52,7 @@ func (k *books) init(w *world) {
 	k.slots = map[wire.Peer]int{}
 	k.early, k.opens = map[wire.Lease][]selection.Stored{}, map[wire.Piece]bool{}
 	k.asked = map[wire.Peer][]ask{}
+	k.proven, k.spoilt = map[wire.Peer]bool{}, map[spoilt]struct{}{}
 }
 
 func (k *books) verified(p wire.Piece) bool { return k.have.Has(p) }
@@ -67,9 +78,11 @@ func (k *books) event(e selection.Event) {
 		}
 	case selection.Stored:
 		k.settle(e.Peer, e.Block)
-		if e.Lease != 0 {
-			if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
-				a.stored[e.Block] = true
+		if s := (spoilt{e.Lease, e.Peer, e.Block}); e.Lease != 0 {
+			if _, gone := k.spoilt[s]; gone {
+				delete(k.spoilt, s)
+			} else if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
+				a.stored[e.Block], a.by[e.Block] = true, e.Peer
 				a.from[e.Peer] = true
 			} else if k.opens[e.Block.Piece] {
 				k.early[e.Lease] = append(k.early[e.Lease], e)
@@ -84,12 +97,16 @@ func (k *books) event(e selection.Event) {
 		}
 	case selection.Evicted:
 		k.have.Clear(e.Piece)
+	case selection.Proven, selection.Spoiled:
+		k.leaf(e)
 	case selection.PeerConnect:
 		k.slots[e.Peer] = e.Slots
 	case selection.Written:
 		k.slots[e.Peer] += e.Messages
 	case selection.PeerDisconnect:
 		delete(k.asked, e.Peer)
+	case selection.Starved:
+		k.settle(e.Peer, e.Block)
 	case selection.Received:
 		switch c := k.w.conns[e.Peer]; e.Message.Kind {
 		case wire.Reject:
@@ -102,13 +119,36 @@ func (k *books) event(e selection.Event) {
 	}
 }
 
+// leaf notes what a leaf told.
+func (k *books) leaf(e selection.Event) {
+	switch e := e.(type) {
+	case selection.Proven:
+		if a := k.lives[e.Piece]; a != nil && a.lease == e.Lease {
+			for _, i := range e.Blocks {
+				if p, ok := a.by[k.w.geo.Block(e.Piece, i)]; ok {
+					k.proven[p] = true
+				}
+			}
+		}
+	case selection.Spoiled:
+		for _, i := range e.Blocks {
+			b := k.w.geo.Block(e.Piece, i)
+			if a := k.lives[e.Piece]; a != nil && a.lease == e.Lease && a.stored[b] && a.by[b] == e.Peer {
+				delete(a.stored, b)
+			} else {
+				k.spoilt[spoilt{e.Lease, e.Peer, b}] = struct{}{}
+			}
+		}
+	}
+}
+
 // life is the account of a piece under a lease; a newer lease ends an older.
 func (k *books) life(p wire.Piece, l wire.Lease) *account {
 	a := k.lives[p]
 	if a == nil || a.lease < l {
-		a = &account{lease: l, stored: map[wire.Block]bool{}, from: map[wire.Peer]bool{}}
+		a = &account{lease: l, stored: map[wire.Block]bool{}, from: map[wire.Peer]bool{}, by: map[wire.Block]wire.Peer{}}
 		for _, e := range k.early[l] {
-			a.stored[e.Block], a.from[e.Peer] = true, true
+			a.stored[e.Block], a.from[e.Peer], a.by[e.Block] = true, true, e.Peer
 		}
 		k.lives[p] = a
 	}
@@ -204,7 +244,7 @@ func (k *books) expose(p wire.Peer, i wire.Piece, a *account) {
 		return
 	}
 	for s := range k.w.machine.Peers {
-		if s.Peer != p || s.Verified > 0 {
+		if s.Peer != p || s.Verified > 0 || k.proven[p] {
 			continue
 		}
 		for other, b := range k.lives {

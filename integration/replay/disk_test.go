@@ -35,6 +35,9 @@ type life struct {
 	filled  int       // of which hold a block that is not spilled
 	blocks  []wire.Digest
 	senders []*host
+	from    []wire.Peer
+	known   []bool // leaves
+	proven  []bool
 	stored  int
 }
 
@@ -68,7 +71,7 @@ func (d *disk) open(p wire.Piece, deadline time.Duration) {
 		return // its verdict is on its way
 	}
 	n := d.w.geo.Blocks(p)
-	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n), senders: make([]*host, n)}
+	d.lives[p] = &life{piece: p, lease: d.ledger.Open(d.torrent, p, n, deadline), blocks: make([]wire.Digest, n), senders: make([]*host, n), from: make([]wire.Peer, n), known: make([]bool, n), proven: make([]bool, n)}
 	d.pump()
 }
 
@@ -103,10 +106,13 @@ func (d *disk) swap(c *conn, b wire.Block, content wire.Digest) wire.Lease {
 	if l == nil || !l.granted || l.only != 0 && l.only != c.id || l.blocks[i] != (wire.Digest{}) || l.filled == l.part {
 		return 0
 	}
-	l.blocks[i], l.senders[i] = content, c.h
+	l.blocks[i], l.senders[i], l.from[i] = content, c.h, c.id
 	l.stored++
 	l.filled++
 	d.ledger.Stored(l.lease, 1, d.w.now)
+	if l.known[i] {
+		d.w.after(d.w.between(0, d.w.hashing), func() { d.judge(l, i) })
+	}
 	switch {
 	case l.stored == len(l.blocks):
 		d.w.after(d.w.between(0, d.w.hashing), func() { d.verify(l) })
@@ -127,6 +133,14 @@ func (d *disk) spill(l *life) {
 
 func (d *disk) verify(l *life) {
 	if d.lives[l.piece] != l {
+		return
+	}
+	for i, known := range l.known {
+		if known {
+			d.judge(l, i)
+		}
+	}
+	if l.stored < len(l.blocks) || d.lives[l.piece] != l {
 		return
 	}
 	delete(d.lives, l.piece)
@@ -227,6 +241,7 @@ func (d *disk) order(o ledger.Order) {
 	switch {
 	case o.Kind == ledger.Grant && mine:
 		l.granted, l.part = true, o.N
+		d.hearLeaves(l)
 		d.tell(selection.Granted{Piece: o.Piece, Lease: o.Lease, Room: o.N})
 	case o.Kind == ledger.Revoke:
 		d.ledger.Freed(o.Lease)

@@ -223,7 +223,8 @@ func (c *conn) send(m wire.Message, payload []byte) {
 		if !c.open {
 			return
 		}
-		if m.Kind == wire.Request {
+		starved := m.Kind == wire.Request && w.scarce && w.faults() && w.odds(20)
+		if m.Kind == wire.Request && !starved {
 			c.asked[m.Block()]++
 		}
 		c.writer.post(w.between(0, w.inbox), func() {
@@ -231,6 +232,14 @@ func (c *conn) send(m wire.Message, payload []byte) {
 				w.step(selection.Written{Peer: c.id, Messages: 1})
 			}
 		})
+		if starved {
+			c.writer.post(w.between(0, w.inbox), func() {
+				if w.conns[c.id] != nil {
+					w.step(selection.Starved{Peer: c.id, Block: m.Block()})
+				}
+			})
+			return
+		}
 		w.after(c.h.trip, func() { c.hear(m, payload) })
 	})
 }

@@ -73,6 +73,12 @@ func TestPlantedBugs(t *testing.T) {
 			}
 			return same(e)
 		}},
+		"a bad leaf is not told": {event: func(_ *world, e selection.Event) []selection.Event {
+			if _, ok := e.(selection.Spoiled); ok {
+				return none()
+			}
+			return same(e)
+		}},
 		"an eviction is not told": {event: func(_ *world, e selection.Event) []selection.Event {
 			if _, ok := e.(selection.Evicted); ok {
 				return none()

@@ -15,6 +15,7 @@ type reader struct {
 	left  int // pieces until it is content
 	ahead int
 	wants map[wire.Piece]wire.Reader
+	waits wire.Extent // of the piece at, where blocks are verified one by one
 	since time.Duration
 }
 
@@ -51,7 +52,7 @@ func (r *reader) drop(which func(wire.Piece) bool) {
 // look goes on as far as the pieces are here, and wants the next ones.
 func (r *reader) look() {
 	w := r.w
-	for r.left > 0 && w.disk.have.Has(r.at) {
+	for r.left > 0 && (w.disk.have.Has(r.at) || r.waits.Length > 0 && r.waits.Piece == r.at && w.disk.isProven(r.waits)) {
 		r.at = (r.at + 1) % wire.Piece(w.geo.Pieces())
 		r.left--
 		w.read++
@@ -67,6 +68,7 @@ func (r *reader) look() {
 		class, deadline := selection.ReadAhead, w.now+time.Duration(i-int(r.at))*time.Second
 		if p == r.at {
 			class = selection.Now
+			r.chooseExtent()
 		} else if _, ok := r.wants[p]; ok {
 			continue
 		}
@@ -76,7 +78,22 @@ func (r *reader) look() {
 			n = w.readers
 			r.wants[p] = n
 		}
-		r.post(selection.Want{Reader: n, Extent: w.geo.Whole(p), Deadline: deadline, Class: class})
+		extent := w.geo.Whole(p)
+		if p == r.at && r.waits.Length > 0 {
+			extent = r.waits
+		}
+		r.post(selection.Want{Reader: n, Extent: extent, Deadline: deadline, Class: class})
 	}
 	r.drop(func(p wire.Piece) bool { return p < r.at || int(p) > last })
+}
+
+// chooseExtent has the reader wait for a part of its piece, once.
+func (r *reader) chooseExtent() {
+	w := r.w
+	if !w.leaves || r.waits.Length > 0 && r.waits.Piece == r.at {
+		return
+	}
+	size := w.geo.PieceSize(r.at)
+	begin := uint32(w.chance.IntN(int(size)))
+	r.waits = wire.Extent{Piece: r.at, Begin: begin, Length: 1 + uint32(w.chance.IntN(int(min(size-begin, 4*wire.BlockSize))))}
 }

@@ -37,7 +37,12 @@ type world struct {
 
 	inbox, hashing, writing, calm time.Duration
 
-	liars int // of those that take turns
+	liars  int  // of those that take turns
+	scarce bool // while there are faults, some requests find no memory
+
+	leaves   bool          // blocks may be verified one by one
+	leafTime time.Duration // when the leaves of a piece are known after its grant, at most
+	untold   bool          // some never are
 
 	events, read, served, lies int
 	received                   int // blocks that came
@@ -64,7 +69,7 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) faults() bool { return w.now < faultTime }
 
 func newWorld(seed uint64, pl plant, trace func(string)) *world {
-	w := &world{conns: map[wire.Peer]*conn{}, plant: pl, trace: trace, wakeAt: -1, liars: 2}
+	w := &world{conns: map[wire.Peer]*conn{}, plant: pl, trace: trace, wakeAt: -1, liars: 2, scarce: seed%2 == 0}
 	w.chance = rand.New(rand.NewPCG(seed, 1))
 	blocks := 1 + w.chance.IntN(8)
 	length := int64(blocks) * wire.BlockSize
@@ -78,7 +83,8 @@ func newWorld(seed uint64, pl plant, trace func(string)) *world {
 	w.disk = newDisk(w, memory)
 	w.books.init(w)
 	w.machine = selection.New(selection.Config{Seed: seed, Upload: true})
-	w.step(selection.Geometry{Geometry: w.geo})
+	w.leaves, w.leafTime, w.untold = seed%2 == 1, pace[w.chance.IntN(len(pace))], true
+	w.step(selection.Geometry{Geometry: w.geo, Leaves: w.leaves})
 	w.populate()
 	for range 1 + w.chance.IntN(4) {
 		w.all = append(w.all, w.newReader())

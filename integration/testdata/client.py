@@ -5,6 +5,7 @@
 #                                                TORRENT may be a magnet link
 #
 #   client.py utp-seed …, client.py utp-leech …   the same without TCP
+#   client.py hashed-seed …                       that hashes its content before it is ready
 #
 # seedoff and leechoff know no encryption; with seedrequire and leechrequire all
 # is encrypted, with seedforce and leechforce it need be the handshake only.
@@ -22,7 +23,8 @@ import libtorrent as lt
 
 role, listen, folder = sys.argv[1:4]
 utp = role.startswith("utp-")
-role = role.removeprefix("utp-")
+hashed = role.startswith("hashed-")
+role = role.removeprefix("utp-").removeprefix("hashed-")
 forced, disabled, plain, rc4 = lt.enc_policy.pe_forced, lt.enc_policy.pe_disabled, lt.enc_level.pe_plaintext, lt.enc_level.pe_rc4
 encryption = {
     "off": {"out_enc_policy": disabled, "in_enc_policy": disabled},
@@ -87,7 +89,7 @@ def add(file):
         p.ti = info(file)
     p.save_path = folder
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-    if role == "seed":
+    if role == "seed" and not hashed:
         p.flags |= lt.torrent_flags.seed_mode
     return session.add_torrent(p)
 
@@ -106,6 +108,8 @@ if os.environ.get("PEER"):
     for handle in handles:
         handle.connect_peer((address.strip("[]"), int(port)))
 
+while hashed and not all(handle.status().is_seeding for handle in handles):
+    time.sleep(0.05)
 print("ready", flush=True)
 said = False
 turns = 0

@@ -49,7 +49,8 @@ func (a *asked) init(d Disk, fast bool) {
 }
 
 // ask notes that a request for b is about to be written. It must come before
-// the write: the answer can be here before the write returns.
+// the write: the answer can be here before the write returns. ErrNoMemory is
+// that there is no spare, and the request must not be written.
 func (a *asked) ask(b wire.Block) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,12 +65,12 @@ func (a *asked) ask(b wire.Block) error {
 	if len(a.live) >= MaxAsked {
 		return ErrAsked
 	}
-	a.live[b] = struct{}{}
 	if a.spare == nil && !a.filling {
 		if a.spare = a.disk.Spare(); a.spare == nil {
 			return ErrNoMemory
 		}
 	}
+	a.live[b] = struct{}{}
 	return nil
 }
 
@@ -125,7 +126,8 @@ func (a *asked) unchoke() {
 }
 
 // take hands the spare to the reader, to fill it with b; ok is false if nobody
-// asked for b. The reader calls give next. A nil buffer is ErrNoMemory.
+// asked for b. The reader calls give next, unless the buffer is nil: b was
+// cancelled, and there is no memory for it now.
 func (a *asked) take(b wire.Block) (buf *wire.Buf, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

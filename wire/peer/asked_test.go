@@ -1,7 +1,9 @@
 package peer
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -159,13 +161,43 @@ func TestMaxAsked(t *testing.T) {
 	w.counted()
 }
 
-// TestNoMemory ends a connection that is refused a spare.
+// TestNoMemory: a connection that is refused a spare does not ask, and says so;
+// what was cancelled and comes all the same goes by.
 func TestNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Config{Fast: true})
-		w.refuse = true
-		w.conn.Send(request(block(0, 0)))
-		w.run().drain().end(ErrNoMemory)
+		near, far := net.Pipe()
+		s := &tape{Conn: near}
+		w := newWorld(t, Config{Conn: s, Fast: true})
+		w.remote = far
+		w.run().drain()
+		refuse := func(yes bool) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.refuse = yes
+		}
+		refuse(true)
+		w.do("ask 0:0")
+		w.conn.Send(Outgoing{Message: wire.Message{Kind: wire.Interested}})
+		if got, want := w.news(), "written 1/0/0; starved 0:0+16384; written 1/0/0"; got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+		if got := bytes.Join(s.written(), nil); !bytes.Equal(got, message(wire.Message{Kind: wire.Interested})) {
+			t.Errorf("wrote %x", got)
+		}
+		refuse(false)
+		w.do("ask 0:0")
+		w.do("cancel 0:0")
+		refuse(true)
+		w.do("block 0:0")
+		want := "spare; written 1/0/0; return; written 1/0/0; stored 0:0+16384 lease 0"
+		if got := w.news(); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+		if c := w.conn.Counters(); c.Wasted != wire.BlockSize {
+			t.Errorf("counted %d bytes as wasted", c.Wasted)
+		}
+		w.conn.Close(nil)
+		w.end(ErrClosed)
 	})
 }
 

@@ -10,15 +10,27 @@ import (
 // outbox is what waits to be written: three lanes, filled by three owners who
 // each count their slots, emptied by the writer.
 //
+//	nobody writes --something to write: start--> the writer sleeps at the bell
+//	      ^                                                |
+//	      +----------- lingerTime without a ring ----------+
+//
+// Of a thousand peers most are idle, and a goroutine is what an idle one has
+// that is dear. So there is a writer only while there is something to write, and
+// a little longer: a busy connection does not pay for one after another.
+//
 // The bell is a channel of one. A ring while the writer is busy stays in it,
 // so a writer that found the lanes empty and goes to sleep cannot miss what
-// came in between: there is no wake-up to lose.
+// came in between: there is no wake-up to lose. Whether there is a writer is
+// known under the lock that the lanes are filled under.
 type outbox struct {
 	bell  chan struct{}
 	slots Slots
 
 	mu       sync.Mutex
-	used     Slots // in the lanes, or taken by the writer and not written
+	start    func() // starts the writer; nil before Run
+	writing  bool   // there is a writer
+	quiet    bool   // it is to send a keep-alive
+	used     Slots  // in the lanes, or taken by the writer and not written
 	messages []Outgoing
 	extended []Outgoing
 	loaded   []upload
@@ -41,11 +53,59 @@ func (o *outbox) init(s Slots) {
 	o.bell, o.slots = make(chan struct{}, 1), s
 }
 
+// ring has the writer look at the lanes. The lock is held.
 func (o *outbox) ring() {
+	if !o.writing && o.start != nil {
+		o.writing = true
+		o.start()
+		return
+	}
 	select {
 	case o.bell <- struct{}{}:
 	default:
 	}
+}
+
+// open has the lanes emptied from now on, by a writer that start starts.
+func (o *outbox) open(start func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.start = start
+	if len(o.messages)+len(o.extended)+len(o.loaded) > 0 {
+		o.ring()
+	}
+}
+
+// hush has the writer send a keep-alive: nothing has been written for long.
+func (o *outbox) hush() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.quiet = true
+		o.ring()
+	}
+}
+
+// hushed is whether hush was called since it was asked last.
+func (o *outbox) hushed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.quiet
+	o.quiet = false
+	return was
+}
+
+// part lets the writer go, unless there is something to write. The lanes of an
+// idle connection hold no memory.
+func (o *outbox) part() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.messages)+len(o.extended)+len(o.loaded) > 0 || o.quiet {
+		return false
+	}
+	o.messages, o.extended, o.loaded = nil, nil, nil
+	o.writing = false
+	return true
 }
 
 // occupy takes one of n slots. A lane without a free one is our own bug.
@@ -125,7 +185,7 @@ func (o *outbox) written(w Written) {
 // they end with the connection.
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.closed = true
+	o.closed, o.start = true, nil
 	left := batch{loaded: o.loaded}
 	o.messages, o.extended, o.loaded = nil, nil, nil
 	o.mu.Unlock()

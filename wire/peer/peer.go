@@ -1,5 +1,6 @@
 // Package peer is one connection to one peer, from the end of the handshake to
-// its close: two goroutines and what lies between them.
+// its close: one goroutine that reads, one that writes while there is something
+// to write, and what lies between them.
 //
 //	                Send (messages)   Extend (extended)   Deliver (loaded)
 //	                      \                 |                 /
@@ -42,6 +43,7 @@ import (
 const (
 	SilenceLimit   = 150 * time.Second // the longest pause between two messages of the peer
 	MessageLimit   = 60 * time.Second  // the longest time from the first byte of a message to its last
+	FirstLimit     = 10 * time.Second  // the same for the first one, to the end of its head, or of an extended handshake (BEP 10)
 	WriteLimit     = 30 * time.Second  // the longest time in which the peer takes in less than one block of what we write
 	KeepAliveAfter = 100 * time.Second // of our own silence; peers close after two minutes of it (BEP 3)
 
@@ -59,14 +61,14 @@ var (
 	ErrSilent   = errors.New("peer was silent for too long")
 	ErrSlow     = errors.New("peer took too long to send one message")
 	ErrStalled  = errors.New("peer does not take in what it is sent")
-	ErrNoMemory = errors.New("no memory for a block")
+	ErrNoMemory = errors.New("no memory for a block") // never ends a connection
 	ErrAsked    = errors.New("more blocks asked for than a connection may have on their way")
 	ErrPanic    = errors.New("bug in a peer's goroutine")
 )
 
 // Disk is where blocks go. None of its methods waits.
 type Disk interface {
-	// Spare is an empty buffer; nil refuses, which ends the connection.
+	// Spare is an empty buffer; nil refuses, and the request is not made.
 	Spare() *wire.Buf
 	// Swap trades the buffer that holds block b for an empty one. Lease 0
 	// means that the block was not wanted: empty is then full itself.
@@ -88,6 +90,9 @@ type Torrent interface {
 	Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error
 	// Written gives slots back: their messages are on the socket.
 	Written(ctx context.Context, p wire.Peer, w Written) error
+	// Starved is a request that was not written, for want of a spare. Its slot
+	// has come back.
+	Starved(ctx context.Context, p wire.Peer, b wire.Block) error
 }
 
 // VectorWriter is a connection that is no socket of the kernel's: one that
@@ -155,6 +160,10 @@ type Conn struct {
 	out   outbox
 	sink  sink
 
+	writers sync.WaitGroup // of one at a time
+	wrote   atomic.Int64   // when the last write ended, in ns after New
+	starved []wire.Block   // asked for in this batch without memory; of the writer
+
 	downloaded, uploaded               atomic.Int64
 	downloadedPayload, uploadedPayload atomic.Int64
 	wasted                             atomic.Int64
@@ -167,7 +176,7 @@ type Conn struct {
 func New(c Config) *Conn {
 	p := &Conn{peer: c.Peer, conn: c.Conn, disk: c.Disk, torrent: c.Torrent}
 	p.life, p.end = context.WithCancelCause(context.Background())
-	p.in = source{conn: c.Conn, read: &p.downloaded}
+	p.in = source{conn: c.Conn, read: &p.downloaded, hush: p.out.hush, wrote: &p.wrote, born: time.Now()}
 	if c.Reader != nil {
 		early, _ := c.Reader.Peek(c.Reader.Buffered())
 		p.in.early = append(p.in.early, early...)
@@ -177,13 +186,13 @@ func New(c Config) *Conn {
 	p.head = bufio.NewReaderSize(&p.in, wire.HeadSize)
 	p.asked.init(c.Disk, c.Fast)
 	p.out.init(c.Slots)
-	p.sink = sink{conn: c.Conn, written: &p.uploaded}
+	p.sink = sink{conn: c.Conn, written: &p.uploaded, wrote: &p.wrote, born: p.in.born, last: p.in.born}
 	p.sink.crypt, _ = c.Conn.(VectorWriter)
 	return p
 }
 
 // Run is the connection's life. It reads in the calling goroutine, writes in
-// another, and returns when both have ended, with the first reason that either
+// others, and returns when all have ended, with the first reason that either
 // of them, Close or ctx gave; io.EOF is a peer that closed between two
 // messages. All that the connection held is given back by then.
 func (c *Conn) Run(ctx context.Context) error {
@@ -192,15 +201,29 @@ func (c *Conn) Run(ctx context.Context) error {
 		defer close(cancelled)
 		c.Close(context.Cause(ctx))
 	})
-	var writer sync.WaitGroup
-	writer.Go(func() { c.Close(guard(c.write)) })
+	c.out.open(func() { c.writers.Go(c.written) })
 	c.Close(guard(c.read))
-	writer.Wait()
+	c.Close(guard(c.shut))
+	c.writers.Wait()
 	c.asked.end()
 	if !detach() {
 		<-cancelled
 	}
 	return context.Cause(c.life)
+}
+
+// written is a writer's goroutine. Only one that fails ends the connection.
+func (c *Conn) written() {
+	if err := guard(c.write); err != nil {
+		c.Close(err)
+		c.Close(guard(c.shut))
+	}
+}
+
+// shut ends the lanes. The connection has ended, so its own reason is none.
+func (c *Conn) shut() error {
+	c.out.close()
+	return nil
 }
 
 // Close ends the connection. The first reason wins and is what Run returns;

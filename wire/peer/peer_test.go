@@ -162,6 +162,8 @@ func (s *seeder) Written(_ context.Context, _ wire.Peer, n Written) error {
 	return nil
 }
 
+func (s *seeder) Starved(context.Context, wire.Peer, wire.Block) error { return nil }
+
 // leech keeps queue requests on their way until todo blocks were asked for,
 // and closes done when they have all come.
 type leech struct {
@@ -184,6 +186,7 @@ func (l *leech) Swap(_ wire.Peer, _ wire.Block, full *wire.Buf) (*wire.Buf, wire
 }
 func (l *leech) Received(context.Context, wire.Peer, wire.Message, []byte) error { return nil }
 func (l *leech) Written(context.Context, wire.Peer, Written) error               { return nil }
+func (l *leech) Starved(context.Context, wire.Peer, wire.Block) error            { return nil }
 
 func (l *leech) Stored(context.Context, wire.Peer, wire.Block, wire.Lease) error {
 	l.mu.Lock()

@@ -26,7 +26,14 @@ func (c *Conn) readMessage() error {
 	if err != nil {
 		return err
 	}
-	return c.handle(m)
+	if m.Kind != wire.Extended || m.ID != 0 {
+		c.in.extend()
+	}
+	if err := c.handle(m); err != nil {
+		return err
+	}
+	c.in.met = true
+	return nil
 }
 
 // handle takes in the message whose head is m, all of its payload included.
@@ -81,7 +88,11 @@ func (c *Conn) readBlock(m wire.Message) error {
 		return c.torrent.Received(c.life, c.peer, m, nil)
 	}
 	if buf == nil {
-		return ErrNoMemory
+		c.wasted.Add(int64(m.Payload))
+		if err := c.discard(m.Payload); err != nil {
+			return err
+		}
+		return c.torrent.Stored(c.life, c.peer, b, 0)
 	}
 	if _, err := io.ReadFull(c.head, buf[:b.Length]); err != nil {
 		c.asked.give(buf)
@@ -130,14 +141,21 @@ func (c *Conn) discard(n uint32) error {
 // Being late is a matter of messages, but a deadline is set with a timer of
 // the runtime, too dear for each of 20,000 messages a second. So the deadline
 // is left alone until it passes, and only then is looked whether the peer is
-// late by now: armed is never after due, and is moved about once a minute.
+// late by now: while it waits for a message armed is never after due, and it is
+// moved about once a minute. Only a first message that comes in drops moves it sooner.
 type source struct {
 	conn  net.Conn
 	early []byte
 	read  *atomic.Int64 // bytes
+	hush  func()        // has a keep-alive sent
+	wrote *atomic.Int64 // when something was written last, in ns after born
+	born  time.Time
 
+	met     bool      // a whole message has come
 	between bool      // no byte of the next message is here
+	begun   time.Time // when the first byte of this one came
 	due     time.Time // when the peer is late
+	quietAt time.Time // when we were silent for so long that a keep-alive is due, as far as known
 	armed   time.Time // the socket's deadline
 }
 
@@ -148,12 +166,39 @@ func (s *source) next(begun bool) {
 	if s.between {
 		s.due = now.Add(SilenceLimit)
 	} else {
-		s.due = now.Add(MessageLimit)
+		s.begin(now)
 	}
 	if s.armed.IsZero() {
+		s.quietAt = s.born.Add(KeepAliveAfter)
 		s.arm(now)
 	}
+	s.speak(now)
 }
+
+// speak sees to our own silence. The reader does: it wakes anyhow, and there is
+// no writer while there is nothing to write.
+func (s *source) speak(now time.Time) {
+	if now.Before(s.quietAt) {
+		return
+	}
+	s.quietAt = s.born.Add(time.Duration(s.wrote.Load()) + KeepAliveAfter)
+	if !now.Before(s.quietAt) {
+		s.quietAt = now.Add(KeepAliveAfter)
+		s.hush()
+	}
+}
+
+// begin notes that a message has begun. Who drips at once is no peer: the first
+// message is as much a part of getting to know each other as the handshake.
+func (s *source) begin(now time.Time) {
+	s.begun, s.due = now, now.Add(MessageLimit)
+	if !s.met {
+		s.due = now.Add(FirstLimit)
+	}
+}
+
+// extend gives the message, whose head is here, all of its time.
+func (s *source) extend() { s.due = s.begun.Add(MessageLimit) }
 
 // arm sets the deadline. It stays within MessageLimit from now, so that it is
 // not after the due of a message that begins later.
@@ -161,6 +206,9 @@ func (s *source) arm(now time.Time) {
 	s.armed = now.Add(MessageLimit)
 	if s.due.Before(s.armed) {
 		s.armed = s.due
+	}
+	if s.quietAt.Before(s.armed) {
+		s.armed = s.quietAt
 	}
 	s.conn.SetReadDeadline(s.armed) // an error shows in the next Read
 }
@@ -172,6 +220,9 @@ func (s *source) Read(p []byte) (int, error) {
 		s.early = s.early[n:]
 		s.came(n)
 		return n, nil
+	}
+	if !s.between && s.armed.After(s.due) {
+		s.arm(time.Now())
 	}
 	for {
 		n, err := s.conn.Read(p)
@@ -189,6 +240,7 @@ func (s *source) Read(p []byte) (int, error) {
 			}
 			return 0, ErrSlow
 		}
+		s.speak(now)
 		s.arm(now)
 	}
 }
@@ -198,6 +250,6 @@ func (s *source) came(n int) {
 	s.read.Add(int64(n))
 	if s.between {
 		s.between = false
-		s.due = time.Now().Add(MessageLimit)
+		s.begin(time.Now())
 	}
 }

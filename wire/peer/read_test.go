@@ -163,14 +163,33 @@ func TestSilence(t *testing.T) {
 		}, ErrSilent, 2*SilenceLimit - 1},
 		{"a message that stops in its head", func(w *world) {
 			time.Sleep(10 * time.Second)
+			w.send(keepAlive...)
 			w.send(0, 0)
 		}, ErrSlow, 10*time.Second + MessageLimit},
+		{"the first message stops in its head", func(w *world) {
+			time.Sleep(10 * time.Second)
+			w.send(0, 0)
+		}, ErrSlow, 10*time.Second + FirstLimit},
+		{"an extended handshake, a byte a second", func(w *world) {
+			time.Sleep(SilenceLimit - time.Second)
+			for _, b := range message(wire.Message{Kind: wire.Extended}, make([]byte, 100)...)[:10] {
+				w.send(b)
+				time.Sleep(time.Second - 1)
+			}
+		}, ErrSlow, SilenceLimit - time.Second + FirstLimit},
+		{"another extended message, a byte a second", func(w *world) {
+			for _, b := range message(wire.Message{Kind: wire.Extended, ID: 1}, make([]byte, 100)...)[:59] {
+				w.send(b)
+				time.Sleep(time.Second)
+			}
+		}, ErrSlow, MessageLimit},
 		{"a head that stops at the deadline of another", func(w *world) {
 			w.send(keepAlive...)
 			time.Sleep(SilenceLimit - time.Second)
 			w.send(0, 0, 0)
 		}, ErrSlow, SilenceLimit - time.Second + MessageLimit},
 		{"a block, a byte a second", func(w *world) {
+			w.send(keepAlive...)
 			for _, b := range pieceBlock(block(0, 0))[:59] {
 				w.send(b)
 				time.Sleep(time.Second)
@@ -270,6 +289,7 @@ func (s *still) Swap(_ wire.Peer, _ wire.Block, full *wire.Buf) (*wire.Buf, wire
 func (s *still) Received(context.Context, wire.Peer, wire.Message, []byte) error { return nil }
 func (s *still) Stored(context.Context, wire.Peer, wire.Block, wire.Lease) error { return nil }
 func (s *still) Written(context.Context, wire.Peer, Written) error               { return nil }
+func (s *still) Starved(context.Context, wire.Peer, wire.Block) error            { return nil }
 
 // TestReadCosts counts the allocations and the system calls of what comes by
 // the thousand.

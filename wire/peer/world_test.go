@@ -189,6 +189,11 @@ func (w *world) Written(ctx context.Context, p wire.Peer, n Written) error {
 	return w.pass(ctx, "written")
 }
 
+func (w *world) Starved(ctx context.Context, p wire.Peer, b wire.Block) error {
+	w.note("starved %v", b)
+	return w.pass(ctx, "starved")
+}
+
 // Loans.
 
 // lend is the loan of block b, whose bytes say which block it is.

@@ -12,14 +12,16 @@ import (
 	"bipfs/wire"
 )
 
-// write is the writer: it empties the lanes, batch after batch, and sleeps
-// when there is nothing in them.
+// lingerTime is how long a writer waits for more before it ends.
+const lingerTime = 2 * time.Second
+
+// write is the writer: it empties the lanes, batch after batch, sleeps when
+// there is nothing in them, and ends when that has lasted.
 func (c *Conn) write() error {
 	var b batch
-	defer c.out.close()
 	defer b.empty()
-	silence := time.NewTimer(KeepAliveAfter)
-	defer silence.Stop()
+	linger := time.NewTimer(lingerTime)
+	defer linger.Stop()
 	for c.life.Err() == nil {
 		if c.out.take(&b) {
 			if err := c.writeBatch(&b); err != nil {
@@ -27,18 +29,25 @@ func (c *Conn) write() error {
 			}
 			continue
 		}
+		if c.out.hushed() {
+			if err := c.sink.keepAlive(); err != nil {
+				return err
+			}
+			continue
+		}
 		select {
 		case <-c.out.bell:
-		case <-silence.C:
+		case <-linger.C:
 			// The timer is not reset by each write; it looks when it fires.
-			quiet := time.Since(c.sink.last)
-			if quiet >= KeepAliveAfter {
-				quiet = 0
-				if err := c.sink.keepAlive(); err != nil {
-					return err
-				}
+			if idle := time.Since(c.sink.last); idle < lingerTime {
+				linger.Reset(lingerTime - idle)
+				continue
 			}
-			silence.Reset(KeepAliveAfter - quiet)
+			c.sink.rest() // before another writer can have it
+			if c.out.part() {
+				return nil
+			}
+			linger.Reset(lingerTime)
 		case <-c.life.Done():
 		}
 	}
@@ -48,10 +57,11 @@ func (c *Conn) write() error {
 // writeBatch puts b on the socket in one write, empties it and gives its slots
 // back.
 func (c *Conn) writeBatch(b *batch) error {
-	if err := c.note(b.messages); err != nil {
+	messages, err := c.note(b.messages)
+	if err != nil {
 		return err
 	}
-	c.sink.add(b.messages)
+	c.sink.add(messages)
 	c.sink.add(b.extended)
 	var payload int64
 	for _, u := range b.loaded {
@@ -69,22 +79,39 @@ func (c *Conn) writeBatch(b *batch) error {
 	w := Written{len(b.messages), len(b.extended), len(b.loaded)}
 	b.empty()
 	c.out.written(w)
-	return c.torrent.Written(c.life, c.peer, w)
+	if err := c.torrent.Written(c.life, c.peer, w); err != nil {
+		return err
+	}
+	starved := c.starved
+	c.starved = nil
+	for _, b := range starved {
+		if err := c.torrent.Starved(c.life, c.peer, b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// note enters the requests and cancels of a batch before they go out.
-func (c *Conn) note(messages []Outgoing) error {
-	for i := range messages {
-		switch m := &messages[i].Message; m.Kind {
+// note enters the requests and cancels of a batch before they go out. It leaves
+// out, of the messages themselves, the requests that there is no memory for.
+func (c *Conn) note(messages []Outgoing) ([]Outgoing, error) {
+	kept := messages[:0]
+	for _, o := range messages {
+		switch m := &o.Message; m.Kind {
 		case wire.Request:
-			if err := c.asked.ask(m.Block()); err != nil {
-				return err
+			switch err := c.asked.ask(m.Block()); {
+			case errors.Is(err, ErrNoMemory):
+				c.starved = append(c.starved, m.Block())
+				continue
+			case err != nil:
+				return nil, err
 			}
 		case wire.Cancel:
 			c.asked.cancel(m.Block())
 		}
+		kept = append(kept, o)
 	}
-	return nil
+	return kept, nil
 }
 
 // sink is the socket as the writer sees it. Heads are gathered in scratch, one
@@ -95,7 +122,9 @@ type sink struct {
 	conn    net.Conn
 	crypt   VectorWriter  // conn, if it is one
 	written *atomic.Int64 // bytes
-	last    time.Time     // when the last write ended
+	last    time.Time     // when the last write ended; born before it
+	wrote   *atomic.Int64 // the same, in ns after born
+	born    time.Time
 
 	scratch []byte
 	run     int // where in scratch the heads begin that are in no part yet
@@ -161,6 +190,7 @@ func (s *sink) send() error {
 		now = time.Now()
 		if err == nil {
 			s.last = now
+			s.wrote.Store(int64(now.Sub(s.born)))
 			return nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -175,6 +205,9 @@ func (s *sink) send() error {
 		s.arm(due)
 	}
 }
+
+// rest gives up the memory that an idle connection does not need.
+func (s *sink) rest() { s.scratch, s.parts, s.vector = nil, nil, nil }
 
 // writeVector writes what is left of the vector: to a socket in one system call.
 func (s *sink) writeVector() (int64, error) {

@@ -215,8 +215,8 @@ func TestDeadlineInsideVector(t *testing.T) {
 	near, far := pair(t)
 	defer near.Close()
 	defer far.Close()
-	var n atomic.Int64
-	s := sink{conn: near, written: &n}
+	var n, wrote atomic.Int64
+	s := sink{conn: near, written: &n, wrote: &wrote}
 	var want []byte
 	for i := range uint32(512) {
 		b := block(i, i)
