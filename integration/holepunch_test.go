@@ -73,6 +73,7 @@ func TestHolepunch(t *testing.T) {
 			helper := n.relay(t, relay, to)
 			at := place{address: homeAddress(0), prefix: n.home[0].prefix(), utp: true, peer: helper}
 			seeder := libtorrent(t, at, contentDir(), to)
+			seeder.prints("external IP received: 20.0.0.1", 20*time.Second) // the helper knows it, and names it at once
 			m := mountBipfs(t, mounting{prefix: n.home[1].prefix(), sources: []string{to.file},
 				flags: []string{"--listen", ":6881", "--peer", helper, "--log-level", "debug"}})
 			same(t, to.shown(m), to.content)
