@@ -3,6 +3,8 @@
 # make build  the program, static, into ./bipfs
 # make fuzz   every fuzz target for FUZZTIME (default 20s)
 # make soak   the long run: every tool reads from every seeder, found in every way
+# make matrix every client, seeding and leeching, in every way; prints the table
+#             of docs/PROTOCOL.md
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -15,7 +17,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench soak clean
+.PHONY: build demo test vet unit race single fuzz cross bench soak matrix clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -70,6 +72,10 @@ soak:
 	@integration/need test
 	go test -count=1 -timeout=60m -v -run 'TestSeeders|TestAway' ./integration -soak
 	go test -count=1 -timeout=60m -v -run TestPoisoners ./integration/replay -more-seeds 21
+
+matrix:
+	@integration/need test
+	go test -count=1 -timeout=20m -parallel 6 -v -run 'TestMatrix$$' ./integration -matrix
 
 clean:
 	rm -f bipfs

@@ -162,6 +162,7 @@ func (c *Client) open() error {
 	c.hand = handshake.New(handshake.Config{
 		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
+		Punch: c.punch, Unreached: c.unreached,
 		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost, ForDialled: torrentConnections}, Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1

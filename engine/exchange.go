@@ -96,6 +96,9 @@ func (l *loop) introduce(k *link, h extension.Handshake) {
 		listens = netip.AddrPortFrom(k.hand.Addr.Addr(), uint16(h.Port))
 	}
 	k.exchange.seeds = k.exchange.seeds || h.UploadOnly
+	if id, said := h.M[extension.UTHolepunch]; said {
+		k.punching.id = id
+	}
 	if listens != k.exchange.listens {
 		l.moved(k, true)
 		k.exchange.listens = listens
@@ -194,6 +197,12 @@ func (k *link) flags() (f extension.PeerFlags) {
 	if k.exchange.seeds {
 		f |= extension.Seeds
 	}
+	if k.hand.UTP() {
+		f |= extension.SpeaksUTP
+	}
+	if k.punching.id != 0 {
+		f |= extension.SpeaksHolepunch
+	}
 	return f
 }
 
@@ -213,7 +222,11 @@ func (l *loop) hearPeers(k *link, payload []byte) {
 	for _, e := range m.Added {
 		if credible(e.Addr, k.hand.Addr.Addr()) && e.Addr.Port() >= leastPort {
 			addrs = append(addrs, e.Addr)
+			l.hears(k, e)
 		}
+	}
+	for _, a := range m.Dropped {
+		delete(k.punching.knows, a)
 	}
 	l.t.c.hand.Offer(l.t.eitherHash(), handshake.PEX, addrs...)
 }

@@ -43,6 +43,7 @@ type link struct {
 	ranges     []wire.HashRange // hashes that it waits for; bounded
 	waits      bool             // an answer with leaves is being worked out for it
 	exchange   exchange
+	punching   punching
 
 	named bool // it has said where its node of the DHT is; of its reader alone
 }
@@ -282,8 +283,12 @@ func (l *loop) hello(k *link) []byte {
 	if info := l.t.Info(); info != nil {
 		h.MetadataSize = int64(len(info.Raw))
 	}
-	if h.M[extension.UTPex] = 0; l.exchanges() { // 0 takes back what was said before the metadata came
+	h.M[extension.UTPex], h.M[extension.UTHolepunch] = 0, 0 // takes back what was said before the metadata came
+	if l.exchanges() {
 		h.M[extension.UTPex] = ourPEX
+	}
+	if l.punches() {
+		h.M[extension.UTHolepunch] = ourHolepunch
 	}
 	return h.Append(nil)
 }
@@ -303,6 +308,8 @@ func (l *loop) extension(e extended) {
 		l.hearPeers(k, e.payload)
 	case ourDontHave:
 		l.lost(k, e.payload)
+	case ourHolepunch:
+		l.holepunch(k, e.payload)
 	}
 }
 

@@ -257,6 +257,8 @@ func (l *loop) event(e any) {
 		l.startWebSeeds()
 	case webSeedEnded:
 		l.endedWebSeed(e.webSeed)
+	case unreachable:
+		l.unreached(e.addr)
 	case layersWanted:
 		l.wantLayers(e.info)
 	case hashMessage:

@@ -45,7 +45,7 @@ func (t *Torrent) refusal() error {
 func (l *loop) private() bool { return l.t.private() }
 
 // openSources are those that a private torrent has not.
-var openSources = []handshake.Source{handshake.Magnet, handshake.DHT, handshake.LSD, handshake.PEX}
+var openSources = []handshake.Source{handshake.Magnet, handshake.DHT, handshake.LSD, handshake.PEX, handshake.Holepunch}
 
 // foreign reports whether a peer came in a way that is not for this torrent.
 func (l *loop) foreign(k *link) bool {

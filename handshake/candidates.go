@@ -32,6 +32,7 @@ type candidate struct {
 	speaks   tongue
 	byV2     bool // found by the v2 infohash of a hybrid
 	failures int
+	punch    bool      // the next dial is by Config.Punch
 	due      time.Time // not dialled before
 	rank     uint32    // canonical priority (BEP 40); 0 if it is not known
 	number   uint64    // order in which they were offered

@@ -54,11 +54,7 @@ func (h *Handshaker) dialDue(now time.Time) (due time.Time) {
 		queue = queue[1:]
 		c, next := h.pick(t, now)
 		if c != nil {
-			t.halfOpen++
-			h.halfOpen++
-			life := t.life
-			conn := &Conn{Addr: c.addr, Source: c.source, byV2: c.byV2, redial: h.config.Redial != nil && c.failures%2 == 1}
-			h.spawn(func() { h.dial(life, t, c, conn) })
+			h.start(t, c)
 			queue = append(queue, t)
 			continue
 		}
@@ -141,7 +137,10 @@ func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate, conn *
 	if conn.Conn != nil {
 		conn.Close() // whatever Become did
 	}
-	h.log.Debug("peer ended", "peer", c.addr, "source", c.source.String(), "over", conn.over(), "mse", conn.MSE.String(), "lasted", lasted, "reason", err)
+	if conn.Conn == nil && life.Err() == nil && !local(err) && h.config.Unreached != nil {
+		h.config.Unreached(t.infohash, c.addr)
+	}
+	h.log.Debug("peer ended", "peer", c.addr, "source", conn.Source.String(), "over", conn.over(), "mse", conn.MSE.String(), "lasted", lasted, "reason", err)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.leave(t, l)
@@ -152,7 +151,10 @@ func (h *Handshaker) dial(life context.Context, t *torrent, c *candidate, conn *
 // connect opens the socket of c.
 func (h *Handshaker) connect(ctx context.Context, c *Conn) error {
 	dial := h.config.Dial
-	if c.redial {
+	switch {
+	case c.punch:
+		dial = h.config.Punch
+	case c.redial:
 		dial = h.config.Redial
 	}
 	socket, err := dial(ctx, c.Addr)
@@ -202,6 +204,8 @@ func (h *Handshaker) guard(c *Conn, f func() error) (err error) {
 // with err. The lock is held.
 func (h *Handshaker) retire(t *torrent, c *candidate, lasted time.Duration, err error) {
 	now := time.Now()
+	again := c.punch // the word to do so came during the dial
+	c.punch = false
 	if errors.Is(err, ErrBanned) {
 		t.ban(c.addr.Addr())
 	}
@@ -218,6 +222,10 @@ func (h *Handshaker) retire(t *torrent, c *candidate, lasted time.Duration, err 
 		return
 	case errors.Is(err, ErrFull):
 		t.wait(c, now.Add(pause))
+		return
+	case again && lasted == 0:
+		c.punch = true
+		t.wait(c, now)
 		return
 	case lasted >= lasting:
 		c.failures = 0

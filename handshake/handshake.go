@@ -52,6 +52,7 @@ type Conn struct {
 	byV2     bool // it was found by the v2 infohash of a hybrid
 	upgrades bool // it takes the v2 infohash for an answer to the other
 	redial   bool // it is to be reached in another way than the last time
+	punch    bool // it is to be reached by Config.Punch
 }
 
 // over is the network that c runs over, "tcp" or "udp"; "" before there is one.
@@ -61,6 +62,9 @@ func (c *Conn) over() string {
 	}
 	return c.LocalAddr().Network()
 }
+
+// UTP reports whether c runs over uTP.
+func (c *Conn) UTP() bool { return c.over() == "udp" }
 
 // Fast reports whether both sides speak BEP 6.
 func (c *Conn) Fast() bool { return c.Reserved[7]&Reserved[7] != 0 }
@@ -114,6 +118,11 @@ type Config struct {
 	// Redial is Dial after a failure, and after every second one from then on:
 	// the peer may be reached in another way. nil: Dial.
 	Redial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Punch is Dial for Handshaker.Punch; nil: nobody is reached so.
+	Punch func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	// Unreached is told of a candidate that could not be connected to. It is
+	// called in the goroutine that tried, and may wait. It may be nil.
+	Unreached func(infohash [20]byte, addr netip.AddrPort)
 	// Find is the infohash that Obfuscate makes name of, if the torrent is here:
 	// a look-up in a table. It is not asked if Encryption is Off.
 	Find func(name [20]byte) (infohash [20]byte, known bool)

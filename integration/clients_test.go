@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,30 @@ type place struct {
 	prefix     []string // enters the namespace
 	encryption string   // of the client that runs there: off, require, or as it likes
 	lsd        bool     // the client looks for peers on its links; libtorrent has LSD=1 in the prefix
+	utp        bool     // the client speaks uTP beside TCP
+	peer       string   // libtorrent connects to it, and gives up soon on others
+	slow       bool     // libtorrent downloads 1 kB/s: it has as good as nothing
+	dht        string   // a node by which the client finds the DHT; empty: it takes no part
+}
+
+// isSix reports whether the address is one of IPv6.
+func (at place) isSix() bool { return strings.Contains(at.address, ":") }
+
+// environment is the prefix with what libtorrent is told by its environment.
+func (at place) environment() []string {
+	argv := append(slices.Clone(at.prefix), "env")
+	if at.utp {
+		argv = append(argv, "UTP=1")
+	}
+	if at.slow {
+		argv = append(argv, "SLOW=1")
+	}
+	for name, value := range map[string]string{"PEER": at.peer, "DHT_NODE": at.dht} {
+		if value != "" {
+			argv = append(argv, name+"="+value)
+		}
+	}
+	return argv
 }
 
 // listening waits until something accepts connections there.
@@ -60,12 +85,16 @@ func transmission(t testing.TB, at place, folder string, torrents ...*torrent) *
 	need(t, "transmission-daemon", "transmission-remote")
 	config := tempDir(t)
 	peers, rpc := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1")
+	four, six := at.address, "::1" // what is not an address of its family is taken for all of them
+	if at.isSix() {
+		four, six = "127.0.0.1", at.address
+	}
 	settings, err := json.Marshal(map[string]any{
 		"encryption":       map[string]int{"off": 0, "": 1, "require": 2}[at.encryption], // 0 is plain first: it has no off
-		"rpc-bind-address": at.address, "rpc-port": json.Number(rpc), "rpc-whitelist-enabled": false,
+		"rpc-bind-address": "127.0.0.1", "rpc-port": json.Number(rpc), "rpc-whitelist-enabled": false,
 		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
-		"bind-address-ipv4": at.address, "peer-port": json.Number(peers), "port-forwarding-enabled": false,
-		"dht-enabled": false, "lpd-enabled": at.lsd, "pex-enabled": false, "utp-enabled": false,
+		"bind-address-ipv4": four, "bind-address-ipv6": six, "peer-port": json.Number(peers), "port-forwarding-enabled": false,
+		"dht-enabled": at.dht != "", "lpd-enabled": at.lsd, "pex-enabled": false, "utp-enabled": at.utp,
 		"download-dir": folder, "incomplete-dir-enabled": false, "preallocation": 0, "umask": 18,
 		"cache-size-mb": 16, "peer-limit-global": 200, "peer-limit-per-torrent": 100,
 	})
@@ -75,11 +104,16 @@ func transmission(t testing.TB, at place, folder string, torrents ...*torrent) *
 	if err := os.WriteFile(filepath.Join(config, "settings.json"), settings, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if host, port, ok := strings.Cut(at.dht, ":"); ok {
+		if err := os.WriteFile(filepath.Join(config, "dht.bootstrap"), []byte(host+" "+port+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c := &client{addr: net.JoinHostPort(at.address, peers)}
 	c.process = start(t, "transmission", append(at.prefix,
 		"transmission-daemon", "--foreground", "--log-error", "--config-dir", config)...)
-	remote := append(at.prefix, "transmission-remote", net.JoinHostPort(at.address, rpc))
-	at.listening(t, net.JoinHostPort(at.address, rpc))
+	remote := append(at.prefix, "transmission-remote", "127.0.0.1:"+rpc)
+	at.listening(t, "127.0.0.1:"+rpc)
 	for _, to := range torrents {
 		run(t, 20*time.Second, append(remote, "--add", to.file, "--download-dir", folder)...)
 	}
@@ -107,24 +141,28 @@ func needLibtorrent(t testing.TB) {
 // libtorrent starts a libtorrent session that seeds.
 func libtorrent(t testing.TB, at place, folder string, torrents ...*torrent) *client {
 	t.Helper()
-	needLibtorrent(t)
-	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
-	argv := append(at.prefix, python, "testdata/client.py", "seed"+at.encryption, c.addr, folder)
+	var files []string
 	for _, to := range torrents {
-		argv = append(argv, to.file)
+		files = append(files, to.file)
 	}
-	c.process = start(t, "libtorrent", argv...)
-	c.prints("ready", 20*time.Second)
-	return c
+	return session(t, at, "seed", folder, files...)
 }
 
 // libtorrentLeech starts a libtorrent session that downloads a torrent from one
-// peer; it prints `done` when it has it.
+// peer, - for whom it finds; it prints `done` when it has it.
 func libtorrentLeech(t testing.TB, at place, folder, peer string, to *torrent) *client {
+	t.Helper()
+	return session(t, at, "leech", folder, peer, to.file)
+}
+
+// session starts testdata/client.py, and waits until it listens.
+func session(t testing.TB, at place, role, folder string, args ...string) *client {
 	t.Helper()
 	needLibtorrent(t)
 	c := &client{addr: net.JoinHostPort(at.address, freePort(t, "127.0.0.1"))}
-	c.process = start(t, "libtorrent-leech", append(at.prefix, python, "testdata/client.py", "leech"+at.encryption, c.addr, folder, peer, to.file)...)
+	argv := append(at.environment(), python, "testdata/client.py", role+at.encryption, c.addr, folder)
+	c.process = start(t, "libtorrent", append(argv, args...)...)
+	c.prints("ready", 20*time.Second)
 	return c
 }
 
@@ -136,7 +174,7 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 	port := freePort(t, "127.0.0.1")
 	c := &client{addr: net.JoinHostPort(at.address, port)}
 	argv := append(at.prefix, "aria2c", "--no-conf", "--dir="+folder, "--listen-port="+port, "--interface="+at.address,
-		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
+		"--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", fmt.Sprint("--disable-ipv6=", !at.isSix()),
 		"--check-integrity=true", "--bt-hash-check-seed=true", "--seed-ratio=0.0", "--seed-time=600",
 		"--max-concurrent-downloads=20", "--bt-max-open-files=400", "--allow-overwrite=true", "--auto-file-renaming=false",
 		"--file-allocation=none", "--summary-interval=0", "--quiet=true", "--follow-torrent=false")

@@ -223,7 +223,13 @@ func (to *torrent) tracked(t testing.TB, urls ...string) *torrent {
 
 // magnet is the torrent's magnet link.
 func (to *torrent) magnet(trackers, peers []string) string {
-	return (&metainfo.Magnet{Hash: to.Info.Hash, Name: to.Info.Name, Trackers: trackers, Peers: peers}).String()
+	m := metainfo.Magnet{Hash: to.Info.Hash, V2: to.Info.V2, Name: to.Info.Name, Trackers: trackers, Peers: peers}
+	return m.String()
+}
+
+// linked is the torrent as those know it who have a magnet link only.
+func (to *torrent) linked(trackers ...string) *torrent {
+	return &torrent{to.Torrent, to.content, to.magnet(trackers, nil)}
 }
 
 // hash is the infohash in hex.

@@ -52,9 +52,7 @@ func TestV2Torrents(t *testing.T) {
 }
 
 // TestV2Swarm: libtorrent seeds torrents of BEP 52 to bipfs, and bipfs to
-// libtorrent. It is the only client here that can open them: transmission 3.00
-// cannot parse hybrids, rtorrent 0.9.8 loads none, and aria2 1.36 gives them another
-// infohash than everybody else.
+// libtorrent; cells_test.go has the other clients.
 func TestV2Swarm(t *testing.T) {
 	needLibtorrent(t)
 	dir := mixedV2(t)

@@ -11,7 +11,7 @@ import (
 
 func syn(from netip.AddrPort, id uint16) Datagram {
 	b := make([]byte, headerSize+longestSize)
-	(&header{kind: kindSyn, id: id, seq: 1}).put(b, extensionLongest)
+	(&header{kind: kindSyn, id: id, seq: 1}).put(b, extensionBits)
 	putLongest(b[headerSize:])
 	return Datagram{Addr: from, Payload: b}
 }

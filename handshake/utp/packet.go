@@ -17,6 +17,11 @@ const (
 	version      = 1
 	headerSize   = 20
 	extensionSAK = 1 // selective acknowledgements
+	// extensionBits is eight bytes of zeros that libutp, from which others took
+	// it, puts into its SYNs. It comes before ours: libutp, so transmission and
+	// µTorrent, throws a packet away whose first extension it does not know.
+	extensionBits = 2
+	bitsSize      = 10 // bytes of that extension, its head included
 	// extensionPad is an extension of ours that says nothing: who does not know
 	// an extension skips it. It makes a packet longer without making it carry
 	// more (see mtu.go).
@@ -25,7 +30,7 @@ const (
 	// sender takes in. It goes with SYN packets and their answers between near
 	// addresses.
 	extensionLongest = 0x71
-	longestSize      = 4 // bytes of that extension, its head included
+	longestSize      = bitsSize + 4 // bytes of that extension and the one before it, their heads included
 	// maxExtensions is how many extensions of one packet are looked at: as many
 	// as our longest padding has.
 	maxExtensions = 128
@@ -96,26 +101,42 @@ func parse(b []byte) (p packet, ok bool) {
 	return p, true
 }
 
+// putBits begins b with extensionBits, which the header names, before another
+// one; 0: it is the last.
+func putBits(b []byte, next byte) (rest []byte) {
+	clear(b[:bitsSize])
+	b[0], b[1] = next, bitsSize-2
+	return b[bitsSize:]
+}
+
 // putLongest fills b with that extension, the last of its packet.
 func putLongest(b []byte) {
-	b[0], b[1] = 0, longestSize-2
+	b = putBits(b, extensionLongest)
+	b[0], b[1] = 0, 2
 	binary.BigEndian.PutUint16(b[2:], uint16(rungs[len(rungs)-1]))
 }
 
 // padding is how many bytes of padding make a packet want bytes longer. It
-// comes in extensions of 2 to 257 bytes, so 1 is not possible and makes 0.
+// comes as extensionBits, and after it extensions of 2 to 257 bytes: fewer than
+// 10 bytes are not possible and make 0, nor is 1 more than a whole number of them.
 func padding(want int) int {
-	if want < 2 {
+	if want < bitsSize {
 		return 0
 	}
-	if want%(2+maxExtension) == 1 {
+	if (want-bitsSize)%(2+maxExtension) == 1 {
 		want--
 	}
 	return want
 }
 
-// putPadding fills b, whose length padding has given, with extensions.
+// putPadding fills b, whose length padding has given, with extensions, the first
+// of which is extensionBits.
 func putPadding(b []byte) {
+	if len(b) == bitsSize {
+		putBits(b, 0)
+		return
+	}
+	b = putBits(b, extensionPad)
 	for len(b) > 0 {
 		n := min(len(b), 2+maxExtension)
 		next := byte(extensionPad)

@@ -62,16 +62,18 @@ func TestParse(t *testing.T) {
 func TestPadding(t *testing.T) {
 	for want := range rungs[len(rungs)-1] {
 		n := padding(want)
-		if n > want || n < want-1 && want > 1 {
+		if n > want || n < want-1 && want >= bitsSize {
 			t.Fatalf("padding of %d for %d", n, want)
 		}
 		b := make([]byte, headerSize+n+3)
-		extension := byte(extensionPad)
-		if n == 0 {
-			extension = 0
+		(&header{kind: kindData}).put(b, 0)
+		if n > 0 {
+			b[1] = extensionBits
+			putPadding(b[headerSize : headerSize+n])
+			if b[headerSize+1] != 8 || !bytes.Equal(b[headerSize+2:headerSize+bitsSize], make([]byte, 8)) {
+				t.Fatalf("padding of %d: libutp takes no such extension: %x", n, b[headerSize:headerSize+bitsSize])
+			}
 		}
-		(&header{kind: kindData}).put(b, extension)
-		putPadding(b[headerSize : headerSize+n])
 		copy(b[headerSize+n:], "abc")
 		if p, ok := parse(b); !ok || string(p.payload) != "abc" {
 			t.Fatalf("padding of %d: %v, payload of %d", n, ok, len(p.payload))

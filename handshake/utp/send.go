@@ -141,7 +141,7 @@ func (c *machine) transmit(now time.Duration, to output, seq uint16, at int) {
 	size, pad := headerSize+t.size, 0
 	if t.kind == kindSyn && c.mtu.near {
 		b := to.packet(headerSize+longestSize, false)
-		h.put(b, extensionLongest)
+		h.put(b, extensionBits)
 		putLongest(b[headerSize:])
 		c.carried(now)
 		return
@@ -154,7 +154,7 @@ func (c *machine) transmit(now time.Duration, to output, seq uint16, at int) {
 	b := to.packet(size+pad, pad > 0)
 	extension := byte(0)
 	if pad > 0 {
-		extension = extensionPad
+		extension = extensionBits
 		putPadding(b[headerSize : headerSize+pad])
 	}
 	h.put(b, extension)
@@ -199,7 +199,7 @@ func (c *machine) sendState(now time.Duration, to output) {
 	b := to.packet(size, false)
 	extension := byte(0)
 	if sack == 0 && tell {
-		extension = extensionLongest
+		extension = extensionBits
 		putLongest(b[headerSize:])
 	}
 	if sack > 0 {

@@ -9,7 +9,8 @@
 #
 # seedoff and leechoff know no encryption; with seedrequire and leechrequire all
 # is encrypted, with seedforce and leechforce it need be the handshake only.
-# With DHT_NODE=ADDRESS:PORT in the environment it takes part in the DHT, which
+# With UTP set it speaks uTP beside TCP, with SLOW it downloads next to nothing.
+# With PEER=ADDRESS:PORT it connects to that peer, whether it seeds or leeches. With DHT_NODE=ADDRESS:PORT in the environment it takes part in the DHT, which
 # it finds through that node; with LSD set, in local service discovery. TORRENT
 # may be a magnet link.
 #
@@ -35,7 +36,7 @@ settings = {
     "listen_interfaces": listen,
     "outgoing_interfaces": listen.rsplit(":", 1)[0].strip("[]"),
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-    "enable_incoming_utp": False, "enable_outgoing_utp": False,
+    "enable_incoming_utp": "UTP" in os.environ, "enable_outgoing_utp": "UTP" in os.environ,
     "allow_multiple_connections_per_ip": True,
     **{name: int(value) for name, value in encryption.get(policy, {}).items()},
     "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.status_notification
@@ -56,6 +57,14 @@ if os.environ.get("DHT_NODE"):
         "dht_restrict_routing_ips": False, "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
         "dht_prefer_verified_node_ids": False,
     })
+if os.environ.get("SLOW"):
+    session.apply_settings({"download_rate_limit": 1000})
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1)  # the class that has the limit, for local peers, too
+    session.set_peer_class_filter(everybody)
+if os.environ.get("PEER"):
+    # What can be reached only in another way is given up soon.
+    session.apply_settings({"peer_connect_timeout": 2, "utp_connect_timeout": 1000, "min_reconnect_time": 1})
 if os.environ.get("LSD"):
     session.apply_settings({"enable_lsd": True})
 
@@ -93,6 +102,11 @@ if role == "leech":
         handles[0].connect_peer((address.strip("[]"), int(port)))
 else:
     handles = [add(file) for file in sys.argv[4:]]
+
+if os.environ.get("PEER"):
+    address, port = os.environ["PEER"].rsplit(":", 1)
+    for handle in handles:
+        handle.connect_peer((address.strip("[]"), int(port)))
 
 while hashed and not all(handle.status().is_seeding for handle in handles):
     time.sleep(0.05)

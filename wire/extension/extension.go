@@ -1,5 +1,6 @@
 // Package extension is the payloads of the extension protocol (BEP 10): its
-// handshake and ut_metadata (BEP 9); and the allowed-fast set of BEP 6.
+// handshake, ut_metadata (BEP 9), ut_pex (BEP 11), lt_donthave (BEP 54) and
+// ut_holepunch (BEP 55); and the allowed-fast set of BEP 6.
 //
 //	extended message   id 0            a Handshake: one dictionary
 //	                   id of the       a Metadata: one dictionary, and after it,
