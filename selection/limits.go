@@ -52,6 +52,7 @@ const (
 	roundTime      = 10 * time.Second
 	turnTime       = time.Minute // a seeding turn ends after so long,
 	turnBytes      = 16 << 20    // or so many bytes, if others wait
+	mostSuggested  = 4           // pieces suggested (BEP 6) to who is unchoked
 	mostGifts      = 10          // allowed-fast pieces of a newcomer (BEP 6),
 	giftBytes      = 2 << 20     // of which it may take so much while choked, or two pieces
 	optimisticTurn = 3           // rounds that an optimistic unchoke lasts

@@ -53,6 +53,7 @@ type Machine struct {
 	full   wire.Bitfield // all pieces; shared by all seeds
 	have   wire.Bitfield // verified, with the disk cache
 	held   int           // how many
+	given  []wire.Piece  // the pieces that others were given last, the last one at the end
 	log    []wire.Piece  // every piece that came or went, in order: what peers are told
 	gone   bool          // a piece has gone: what each peer knows is kept; see news.go
 

@@ -85,6 +85,7 @@ type peer struct {
 	given      int          // of them, it was told so many
 	allowance  int64        // bytes it may still take so
 	newcomer   bool         // it is told of gifts
+	advice     []wire.Piece // still to be suggested to it
 	turn       int64        // bytes since it was unchoked
 	turnAt     time.Duration
 	rejects    []wire.Block

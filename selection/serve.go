@@ -67,6 +67,7 @@ func (m *Machine) serve(p *peer) {
 		p.loads--
 		p.sent += int64(b.Length)
 		p.turn += int64(b.Length)
+		m.gave(b.Piece)
 		m.command(Load{p.id, b})
 	}
 	if n > 0 && !p.dropped {

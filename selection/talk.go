@@ -58,6 +58,8 @@ func (m *Machine) control(p *peer) {
 		kind := wire.Unchoke
 		if p.choke.does {
 			kind = wire.Choke
+		} else {
+			m.advise(p)
 		}
 		m.send(p, wire.Message{Kind: kind})
 	}
@@ -101,5 +103,6 @@ func (m *Machine) tell(p *peer) {
 	p.rejects = append(p.rejects[:0], p.rejects[n:]...)
 	m.report(p)
 	m.grant(p)
+	m.suggest(p)
 	m.refresh(p)
 }
