@@ -25,9 +25,9 @@ type mountCommand struct {
 	Data       string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
 	Temporary  bool          `help:"Keep nothing: data and state go when the mount goes."`
 	Options    []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	SeedRatio  float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds." placeholder:"RATIO"`
-	SeedTime   time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds." placeholder:"DUR"`
-	MaxSeeding int           `default:"50" help:"Torrents that seed at a time, beside those that are read." placeholder:"N"`
+	SeedRatio  float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
+	SeedTime   time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
+	MaxSeeding int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
 	engineFlags
 }
 
