@@ -75,7 +75,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	inner    *inner // the library's end; nil between two of its lives
-	pending  lately[exchange, string]
+	pending  lately[exchange, sent]
 	asked    lately[exchange, asked]
 	answered lately[netip.AddrPort, time.Time]
 	spoken   lately[netip.Addr, struct{}] // to whom we sent queries
@@ -92,7 +92,7 @@ type gate struct {
 func newGate(six bool) *gate {
 	return &gate{
 		six: six, seed: maphash.MakeSeed(),
-		pending: newLately[exchange, string](maxPending), asked: newLately[exchange, asked](maxAsked),
+		pending: newLately[exchange, sent](maxPending), asked: newLately[exchange, asked](maxAsked),
 		answered: newLately[netip.AddrPort, time.Time](maxAnswered), spoken: newLately[netip.Addr, struct{}](maxAnswered),
 		votes: votes{newLately[netip.Addr, netip.Addr](maxVoters)},
 	}
@@ -178,11 +178,11 @@ func (g *gate) trustedOf(nodes []nodeInfo) []nodeInfo {
 // replied takes an answer, or an error, to a query of ours; ok is false if we
 // have none of that kind. The lock is held.
 func (g *gate) replied(m *krpcMessage, from netip.AddrPort, now time.Time) (ok bool, crossing []nodeInfo) {
-	inside, ok := g.pending.take(exchange{from, m.transaction})
+	query, ok := g.pending.take(exchange{from, m.transaction})
 	if !ok {
 		return false, nil
 	}
-	m.transaction = inside
+	m.transaction = query.transaction
 	if m.kind == 'e' {
 		return true, nil
 	}
@@ -193,7 +193,8 @@ func (g *gate) replied(m *krpcMessage, from netip.AddrPort, now time.Time) (ok b
 		g.votes.add(from.Addr(), m.seen.Addr())
 	}
 	m.seen = netip.AddrPort{}
-	m.nodes, m.nodes6 = withinScope(m.nodes, from), withinScope(m.nodes6, from)
+	m.nodes = uncrowded(withinScope(m.nodes, from), query.target)
+	m.nodes6 = uncrowded(withinScope(m.nodes6, from), query.target)
 	m.values = slices.DeleteFunc(m.values, func(a netip.AddrPort) bool {
 		return scope(a.Addr()) > scope(from.Addr())
 	})
@@ -219,11 +220,11 @@ func (g *gate) give(b []byte, to netip.AddrPort) error {
 	if m.kind == 'q' {
 		g.mu.Lock()
 		m.readOnly = g.reach.readOnly
-		inside := m.transaction
+		query := sent{m.transaction, m.target}
 		var t [4]byte
 		rand.Read(t[:])
 		m.transaction = string(t[:])
-		g.pending.put(exchange{to, m.transaction}, inside)
+		g.pending.put(exchange{to, m.transaction}, query)
 		g.spoken.put(to.Addr(), struct{}{})
 		g.mu.Unlock()
 		return g.send(appendKRPC(nil, m), to)

@@ -329,7 +329,7 @@ func FuzzGate(f *testing.F) {
 		g := newGate(false)
 		g.inner = newInner(g)
 		g.stranger, g.crossing = func(netip.AddrPort) {}, func([]nodeInfo) {}
-		g.pending.put(exchange{them, "aaaa"}, "inside")
+		g.pending.put(exchange{them, "aaaa"}, sent{})
 		g.take(b, them)
 		select {
 		case p := <-g.inner.in:
