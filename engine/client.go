@@ -49,6 +49,7 @@ type Client struct {
 	readers   atomic.Uint64 // the last wire.Reader given out
 	spares    atomic.Int64  // that peers have
 	lookers   atomic.Int64  // sessions that look ahead
+	progress  progress      // of the readers
 	scouts    atomic.Int64  // under way
 	waiting   places        // of reads that wait for the swarm
 	programs  programs      // that read

@@ -40,7 +40,7 @@ func (r *Reader) follow(off, n int64, by program) *session {
 		r.opened = max(now, 1)
 		r.notice(off, s, by)
 	}
-	s.idle, s.last = by.idle, now
+	s.idle = by.idle
 	s.begin(now)
 	if s.move(r.file.Offset+off, n, r.scanner, r.jumps); s.length >= sequentialAfter {
 		r.jumps = 0

@@ -8,7 +8,8 @@ import (
 //
 //	            1st read        goes on       sequentialAfter
 //	probing ───────────▶ nothing ────▶ as much again ────▶ sequential
-//	sequential  30 s of what it consumes, leastWindow at least, doubled when used up
+//	sequential  30 s of what it consumes, leastWindow at least; doubled when used up,
+//	            to a quarter of what it has read
 //	copying     the same, over the ends of files, and sooner
 //	random      nothing: it jumped mostJumps times and read little at each place
 //	scanning    nothing: its program reads a little of many files (habit.go)
@@ -33,6 +34,9 @@ const (
 	sequentialAfter = 4 << 20
 	// leastWindow is the window of such a reader, at least.
 	leastWindow = 8 << 20
+	// partAhead is the part of what somebody has read on in order that its window
+	// is at most, if that is more: so much may come in vain.
+	partAhead = 4
 	// leastHeir is the least window that a new place inherits after a jump.
 	leastHeir = 1 << 20
 	// longScan is where what a scanner reads of a file is not a little any more.
@@ -52,7 +56,7 @@ const (
 	mostJumps = 4
 	// slowest and fastest are what deadlines take a reader's rate to be, bytes a
 	// second: the order among readers is that of when they need what they want.
-	slowest = 1 << 20
+	slowest = 1 << 18
 	fastest = 16 << 20
 )
 
@@ -103,16 +107,17 @@ func (r *run) end(now time.Duration) {
 	}
 }
 
-// move notes a read of n bytes at off.
-func (r *run) move(off, n int64) {
+// move notes a read of n bytes at off, and is by how much it got on.
+func (r *run) move(off, n int64) (grown int64) {
 	r.longest = max(r.longest, n)
-	grown := off + n - r.pos
+	grown = off + n - r.pos
 	if grown <= 0 {
-		return // the kernel's requests have overtaken each other
+		return 0 // the kernel's requests have overtaken each other
 	}
 	r.pos += grown
 	r.length += min(grown, n)
 	r.used += grown
+	return grown
 }
 
 // pace is what the reader consumes, in bytes a second of its own time; 0: more
@@ -146,7 +151,7 @@ func (r *run) look(c class, most, pieces int64) int64 {
 	case r.window < leastWindow:
 		r.widen(leastWindow)
 	case r.pos >= r.mark:
-		r.widen(2 * r.window)
+		r.widen(min(2*r.window, max(leastWindow, r.length/partAhead)))
 	}
 	if pace := r.pace(); pace > 0 {
 		r.window = min(r.window, max(leastWindow, pace*int64(windowTime/time.Second)))
@@ -160,13 +165,17 @@ func (r *run) widen(window int64) { r.window, r.mark = window, r.pos+window }
 // halve is that the reader went elsewhere.
 func (r *run) halve() { r.widen(r.window / 2) }
 
-// due is when bytes at a distance ahead of a reader are going to be read.
-func (r *run) due(distance int64) time.Duration {
-	rate := r.pace()
-	if rate == 0 {
-		rate = fastest
+// due is when bytes at a distance ahead of a reader are going to be read: at its
+// own pace, and no sooner than readers get on at all, each at so many bytes a
+// second (0: not known).
+func (r *run) due(distance, each int64) time.Duration {
+	rate := int64(fastest)
+	for _, known := range []int64{r.pace(), each} {
+		if known > 0 {
+			rate = min(rate, known)
+		}
 	}
-	rate = min(max(rate, slowest), fastest)
+	rate = max(rate, slowest)
 	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/time.Duration(rate)
 }
 
@@ -190,7 +199,7 @@ func (r *run) class(files int, scanner bool, jumps int) class {
 
 // due is when bytes at a distance are going to be read as far as nothing is known
 // of how fast.
-func due(distance int64) time.Duration { return (&run{}).due(distance) }
+func due(distance int64) time.Duration { return (&run{}).due(distance, 0) }
 
 // share is how far ahead one of so many readers may look, of memory bytes.
 func share(memory int64, readers int) int64 {

@@ -43,49 +43,29 @@ func TestRun(t *testing.T) {
 			read 3072 1024 -> 1024
 			read 5120 1024 -> 8192`},
 		"doubled when used up": {nil, `
-			read 0 4096 -> 8192
-			read 4096 8191 -> 8192
-			read 12287 1 -> 16384
-			read 12288 16384 -> 32768
-			read 28672 32768 -> 32768`},
+			read 0 61440 -> 8192
+			read 61440 8191 -> 8192
+			read 69631 1 -> 16384
+			read 69632 65536 -> 32768
+			read 135168 65536 -> 32768`},
+		"to a quarter of what was read": {nil, `
+			read 0 32768 -> 8192
+			read 32768 8192 -> 10240
+			read 40960 10239 -> 10240
+			read 51199 1 -> 12800
+			read 51200 51200 -> 25600`},
 		"halved, then read on": {nil, `
-			read 0 4096 -> 8192
-			read 4096 8192 -> 16384
+			read 0 65536 -> 8192
+			read 65536 8192 -> 16384
 			halve
-			read 12288 1 -> 8192
-			read 12289 8191 -> 16384`},
-		"30 s of what is consumed": {nil, `
-			read 0 4096 -> 8192
-			wait 4000
-			read 4096 4096 -> 8192
-			wait 4000
-			read 8192 4096 -> 16384
-			wait 4000
-			read 12288 16384 -> 32768`},
-		"no more than that": {nil, `
-			read 0 4096 -> 8192
-			wait 4000
-			read 4096 1024 -> 8192
-			wait 4000
-			read 5120 1024 -> 8192
-			wait 4000
-			read 6144 1024 -> 8192
-			wait 4000
-			read 7168 5120 -> 16384
-			wait 4000
-			read 12288 64 -> 16384
-			wait 4000
-			read 12352 64 -> 15600
-			wait 4000
-			read 12416 64 -> 11820
-			wait 4000
-			read 12480 64 -> 9551`},
+			read 73728 1 -> 8192
+			read 73729 8191 -> 16384`},
 		"what waits for us does not count": {nil, `
-			read 0 4096 -> 8192
+			read 0 65536 -> 8192
 			slow 20000
-			read 4096 4096 -> 8192
+			read 65536 8192 -> 16384
 			slow 20000
-			read 8192 4096 -> 16384`},
+			read 73728 16384 -> 22528`},
 		"at random":      {func(r *run) class { return r.class(1, false, mostJumps) }, "read 500 64 -> 0\nread 564 64 -> 0\nread 628 64 -> 0"},
 		"after one jump": {func(r *run) class { return r.class(1, false, mostJumps-1) }, "read 500 64 -> 0\nread 564 64 -> 0\nread 628 64 -> 64"},
 		"at random, and then on": {func(r *run) class { return r.class(1, false, mostJumps) }, `
@@ -139,6 +119,55 @@ func scan(line, format string, into ...any) bool {
 	return err == nil && n == len(into)
 }
 
+// TestWindowOfPace: a window is 30 s of what its reader consumes, and 8 MiB at
+// least.
+func TestWindowOfPace(t *testing.T) {
+	for pace, want := range map[int64]int64{0: 16 << 20, 1 << 10: leastWindow, 400 << 10: 30 * 400 << 10, 1 << 20: 16 << 20} {
+		r := run{pos: 1 << 30, length: 1 << 30, used: 10 * pace, rested: 10 * time.Second}
+		if pace == 0 {
+			r.rested = leastPaceTime - 1
+		}
+		r.widen(16 << 20)
+		if got := r.look(sequential, 64<<20, 1<<20); got != want {
+			t.Errorf("at %d bytes a second the window is %d, not %d", pace, got, want)
+		}
+	}
+}
+
+// TestPace counts a reader's own time: a pause for no more than longestRest, and
+// what was long ago for less.
+func TestPace(t *testing.T) {
+	var r run
+	now, rate := time.Hour, int64(1<<20)
+	read := func(own, ours time.Duration) {
+		now += own
+		r.begin(now)
+		r.move(r.pos, int64(min(own, longestRest).Seconds()*float64(rate)))
+		now += ours
+		r.end(now)
+	}
+	if read(time.Second, 0); r.pace() != 0 {
+		t.Errorf("after one read its pace is %d", r.pace())
+	}
+	r.used = 0
+	for range 8 {
+		read(time.Second, 10*time.Second)
+	}
+	if r.pace() != rate {
+		t.Errorf("its pace is %d, not %d", r.pace(), rate)
+	}
+	if read(time.Hour, 0); r.pace() != rate {
+		t.Errorf("after a pause its pace is %d, not %d", r.pace(), rate)
+	}
+	rate /= 4
+	for range 60 {
+		read(time.Second, 0)
+	}
+	if r.pace() > rate*5/4 {
+		t.Errorf("now that it reads at %d its pace is %d", rate, r.pace())
+	}
+}
+
 // TestHeir: a new place begins with what it inherits.
 func TestHeir(t *testing.T) {
 	r := run{pos: 1 << 30, sought: true}
@@ -173,13 +202,37 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestPaceOfDeadlines: who reads slowly needs far bytes later, within bounds.
+// TestPaceOfDeadlines: who reads slowly needs far bytes later, within bounds; so
+// does who is held up.
 func TestPaceOfDeadlines(t *testing.T) {
-	for pace, want := range map[int64]time.Duration{0: time.Second, 64 << 20: time.Second, 16 << 20: time.Second, 8 << 20: 2 * time.Second,
-		1 << 20: 16 * time.Second, 1 << 10: 16 * time.Second} {
-		r := run{used: 10 * pace, rested: 10 * time.Second}
-		if got := r.due(16 << 20); got != want {
-			t.Errorf("at %d bytes a second 16 MiB are due in %v, not %v", pace, got, want)
+	for _, l := range []struct {
+		pace, each int64
+		want       time.Duration
+	}{
+		{0, 0, time.Second}, {64 << 20, 0, time.Second}, {16 << 20, 0, time.Second}, {8 << 20, 0, 2 * time.Second},
+		{1 << 20, 0, 16 * time.Second}, {1 << 10, 0, 64 * time.Second}, {0, 2 << 20, 8 * time.Second},
+		{1 << 20, 2 << 20, 16 * time.Second}, {4 << 20, 2 << 20, 8 * time.Second}, {0, 1 << 30, time.Second},
+	} {
+		r := run{used: 10 * l.pace, rested: 10 * time.Second}
+		if l.pace == 0 {
+			r = run{}
+		}
+		if got := r.due(16<<20, l.each); got != l.want {
+			t.Errorf("at %d bytes a second, of readers at %d, 16 MiB are due in %v, not %v", l.pace, l.each, got, l.want)
+		}
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var p progress
+	for _, l := range []struct {
+		at, n, each int64 // ms, bytes, of two readers
+	}{
+		{1000, 500, 250}, {1500, 1000, 250}, {2000, 500, 500}, {3000, 0, 250}, {20000, 1000, 0}, {21000, 3000, 2000},
+	} {
+		p.add(l.n, time.Duration(l.at)*time.Millisecond)
+		if got := p.each(2); got != l.each {
+			t.Errorf("at %d ms: %d, not %d", l.at, got, l.each)
 		}
 	}
 }

@@ -83,16 +83,21 @@ func (r *Reader) explore(ctx context.Context, name string) {
 // foresee wants a range of the file until the reader is closed.
 func (r *Reader) foresee(ctx context.Context, g media.Range) {
 	n := min(g.N, r.t.c.cfg.Memory/mostOfOne)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || ctx.Err() != nil {
-		return
-	}
 	for _, e := range r.geo.Extents(nil, r.file.Offset+g.Off, n) {
-		if !slices.ContainsFunc(r.foreseen, func(a aheadWant) bool { return a.piece == e.Piece }) {
-			r.foreseen = append(r.foreseen, r.t.wantAhead(r.store, e.Piece, selection.ReadAhead, scoutDue))
+		if ctx.Err() != nil || !r.foreseePiece(e.Piece) {
+			return
 		}
 	}
+}
+
+// foreseePiece holds the lock for one piece only: the reads of the file need it.
+func (r *Reader) foreseePiece(p wire.Piece) (open bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed && !slices.ContainsFunc(r.foreseen, func(a aheadWant) bool { return a.piece == p }) {
+		r.foreseen = append(r.foreseen, r.t.wantAhead(r.store, p, selection.ReadAhead, scoutDue))
+	}
+	return !r.closed
 }
 
 // copyHere reads bytes of the file that are here.

@@ -26,7 +26,6 @@ type session struct {
 	read     int64            // bytes of it that were
 	files    int              // how many files were read in order, this one included
 	idle     bool             // who reads is to disturb nobody
-	last     time.Duration    // when it was read
 	returns  [2]time.Duration // when the reader came back from another place last, older first
 	ahead    []aheadWant      // pieces that are expected, in order
 }
@@ -50,8 +49,9 @@ const never = -time.Hour
 // going to be. scanner and jumps are its reader's.
 func (s *session) move(off, n int64, scanner bool, jumps int) {
 	s.read += n
-	s.run.move(off, n)
-	look := s.look(s.class(s.files, scanner, jumps), share(s.t.c.cfg.Memory, int(s.t.c.lookers.Load())), s.geo.PieceLength)
+	c := s.t.c
+	c.progress.add(s.run.move(off, n), c.clock.now())
+	look := s.look(s.class(s.files, scanner, jumps), share(c.cfg.Memory, int(c.lookers.Load())), s.geo.PieceLength)
 	if look == 0 {
 		s.stop()
 		return
@@ -104,7 +104,7 @@ func (s *session) expect(first, last int64) {
 
 // wantAhead expects a piece, and asks the swarm for it when it is not here.
 func (s *session) wantAhead(p wire.Piece) aheadWant {
-	class, deadline := selection.ReadAhead, s.due(max(0, s.geo.Offset(p, 0)-s.pos))
+	class, deadline := selection.ReadAhead, s.due(max(0, s.geo.Offset(p, 0)-s.pos), s.t.c.progress.each(s.t.c.lookers.Load()))
 	if s.idle {
 		class, deadline = selection.Background, deadline+idleDelay
 	}

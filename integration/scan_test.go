@@ -5,9 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,40 +18,39 @@ import (
 
 var scanFilms = flag.Int("scan", 0, "scan so many films of 1 GiB (make scan: 200)")
 
-// A library is films that differ in nothing but their names: the seeders keep
-// one of each kind.
-type library struct {
-	kinds []string
-	films [][]*torrent // by kind
-	peers []*peer      // by kind
+// A shelf is films of one kind that differ in nothing but their names: its
+// seeder keeps one of them.
+type shelf struct {
+	kind  string
+	films []*torrent
+	peer  *peer
 }
 
-// films makes n films of each kind. An index at the end is what their kinds
-// have in common, but for ts, which has none.
-func films(t *testing.T, n int, size int64, kinds ...string) *library {
+// shelves makes n films of each kind, of about size bytes. Those of mkv and mp4
+// have their index at the end; ts has none.
+func shelves(t *testing.T, n int, size, pieceLength int64, kinds ...string) (all []*shelf) {
 	t.Helper()
 	need(t, "ffmpeg", "ffprobe")
 	dir := tempDir(t)
 	clip := filepath.Join(dir, "clip.mkv")
 	run(t, time.Minute, "ffmpeg", "-v", "error", "-y",
-		"-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=8",
-		"-f", "lavfi", "-i", "sine=frequency=440:duration=8",
+		"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4",
+		"-f", "lavfi", "-i", "sine=frequency=440:duration=4",
 		"-c:v", "libx264", "-preset", "ultrafast", "-b:v", "2400k", "-minrate", "2400k", "-maxrate", "2400k", "-bufsize", "2400k",
 		"-x264-params", "nal-hrd=cbr:keyint=50", "-c:a", "aac", "-bitexact", clip)
-	l := &library{kinds: kinds}
 	for _, kind := range kinds {
 		content := filepath.Join(dir, "film00000."+kind)
 		run(t, 10*time.Minute, "ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", clip,
 			"-c", "copy", "-t", fmt.Sprint(size/315_000), "-bitexact", content)
-		to := torrentOf(t, content, 256<<10)
-		made := []*torrent{to}
+		to := torrentOf(t, content, pieceLength)
+		s := &shelf{kind: kind, films: []*torrent{to}}
 		for i := 1; i < n; i++ {
-			made = append(made, to.renamed(t, fmt.Sprintf("film%05d.%s", i, kind)))
+			s.films = append(s.films, to.renamed(t, fmt.Sprintf("film%05d.%s", i, kind)))
 		}
-		l.films = append(l.films, made)
-		l.peers = append(l.peers, scripted(t, manner{}, made...))
+		s.peer = scripted(t, manner{}, s.films...)
+		all = append(all, s)
 	}
-	return l
+	return all
 }
 
 // renamed is the torrent of the same content under a name of the same length.
@@ -87,46 +88,97 @@ func toolRead(t *testing.T, argv ...string) (n int64) {
 	return n
 }
 
+// A tally is what tools have read of some films, and what was fetched for them.
+type tally struct{ read, fetched, most int64 }
+
+func (y tally) times() float64 { return float64(y.fetched) / float64(y.read) }
+
+func (y tally) String() string {
+	return fmt.Sprintf("read %.1f MB, fetched %.1f MB, %.2f times; of one at most %.1f MiB",
+		float64(y.read)/1e6, float64(y.fetched)/1e6, y.times(), float64(y.most)/(1<<20))
+}
+
+// scan looks at every film of the shelf as a media server does: what is in it,
+// and a picture of it.
+func (s *shelf) scan(t *testing.T, m *mount, at string) (y tally) {
+	t.Helper()
+	picture := filepath.Join(tempDir(t), "picture.jpg")
+	for _, to := range s.films {
+		before := s.peer.sent.Load()
+		film := to.shown(m)
+		y.read += toolRead(t, "ffprobe", "-v", "debug", "-probesize", "1G", "-analyzeduration", "200M", film)
+		y.read += toolRead(t, "ffmpeg", "-v", "debug", "-y", "-ss", at, "-i", film, "-frames:v", "1", "-f", "image2", picture)
+		y.most = max(y.most, s.peer.sent.Load()-before)
+	}
+	y.fetched = s.peer.sent.Load()
+	return y
+}
+
 // TestScan: a media server looks at every film of a library. What is fetched is
-// little more than what it reads.
+// little more than what it reads; transport streams it reads for 200 s.
 func TestScan(t *testing.T) {
 	needFuse(t)
-	t.Parallel()
-	n, size := 2, int64(64<<20)
+	t.Parallel() // ffmpeg and the mount take turns
+	n, size, pieceLength, at := 1, int64(24<<20), int64(256<<10), "40"
 	if *scanFilms > 0 {
-		n, size = max(1, *scanFilms/3), 1<<30
+		n, size, pieceLength, at = max(1, (*scanFilms+2)/3), 1<<30, 1<<20, "600"
 	}
-	l := films(t, n, size, "mkv", "mp4", "ts")
+	all := shelves(t, n, size, pieceLength, "mkv", "mp4", "ts")
 	var o mounting
-	for k, made := range l.films {
-		o.flags = append(o.flags, "--peer", l.peers[k].addr)
-		for _, to := range made {
+	for _, s := range all {
+		o.flags = append(o.flags, "--peer", s.peer.addr)
+		for _, to := range s.films {
 			o.sources = append(o.sources, to.file)
 		}
 	}
 	m := mountBipfs(t, o)
-	if kb := os.Getenv("RA"); kb != "" {
-		id := regexp.MustCompile(`\d+:\d+`).FindString(run(t, 5*time.Second, "mountpoint", "-d", m.dir).out)
-		if err := os.WriteFile("/sys/class/bdi/"+id+"/read_ahead_kb", []byte(kb), 0o644); err != nil {
-			t.Fatal(err)
+	var sum tally
+	for _, s := range all {
+		begin := time.Now()
+		y := s.scan(t, m, at)
+		t.Logf("%d %s in %.1f s: %v", n, s.kind, time.Since(begin).Seconds(), y)
+		sum = tally{sum.read + y.read, sum.fetched + y.fetched, max(sum.most, y.most)}
+		most := int64(24 << 20)
+		if *scanFilms == 0 {
+			most = 6 << 20
+		}
+		if s.kind != "ts" && y.most > most {
+			t.Errorf("%s: of one film %.1f MiB are fetched, at most %d are allowed", s.kind, float64(y.most)/(1<<20), most>>20)
 		}
 	}
-	begin := time.Now()
-	var all, allRead int64
-	for k, made := range l.films {
-		var fetched, read, most int64
-		for _, to := range made {
-			before := l.peers[k].sent.Load()
-			film := to.shown(m)
-			read += toolRead(t, "ffprobe", "-v", "debug", "-probesize", "1G", "-analyzeduration", "200M", film)
-			read += toolRead(t, "ffmpeg", "-v", "debug", "-y", "-ss", "60", "-i", film, "-frames:v", "1", "-f", "image2", filepath.Join(tempDir(t), "thumbnail.jpg"))
-			most = max(most, l.peers[k].sent.Load()-before)
-		}
-		fetched = l.peers[k].sent.Load()
-		all, allRead = all+fetched, allRead+read
-		t.Logf("%d %s: read %.1f MB, fetched %.1f MB, %.2f times; of one at most %.1f MiB", len(made), l.kinds[k],
-			float64(read)/1e6, float64(fetched)/1e6, float64(fetched)/float64(read), float64(most)/(1<<20))
+	t.Logf("all: %v", sum)
+	if sum.times() > 1.5 {
+		t.Errorf("%.2f times what was read is fetched, at most 1.5 times are allowed", sum.times())
 	}
-	t.Logf("all in %v: read %.1f MB, fetched %.1f MB, %.2f times", time.Since(begin), float64(allRead)/1e6, float64(all)/1e6, float64(all)/float64(allRead))
+	m.stop(5 * time.Second)
+}
+
+// TestLocalOnly: a program that reads everything makes the swarm do nothing;
+// others are served, and an idle one as well.
+func TestLocalOnly(t *testing.T) {
+	needFuse(t)
+	need(t, "ionice")
+	to := torrentOf(t, smallFile(t), 128<<10)
+	seeder := scripted(t, manner{}, to)
+	m := mountBipfs(t, mounting{flags: append(peerFlags(seeder), "--local-only", "indexes_everything,b"), sources: []string{to.file}})
+	cat, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexer := filepath.Join(tempDir(t), "indexes_everything")
+	run(t, 5*time.Second, "cp", cat, indexer)
+	for range 2 {
+		if r := try(20*time.Second, indexer, to.shown(m)); r.code <= 0 || !strings.Contains(r.err, "timed out") || r.took > 5*time.Second {
+			t.Errorf("what is not here: %v", r)
+		}
+	}
+	if n := seeder.began.Load(); n != 0 {
+		t.Errorf("for a program that gets only what is here %d connections were made", n)
+	}
+	if n := strings.Count(m.printed(), "indexes_everyth"); n != 1 {
+		t.Errorf("it is logged %d times", n)
+	}
+	run(t, 20*time.Second, "ionice", "-c3", "cmp", to.shown(m), to.content)
+	run(t, 20*time.Second, indexer, to.shown(m))
 	m.stop(5 * time.Second)
 }
