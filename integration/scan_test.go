@@ -34,7 +34,7 @@ func shelves(t *testing.T, n int, size, pieceLength int64, kinds ...string) (all
 	dir := tempDir(t)
 	clip := filepath.Join(dir, "clip.mkv")
 	run(t, time.Minute, "ffmpeg", "-v", "error", "-y",
-		"-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4",
+		"-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25:duration=4",
 		"-f", "lavfi", "-i", "sine=frequency=440:duration=4",
 		"-c:v", "libx264", "-preset", "ultrafast", "-b:v", "2400k", "-minrate", "2400k", "-maxrate", "2400k", "-bufsize", "2400k",
 		"-x264-params", "nal-hrd=cbr:keyint=50", "-c:a", "aac", "-bitexact", clip)
