@@ -41,9 +41,14 @@ func (p *progress) add(n int64, now time.Duration) {
 	}
 }
 
-// each is that of one of so many readers, in bytes a second; 0: not known.
+// each is that of one of so many readers, in bytes a second; as long as nothing is
+// known, they are taken to get on at the fastest rate together.
 func (p *progress) each(readers int64) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int64(p.rate / float64(max(1, readers)))
+	rate := p.rate
+	if rate == 0 {
+		rate = fastest
+	}
+	return int64(rate / float64(max(1, readers)))
 }

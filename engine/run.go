@@ -167,13 +167,11 @@ func (r *run) halve() { r.widen(r.window / 2) }
 
 // due is when bytes at a distance ahead of a reader are going to be read: at its
 // own pace, and no sooner than readers get on at all, each at so many bytes a
-// second (0: not known).
+// second.
 func (r *run) due(distance, each int64) time.Duration {
-	rate := int64(fastest)
-	for _, known := range []int64{r.pace(), each} {
-		if known > 0 {
-			rate = min(rate, known)
-		}
+	rate := min(fastest, each)
+	if pace := r.pace(); pace > 0 {
+		rate = min(rate, pace)
 	}
 	rate = max(rate, slowest)
 	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/time.Duration(rate)
@@ -199,7 +197,7 @@ func (r *run) class(files int, scanner bool, jumps int) class {
 
 // due is when bytes at a distance are going to be read as far as nothing is known
 // of how fast.
-func due(distance int64) time.Duration { return (&run{}).due(distance, 0) }
+func due(distance int64) time.Duration { return (&run{}).due(distance, fastest) }
 
 // share is how far ahead one of so many readers may look, of memory bytes.
 func share(memory int64, readers int) int64 {

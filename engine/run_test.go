@@ -209,8 +209,8 @@ func TestPaceOfDeadlines(t *testing.T) {
 		pace, each int64
 		want       time.Duration
 	}{
-		{0, 0, time.Second}, {64 << 20, 0, time.Second}, {16 << 20, 0, time.Second}, {8 << 20, 0, 2 * time.Second},
-		{1 << 20, 0, 16 * time.Second}, {1 << 10, 0, 64 * time.Second}, {0, 2 << 20, 8 * time.Second},
+		{0, fastest, time.Second}, {64 << 20, fastest, time.Second}, {16 << 20, fastest, time.Second}, {8 << 20, fastest, 2 * time.Second},
+		{1 << 20, fastest, 16 * time.Second}, {1 << 10, fastest, 64 * time.Second}, {0, 0, 64 * time.Second}, {0, 2 << 20, 8 * time.Second},
 		{1 << 20, 2 << 20, 16 * time.Second}, {4 << 20, 2 << 20, 8 * time.Second}, {0, 1 << 30, time.Second},
 	} {
 		r := run{used: 10 * l.pace, rested: 10 * time.Second}
@@ -228,7 +228,7 @@ func TestProgress(t *testing.T) {
 	for _, l := range []struct {
 		at, n, each int64 // ms, bytes, of two readers
 	}{
-		{1000, 500, 250}, {1500, 1000, 250}, {2000, 500, 500}, {3000, 0, 250}, {20000, 1000, 0}, {21000, 3000, 2000},
+		{1000, 500, 250}, {1500, 1000, 250}, {2000, 500, 500}, {3000, 0, 250}, {20000, 1000, fastest / 2}, {21000, 3000, 2000},
 	} {
 		p.add(l.n, time.Duration(l.at)*time.Millisecond)
 		if got := p.each(2); got != l.each {
