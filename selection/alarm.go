@@ -91,6 +91,9 @@ func (p *peer) due() time.Duration {
 	case len(p.asked) > 0:
 		at = p.quiet + p.patience()
 	}
+	if p.mayStall() {
+		at = min(at, p.quiet+p.stallTime())
+	}
 	if p.tardy() {
 		at = min(at, p.quiet+shareTime)
 	}
@@ -128,6 +131,9 @@ func (m *Machine) alarmed(p *peer) {
 		for _, r := range p.asked {
 			m.changed(r.piece)
 		}
+	}
+	if p.mayStall() && p.quiet+p.stallTime() <= m.now {
+		m.stall(p)
 	}
 	switch {
 	case p.snubbed && p.muted > 0 && p.muted <= m.now:

@@ -21,6 +21,12 @@ const (
 	fewBlocks      = 4                      // of a peer say little about its rate
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
+	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
+	firstStall     = time.Second            // nor one whose round trip is unknown
+	mostPause      = time.Second            // the longest silence that a peer is known for
+	soon           = time.Second            // what has its deadline within it is urgent
+	mostCopies     = 64                     // blocks asked for again of others, as peers are stalled, in a burst,
+	copyShare      = 30                     // and per cent of what comes, in the long run
 	firstMute      = 2 * time.Second        // a snubbed peer is left alone so long,
 	mostMute       = time.Minute            // doubling up to so long
 	refusalTime    = 10 * time.Second       // a piece whose block a peer rejected is not asked of it,

@@ -83,6 +83,7 @@ type Machine struct {
 	fresh       int     // unchoked peers that have proven nothing
 	hold        []*peer // wanted to open a piece and were told to wait
 	budget      bool    // fewer pieces wait for their grant than did
+	copies      int64   // bytes that may be asked for twice of peers that are stalled
 	doubles     int     // requests for blocks that another peer was asked for too
 	hot         int     // wants of blocks, where they are verified by leaves
 	offers      []offer
@@ -118,6 +119,7 @@ func New(c Config) *Machine {
 		leases:  map[wire.Lease]*piece{},
 		roundAt: never,
 		restAt:  never,
+		copies:  mostCopies * wire.BlockSize,
 	}
 }
 
@@ -323,6 +325,7 @@ type Status struct {
 	Choked      bool          // we choke it
 	Interested  bool          // it is interested in us
 	Snubbed     bool          // it owes us blocks and is silent
+	Stalled     bool          // the same, but not yet for so long that it is given up
 }
 
 // Peers yields the peers in the order of a list that changes with the peers.
@@ -331,7 +334,7 @@ func (m *Machine) Peers(yield func(Status) bool) {
 		if !yield(Status{
 			Peer: p.id, Rate: p.rate.rate, RTT: p.rate.rtt, Outstanding: len(p.asked),
 			Verified: p.verified, Pieces: p.has.Count(), Chokes: p.chokes, Choked: p.choke.does,
-			Interested: p.interested, Snubbed: p.snubbed,
+			Interested: p.interested, Snubbed: p.snubbed, Stalled: p.stalled,
 		}) {
 			return
 		}

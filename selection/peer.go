@@ -45,6 +45,8 @@ type peer struct {
 	rate        meter
 	quiet       time.Duration // since when it owes us something and is silent
 	snubbed     bool
+	stalled     bool          // silent for stallTime
+	owed        time.Duration // how long it had been silent when the last of what it owed was taken back
 	late        bool          // it is fresh, and silent for shareTime
 	mute        time.Duration // how long it was left alone last
 	muted       time.Duration // until when it is left alone

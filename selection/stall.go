@@ -1,0 +1,117 @@
+package selection
+
+import (
+	"time"
+
+	"bipfs/wire"
+)
+
+// A peer that owes us blocks and is silent for longer than it has been of late is
+// stalled. It may go on at any moment, and if it does not it is snubbed (queue.go):
+// that is too long for who waits. So what is urgent of what it owes is free
+// for others too, and whoever brings it first ends the race:
+//
+//	owes us ──silent for stallTime──▶ stalled ──silent for patience──▶ snubbed
+//	   ▲                                 │
+//	   └───────── a block of it ─────────┘  what nobody else was asked for is its own again
+//
+// Each copy is paid for from a bucket that fills with what comes. If most of those
+// that owe us something are silent at once it is our own link, and copies would
+// make that worse.
+
+// stallTime is how long p may be silent before it is stalled. It is more than
+// answers take, with what is ahead of them, and clearly more than it has been
+// silent of late, for some answer in bursts only.
+func (p *peer) stallTime() time.Duration {
+	if p.kind == Ranges { // an answer of many blocks, after the time that a server takes
+		return p.patience()
+	}
+	t := max(leastStall, p.rate.roundTrip()+2*p.rate.pause)
+	if p.rate.rtt == 0 {
+		t = max(t, firstStall)
+	}
+	if p.rate.rate > 0 {
+		t = max(t, 3*blockTime(p.rate.rate, 1))
+	}
+	return min(t, p.patience())
+}
+
+// mayStall tells whether p owes us something and is not known to be silent.
+func (p *peer) mayStall() bool { return !p.stalled && !p.snubbed && len(p.asked) > 0 }
+
+// stall frees what is urgent of what p owes us, as far as copies may be had.
+func (m *Machine) stall(p *peer) {
+	p.stalled = true
+	m.touch(p)
+	stalled, owing := 0, 0
+	for _, q := range m.peers {
+		if len(q.asked) > 0 && !q.snubbed {
+			owing++
+			if q.stalled {
+				stalled++
+			}
+		}
+	}
+	if owing > 1 && 2*stalled > owing {
+		return
+	}
+	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
+		r := p.asked[j]
+		if b := &r.piece.blocks[r.block]; b.state == blockAsked && r.piece.urgent(m.now) && !r.piece.suspect && m.loosen(p, r.piece, int(r.block)) {
+			m.copies -= wire.BlockSize
+			m.free(r.piece, int(r.block))
+		}
+	}
+}
+
+// urgent tells whether somebody waits for the piece, or will very soon.
+func (pc *piece) urgent(now time.Duration) bool {
+	return pc.class == Now || pc.class != Background && pc.deadline < now+soon
+}
+
+// loosen makes p one whose answer is not counted on, unless another's is. Another
+// that has been given up for p before is given up for good.
+func (m *Machine) loosen(p *peer, pc *piece, i int) bool {
+	b := &pc.blocks[i]
+	for _, a := range b.askers {
+		switch {
+		case a.peer == nil || a.peer == p:
+		case !a.probe:
+			return false
+		default:
+			m.unask(a.peer, a.peer.find(pc, i), true)
+		}
+	}
+	b.slot(p).probe = true
+	return true
+}
+
+// reclaim takes it that p will bring what it owes us, as it is not silent any more.
+func (m *Machine) reclaim(p *peer) {
+	for _, r := range p.asked {
+		b := &r.piece.blocks[r.block]
+		b.slot(p).probe = false
+		if b.state == blockFree {
+			m.taken(r.piece, b)
+			b.state = blockAsked
+			r.piece.asked++
+			r.piece.room--
+			m.place(r.piece)
+		}
+	}
+}
+
+// earn pays for copies by what has come.
+func (m *Machine) earn(n uint32) {
+	m.copies = min(m.copies+int64(n)*copyShare/100, mostCopies*wire.BlockSize)
+}
+
+// silent takes in how long a peer was silent while it owed us something. A longer
+// silence counts at once, up to mostPause; it is forgotten in some dozens of blocks.
+func (r *meter) silent(d time.Duration) {
+	if d = min(d, mostPause); d > r.pause {
+		r.pause = d
+	} else {
+		r.pause -= (r.pause - d) / 16
+	}
+}
