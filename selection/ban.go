@@ -31,8 +31,7 @@ import (
 // nothing, is left alone in its piece while it brings that fast enough. Is it
 // late or slow, or the piece long, then fresh peers share what a read waits for;
 // of more than freshSharers only half do, so that a good one is left to fetch it
-// again. Ahead of the reads each gets a piece of its own, if they are not long or
-// there are enough.
+// again. Ahead of the reads each gets a piece of its own, where there are enough.
 //
 // The one that fetches a suspect piece is the one that would take the shortest
 // time for it; a peer that had a part in the bad copy counts as slower, and
@@ -41,12 +40,6 @@ import (
 
 // freshSharers is how many fresh peers may always share a piece.
 const freshSharers = 4
-
-// loneLength is the longest piece that is always one fresh peer's ahead of the
-// reads. A longer one takes a stranger too long: if the reader comes to it
-// meanwhile, and if the reader's own piece fails, nobody has proven good yet who
-// could fetch that again.
-const loneLength = 4 << 20
 
 // exposure is how many open pieces p may have something unverified in: one
 // until a piece with a part of it verified, then two, then as many as it has
@@ -63,7 +56,7 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 		return true
 	}
 	most := max(freshSharers, m.fresh/2)
-	if pc.class != Now && (m.geo.PieceLength <= loneLength || m.ready.len()+m.opening.len() >= m.fresh) {
+	if pc.class != Now && m.ready.len()+m.opening.len() >= m.fresh {
 		most = 1
 	}
 	n, rate := 0, int64(0)
