@@ -23,6 +23,7 @@ const (
 	mostSilence    = 20 * time.Second       // and any that is silent so long
 	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
 	firstStall     = time.Second            // nor one whose round trip is unknown
+	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	mostPause      = time.Second            // the longest silence that a peer is known for
 	soon           = time.Second            // what has its deadline within it is urgent
 	mostCopies     = 64                     // blocks asked for again of others, as peers are stalled, in a burst,

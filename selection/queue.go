@@ -214,6 +214,9 @@ func (m *Machine) store(e Stored) {
 	if j >= 0 {
 		m.unask(p, j, false)
 	}
+	if p != nil {
+		m.shed(p)
+	}
 	switch {
 	case took:
 		m.complete(pc)

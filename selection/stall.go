@@ -64,6 +64,46 @@ func (m *Machine) stall(p *peer) {
 	}
 }
 
+// shed frees what p owes a waiting read and will bring so late that another that
+// may be asked for it is sure to be sooner. It is looked at with each answer of p,
+// which says how fast it is, if it is slow.
+func (m *Machine) shed(p *peer) {
+	rate := p.rate.shown()
+	if rate == 0 || p.snubbed || blockTime(rate, len(p.asked)) < slowQueue {
+		return
+	}
+	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
+		r := p.asked[j]
+		left := blockTime(rate, j+1)
+		b := &r.piece.blocks[r.block]
+		if left < slowQueue || b.state != blockAsked || r.piece.suspect || !r.piece.urgent(m.now) || !m.sooner(p, r.piece, left/2) {
+			continue
+		}
+		if m.loosen(p, r.piece, int(r.block)) {
+			m.copies -= wire.BlockSize
+			m.free(r.piece, int(r.block))
+		}
+	}
+}
+
+// sooner tells whether another than p could bring a block of the piece within d.
+func (m *Machine) sooner(p *peer, pc *piece, d time.Duration) bool {
+	for _, q := range m.peers {
+		if q != p && !q.dropped && !q.stalled && !q.snubbed && q.rate.rtt > 0 && q.eta() < d && m.takes(q, pc) {
+			return true
+		}
+	}
+	return false
+}
+
+// shown is the rate as far as answers have shown it, if only one has; 0 before.
+func (r *meter) shown() int64 {
+	if r.rate > 0 {
+		return r.rate
+	}
+	return r.best
+}
+
 // urgent tells whether somebody waits for the piece, or will very soon.
 func (pc *piece) urgent(now time.Duration) bool {
 	return pc.class == Now || pc.class != Background && pc.deadline < now+soon
