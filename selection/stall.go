@@ -64,24 +64,20 @@ func (m *Machine) stall(p *peer) {
 	}
 }
 
-// shed frees what p owes a waiting read and will bring so late that another that
-// may be asked for it is sure to be sooner. It is looked at with each answer of p,
-// which says how fast it is, if it is slow.
+// shed takes back what p owes a waiting read and will bring so late that another
+// that may be asked for it is sure to be sooner; all but the oldest, which is on its
+// way. It is looked at with each answer of p, which says how fast it is.
 func (m *Machine) shed(p *peer) {
 	rate := p.rate.shown()
-	if rate == 0 || p.snubbed || blockTime(rate, len(p.asked)) < slowQueue {
+	if rate == 0 || p.snubbed || p.dropped || blockTime(rate, len(p.asked)) < slowQueue {
 		return
 	}
-	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
+	for j := len(p.asked) - 1; j > 0; j-- {
 		r := p.asked[j]
-		left := blockTime(rate, j+1)
-		b := &r.piece.blocks[r.block]
-		if left < slowQueue || b.state != blockAsked || r.piece.suspect || !r.piece.urgent(m.now) || !m.sooner(p, r.piece, left/2) {
-			continue
-		}
-		if m.loosen(p, r.piece, int(r.block)) {
-			m.copies -= wire.BlockSize
-			m.free(r.piece, int(r.block))
+		if left := blockTime(rate, j+1); left < slowQueue {
+			return
+		} else if b := &r.piece.blocks[r.block]; b.state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
+			m.unask(p, j, true)
 		}
 	}
 }
