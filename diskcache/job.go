@@ -84,7 +84,7 @@ func (j *job) read() error {
 		}
 	}
 	t.mu.Lock()
-	t.prove(j.piece, j.first, len(j.bufs), age)
+	t.confirm(j.piece, j.first, len(j.bufs), age)
 	t.mu.Unlock()
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // be right since the file was last changed.
 //
 //	written by us, from verified memory ──┐
-//	read back, every CRC right ───────────┼──▶ piece proven ──▶ all of the file's ──▶ Lend
+//	read back, every CRC right ───────────┼──▶ piece confirmed ──▶ all of the file's ──▶ Lend
 //	stamped by an earlier run, unchanged ─┘         │
 //	                             the file's stamp is not ours: forgotten
 //
@@ -23,7 +23,7 @@ import (
 // costs less than to ask for its loan.
 const leastLent = 1 << 20
 
-// mostPartly is the number of pieces that are remembered to be proven in part.
+// mostPartly is the number of pieces that are remembered to be confirmed in part.
 const mostPartly = 64
 
 // Stamp tells one state of a file from another. Times are in ns.
@@ -35,10 +35,10 @@ type Stamp struct {
 
 // lending is what a torrent knows of the files that it may lend. Under t.mu.
 type lending struct {
-	files  map[int]*lendable
-	proven wire.Bitfield                // nil before the first
-	partly map[wire.Piece]wire.Bitfield // by block
-	forgot int                          // how often a file was changed by others
+	files     map[int]*lendable
+	confirmed wire.Bitfield                // nil before the first
+	partly    map[wire.Piece]wire.Bitfield // by block
+	forgot    int                          // how often a file was changed by others
 }
 
 // lendable is a file that may be lent.
@@ -50,7 +50,7 @@ type lendable struct {
 	writers int // of ours, under way
 
 	// Under t.mu.
-	whole   bool // proven by its stamp
+	whole   bool // confirmed by its stamp
 	stamped bool // the stamp is in the table
 	lent    int
 }
@@ -98,7 +98,7 @@ func (t *Torrent) Lend(number int) (*Lent, bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || l.stamp.Size != t.spec.Files[number].Length || !t.storedFile(number) || !t.provenFile(number, l) {
+	if t.closed || l.stamp.Size != t.spec.Files[number].Length || !t.storedFile(number) || !t.confirmedFile(number, l) {
 		handle.Close()
 		return nil, false
 	}
@@ -121,7 +121,7 @@ func (t *Torrent) lendable(number int) *lendable {
 	return l
 }
 
-// compare looks whether the file is as we left it. If it is not, nothing is proven
+// compare looks whether the file is as we left it. If it is not, nothing is confirmed
 // of it any more. The caller holds l.look.
 func (t *Torrent) compare(number int, l *lendable, h Handle) (same bool) {
 	now, err := h.Stamp()
@@ -189,18 +189,18 @@ func (t *Torrent) beginRead(number int, h Handle) {
 	}
 }
 
-// age changes when something that was proven is not any more.
+// age changes when something that was confirmed is not any more.
 func (t *Torrent) age() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.lending.forgot
 }
 
-// prove notes that blocks [first, first+n) of a piece that is stored are right, as
+// confirm notes that blocks [first, first+n) of a piece that is stored are right, as
 // they were read since age. The caller holds t.mu.
-func (t *Torrent) prove(p wire.Piece, first, n, age int) {
+func (t *Torrent) confirm(p wire.Piece, first, n, age int) {
 	g := &t.lending
-	if g.forgot != age || g.proven.Has(p) || !t.have.Has(p) {
+	if g.forgot != age || g.confirmed.Has(p) || !t.have.Has(p) {
 		return
 	}
 	blocks := t.spec.Blocks(p)
@@ -226,23 +226,23 @@ func (t *Torrent) prove(p wire.Piece, first, n, age int) {
 		}
 		delete(g.partly, p)
 	}
-	if g.proven == nil {
-		g.proven = wire.NewBitfield(t.spec.Pieces())
+	if g.confirmed == nil {
+		g.confirmed = wire.NewBitfield(t.spec.Pieces())
 	}
-	g.proven.Set(p)
+	g.confirmed.Set(p)
 }
 
-// doubt takes back what was proven of a piece. The caller holds t.mu.
+// doubt takes back what was confirmed of a piece. The caller holds t.mu.
 func (t *Torrent) doubt(p wire.Piece) {
 	g := &t.lending
-	if g.proven != nil {
-		g.proven.Clear(p)
+	if g.confirmed != nil {
+		g.confirmed.Clear(p)
 	}
 	delete(g.partly, p)
 	g.forgot++
 }
 
-// forget takes back what was proven of a file. The caller holds t.mu.
+// forget takes back what was confirmed of a file. The caller holds t.mu.
 func (t *Torrent) forget(number int, l *lendable) {
 	l.whole, l.stamped = false, false
 	for p := range t.piecesOf(number) {
@@ -250,7 +250,7 @@ func (t *Torrent) forget(number int, l *lendable) {
 	}
 }
 
-// damaged takes back what was proven of the files of a piece, and tells whether
+// damaged takes back what was confirmed of the files of a piece, and tells whether
 // one of them is lent. The caller holds t.mu.
 func (t *Torrent) damaged(p wire.Piece) (lent bool) {
 	t.doubt(p)
@@ -281,14 +281,14 @@ func (t *Torrent) storedFile(number int) bool {
 	return true
 }
 
-// provenFile reports whether all of a file is known to be right. The caller holds
+// confirmedFile reports whether all of a file is known to be right. The caller holds
 // t.mu.
-func (t *Torrent) provenFile(number int, l *lendable) bool {
+func (t *Torrent) confirmedFile(number int, l *lendable) bool {
 	if l.whole {
 		return true
 	}
 	for p := range t.piecesOf(number) {
-		if !t.lending.proven.Has(p) {
+		if !t.lending.confirmed.Has(p) {
 			return false
 		}
 	}

@@ -131,7 +131,7 @@ func (t *Torrent) checkSpilled(p *piece, scratch *wire.Buf) error {
 	}
 	t.note(p)
 	t.good(p, digests)
-	t.prove(p.number, 0, p.count, t.lending.forgot)
+	t.confirm(p.number, 0, p.count, t.lending.forgot)
 	t.end(p)
 	return nil
 }

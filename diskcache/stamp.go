@@ -10,7 +10,7 @@ import (
 )
 
 // The stamps of a torrent say in which state its longer files were when the last
-// byte of them had been proven and synced, so that a file need not be read once
+// byte of them had been confirmed and synced, so that a file need not be read once
 // before it is lent again after a restart. All numbers are little endian.
 //
 //	0   header, 64 bytes: "bipfsstm", then zeros
@@ -79,7 +79,7 @@ func (t *Torrent) stamp() {
 	t.mu.Lock()
 	var due []int
 	for number, l := range t.lending.files {
-		if !l.stamped && t.storedFile(number) && t.provenFile(number, l) {
+		if !l.stamped && t.storedFile(number) && t.confirmedFile(number, l) {
 			due = append(due, number)
 		}
 	}
@@ -100,20 +100,27 @@ func (t *Torrent) stampFile(number int) error {
 		return err
 	}
 	defer t.disk.files.put(f)
+	// Written without a lock: the disk may be frozen. A stamp that is old by then
+	// is no harm.
+	if now, due := t.stampDue(number, f); due {
+		return t.stamps.put(number, now)
+	}
+	return nil
+}
+
+// stampDue is the state of a file that is to be stamped, if it is.
+func (t *Torrent) stampDue(number int, h Handle) (now Stamp, due bool) {
 	l := t.lendable(number)
 	l.look.Lock()
 	defer l.look.Unlock()
-	if l.writers > 0 || !t.compare(number, l, f) {
-		return nil
+	if l.writers > 0 || !t.compare(number, l, h) {
+		return now, false
 	}
 	t.mu.Lock()
-	due := !l.stamped && t.storedFile(number) && t.provenFile(number, l)
+	defer t.mu.Unlock()
+	due = !l.stamped && t.storedFile(number) && t.confirmedFile(number, l)
 	l.stamped = l.stamped || due // once, whether it can be written or not
-	t.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return t.stamps.put(number, l.stamp)
+	return l.stamp, due
 }
 
 // piecesOf is the pieces that a file lies in.

@@ -175,7 +175,7 @@ func (t *Torrent) put(p *piece) error {
 	defer t.disk.writing.Add(-claim)
 	t.mu.Lock()
 	// What is found out from now on, that the file was changed by others, undoes it.
-	t.prove(p.number, 0, p.count, t.lending.forgot)
+	t.confirm(p.number, 0, p.count, t.lending.forgot)
 	t.mu.Unlock()
 	if err := t.write(t.spec.Offset(p.number, 0), vector); err != nil {
 		return err

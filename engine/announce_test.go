@@ -71,6 +71,11 @@ func TestTrackerHearsTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := torrent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// What comes before the announce is not left any more.
+	eventually(t, "started is not announced by both", func() bool { return len(a.of(s)) > 0 && len(a.of(leech)) > 0 })
 	readAll(t, torrent, c)
 	closeClient(t, leech)
 	closeClient(t, s)

@@ -62,23 +62,24 @@ func (c *Client) leaveUDP() {
 
 // dial connects to a peer in the way that is there first.
 func (c *Client) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	if c.utp == nil || c.net.Blocked(addr.Addr()) {
-		return c.net.Dial(ctx, addr)
-	}
-	return race(ctx, headStart,
-		func(ctx context.Context) (net.Conn, error) { return c.net.Dial(ctx, addr) },
-		func(ctx context.Context) (net.Conn, error) { return c.utp.Dial(ctx, addr) })
+	return c.either(ctx, addr, c.net.Dial, c.utp.Dial)
 }
 
 // redial is dial the other way round. Some clients take a TCP connection that
 // they do not want, and close it at once.
 func (c *Client) redial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+	return c.either(ctx, addr, c.utp.Dial, c.net.Dial)
+}
+
+// either dials in two ways, unless there is only TCP, or not even that: the door
+// says then that the address is blocked.
+func (c *Client) either(ctx context.Context, addr netip.AddrPort, first, second func(context.Context, netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
 	if c.utp == nil || c.net.Blocked(addr.Addr()) {
 		return c.net.Dial(ctx, addr)
 	}
 	return race(ctx, headStart,
-		func(ctx context.Context) (net.Conn, error) { return c.utp.Dial(ctx, addr) },
-		func(ctx context.Context) (net.Conn, error) { return c.net.Dial(ctx, addr) })
+		func(ctx context.Context) (net.Conn, error) { return first(ctx, addr) },
+		func(ctx context.Context) (net.Conn, error) { return second(ctx, addr) })
 }
 
 // dialled is how one way ended.
