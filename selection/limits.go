@@ -24,6 +24,7 @@ const (
 	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
 	firstStall     = time.Second            // nor one whose round trip is unknown
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
+	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
 	mostPause      = time.Second            // the longest silence that a peer is known for
 	soon           = time.Second            // what has its deadline within it is urgent
 	mostCopies     = 64                     // blocks asked for again of others, as peers are stalled, in a burst,

@@ -92,12 +92,16 @@ func (m *Machine) sooner(p *peer, pc *piece, d time.Duration) bool {
 	return false
 }
 
-// shown is the rate as far as answers have shown it, if only one has; 0 before.
+// shown is the rate as far as answers have shown it; 0 before. The first ones say
+// how long the way is as much as how fast the peer is, unless they are very late.
 func (r *meter) shown() int64 {
-	if r.rate > 0 {
+	switch {
+	case r.rate > 0:
 		return r.rate
+	case r.delivered >= fewBlocks*wire.BlockSize || r.best < slowAnswer:
+		return r.best
 	}
-	return r.best
+	return 0
 }
 
 // urgent tells whether somebody waits for the piece, or will very soon.
