@@ -94,6 +94,9 @@ func (p *peer) due() time.Duration {
 	if p.mayStall() {
 		at = min(at, p.quiet+p.stallTime())
 	}
+	if p.passed > 0 {
+		at = min(at, p.passed)
+	}
 	if p.tardy() {
 		at = min(at, p.quiet+shareTime)
 	}
@@ -122,6 +125,9 @@ func (m *Machine) alarmed(p *peer) {
 	}
 	if p.suspect <= m.now {
 		p.suspect = 0
+	}
+	if p.passed <= m.now {
+		p.passed = 0
 	}
 	if p.trialEnds() <= m.now {
 		m.trust(p)

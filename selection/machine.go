@@ -78,14 +78,16 @@ type Machine struct {
 
 	dirtyPeers  []*peer
 	dirtyPieces []*piece
-	hungry      []*peer // could be sent a request now
-	hunger      int     // how many requests they could take
-	fresh       int     // unchoked peers that have proven nothing
-	hold        []*peer // wanted to open a piece and were told to wait
-	budget      bool    // fewer pieces wait for their grant than did
-	copies      int64   // bytes that may be asked for twice of peers that are stalled
-	doubles     int     // requests for blocks that another peer was asked for too
-	hot         int     // wants of blocks, where they are verified by leaves
+	hungry      []*peer       // could be sent a request now
+	hunger      int           // how many requests they could take
+	fresh       int           // unchoked peers that have proven nothing
+	hold        []*peer       // wanted to open a piece and were told to wait
+	budget      bool          // fewer pieces wait for their grant than did
+	trip        time.Duration // how long peers take to answer first, on average; 0: none has
+	usual       time.Duration // how long one that has not may be silent before it is stalled
+	copies      int64         // bytes that may be asked for twice of peers that are stalled
+	doubles     int           // requests for blocks that another peer was asked for too
+	hot         int           // wants of blocks, where they are verified by leaves
 	offers      []offer
 
 	interested int // peers that want something of us
@@ -120,6 +122,7 @@ func New(c Config) *Machine {
 		roundAt: never,
 		restAt:  never,
 		copies:  mostCopies * wire.BlockSize,
+		usual:   firstStall,
 	}
 }
 

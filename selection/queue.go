@@ -252,7 +252,11 @@ func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 		p.exorcise(b)
 		return j
 	}
+	known := p.rate.rtt > 0
 	p.rate.answer(m.now, b.Length, p.asked[j], len(p.asked) < p.depth()/2)
+	if !known && p.rate.rtt > 0 {
+		m.tripped(p.rate.rtt)
+	}
 	return j
 }
 

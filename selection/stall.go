@@ -28,12 +28,27 @@ func (p *peer) stallTime() time.Duration {
 	}
 	t := max(leastStall, p.rate.roundTrip()+2*p.rate.pause)
 	if p.rate.rtt == 0 {
-		t = max(t, firstStall)
+		t = max(t, *p.usual)
 	}
 	if p.rate.rate > 0 {
 		t = max(t, 3*blockTime(p.rate.rate, 1))
 	}
 	return min(t, p.patience())
+}
+
+// tripped takes in how long a peer took to answer first: another one of which no
+// answer has been seen is stalled when it is clearly later than that.
+func (m *Machine) tripped(took time.Duration) {
+	if m.trip == 0 {
+		m.trip = took
+		for _, q := range m.peers {
+			if q.rate.rtt == 0 && len(q.asked) > 0 {
+				m.touch(q)
+			}
+		}
+	}
+	m.trip += (took - m.trip) / 4
+	m.usual = min(leastStall+2*m.trip, firstStall)
 }
 
 // mayStall tells whether p owes us something and is not known to be silent.
@@ -65,21 +80,45 @@ func (m *Machine) stall(p *peer) {
 }
 
 // shed takes back what p owes a waiting read and will bring so late that another
-// that may be asked for it is sure to be sooner; all but the oldest, which is on its
-// way. It is looked at with each answer of p, which says how fast it is.
+// that may be asked for it is sure to be sooner. The oldest is on its way, perhaps
+// in part: it stays, and if it will take as long as a silence that makes a peer
+// stalled, p is stalled now. This is looked at with each answer of p, which says how
+// fast it is.
 func (m *Machine) shed(p *peer) {
 	rate := p.rate.shown()
-	if rate == 0 || p.snubbed || p.dropped || blockTime(rate, len(p.asked)) < slowQueue {
+	if rate == 0 || p.snubbed || p.dropped || len(p.asked) == 0 {
 		return
 	}
 	for j := len(p.asked) - 1; j > 0; j-- {
+		left := blockTime(rate, j+1)
+		if left < slowQueue {
+			break
+		}
 		r := p.asked[j]
-		if left := blockTime(rate, j+1); left < slowQueue {
-			return
-		} else if b := &r.piece.blocks[r.block]; b.state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
+		if b := &r.piece.blocks[r.block]; b.state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
 			m.unask(p, j, true)
 		}
 	}
+	r := p.asked[0]
+	if left := blockTime(rate, 1); left >= leastStall && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
+		m.stall(p)
+	}
+}
+
+// passes tells whether p is too slow for a piece that is urgent, by the time that it
+// would take: another is sure to be sooner. It looks again in a while, as the other
+// may not have been as good as its word.
+func (m *Machine) passes(p *peer, pc *piece) bool {
+	if pc.class == Background || pc.suspect {
+		return false
+	}
+	eta := p.eta()
+	if eta < slowQueue || p.rate.shown() == 0 || pc.class != Now && pc.deadline >= m.now+eta || !m.sooner(p, pc, eta/2) {
+		return false
+	}
+	p.passed = m.now + leastStall
+	m.clock.set(p)
+	return true
 }
 
 // sooner tells whether another than p could bring a block of the piece within d.
