@@ -16,8 +16,8 @@ import (
 //	   └───────── a block of it ─────────┘  what nobody else was asked for is its own again
 //
 // Each copy is paid for from a bucket that fills with what comes. If most of those
-// that owe us something are silent at once it is our own link, and copies would
-// make that worse.
+// that we use are silent at once it is our own link, and copies would make that
+// worse.
 
 // stallTime is how long p may be silent before it is stalled. It is more than
 // answers take, with what is ahead of them, and clearly more than it has been
@@ -58,16 +58,17 @@ func (p *peer) mayStall() bool { return !p.stalled && !p.snubbed && len(p.asked)
 func (m *Machine) stall(p *peer) {
 	p.stalled = true
 	m.touch(p)
-	stalled, owing := 0, 0
+	stalled, others := 0, 0
 	for _, q := range m.peers {
-		if len(q.asked) > 0 && !q.snubbed {
-			owing++
-			if q.stalled {
-				stalled++
-			}
+		switch {
+		case q.snubbed || q.dropped:
+		case q.stalled:
+			stalled++
+		case len(q.asked) > 0 || q.rate.rtt > 0 && !q.chokes:
+			others++
 		}
 	}
-	if owing > 1 && 2*stalled > owing {
+	if stalled > 1 && stalled > others {
 		return
 	}
 	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
