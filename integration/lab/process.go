@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// sampling is how often the memory of a process is looked at: the kernel keeps
+// its peak, so only what a process adds in its last moments can be missed.
+const sampling = 20 * time.Millisecond
+
+// stopTime is how long a process may take to obey SIGTERM.
+const stopTime = 10 * time.Second
+
+// process is a program under measurement.
+type process struct {
+	cmd   *exec.Cmd
+	began time.Time
+	log   *bytes.Buffer // what it prints; read it when it has ended
+	wg    sync.WaitGroup
+	done  chan struct{}
+
+	mu   sync.Mutex
+	peak int64 // bytes
+	err  error // how it ended
+}
+
+// startProcess starts a program in a namespace.
+func startProcess(namespace string, cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
+	if cmd.Stdout == nil {
+		cmd.Stdout = p.log
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = p.log
+	}
+	cmd.WaitDelay = time.Second
+	p.began = time.Now()
+	if err := inside(namespace, cmd.Start); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	p.wg.Go(func() {
+		err := cmd.Wait()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.done)
+	})
+	p.wg.Go(p.sample)
+	return p, nil
+}
+
+func (p *process) sample() {
+	tick := time.NewTicker(sampling)
+	defer tick.Stop()
+	for {
+		peak := field("/proc/"+strconv.Itoa(p.cmd.Process.Pid)+"/status", "VmHWM:") << 10
+		p.mu.Lock()
+		p.peak = max(p.peak, peak)
+		p.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// memory is the most that was resident so far, in bytes.
+func (p *process) memory() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peak
+}
+
+// hertz is the unit of the kernel's clocks in /proc, which is the same on all
+// architectures of Linux.
+const hertz = 100
+
+// cpu is the processor time it has used so far.
+func (p *process) cpu() time.Duration {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	default:
+	}
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * time.Second / hertz
+}
+
+// field is the number behind a name in a file of /proc; 0 if it is not there.
+func field(file, name string) (n int64) {
+	b, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			_, _ = fmt.Sscan(rest, &n)
+		}
+	}
+	return n
+}
+
+func (p *process) runs() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// wait waits for its end. An error is also that it did not succeed.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return fmt.Errorf("%s: %w: %s", p.cmd.Path, p.err, tail(p.log.String()))
+	}
+	return nil
+}
+
+// stop ends it, by force if it does not obey; obeyed is whether it did.
+func (p *process) stop() (obeyed bool) {
+	obeyed = true
+	if p.runs() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(stopTime):
+			obeyed = false
+			_ = p.cmd.Process.Kill()
+		}
+	}
+	p.wg.Wait()
+	return obeyed
+}
+
+// tail is the end of what a program printed.
+func tail(s string) string {
+	s = strings.TrimSpace(s)
+	return s[max(0, len(s)-400):]
+}
