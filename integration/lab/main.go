@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -73,6 +74,7 @@ type lab struct {
 	net   *namespaces
 	out   io.Writer // tab-separated
 	null  float64   // seconds that a program takes that does nothing
+	wg    sync.WaitGroup
 }
 
 // options are those of the command line.
@@ -192,9 +194,6 @@ func open(ctx context.Context, o options) (l *lab, err error) {
 		if *dir.at, err = os.MkdirTemp(dir.in, "bipfs-lab-"); err != nil {
 			return l, err
 		}
-		if err = os.Chmod(*dir.at, 0o755); err != nil { // one scenario is an ordinary user's
-			return l, err
-		}
 	}
 	if l.net, err = newNamespaces(); err != nil {
 		return l, err
@@ -223,6 +222,7 @@ func (l *lab) nothing(ctx context.Context) (float64, error) {
 
 // close removes everything.
 func (l *lab) close() (err error) {
+	l.wg.Wait()
 	if l.net != nil {
 		l.net.close()
 	}

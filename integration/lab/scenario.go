@@ -25,6 +25,10 @@ type scenario struct {
 // scenarios are in the order of the table.
 var scenarios = []scenario{
 	catNear(1), catNear(4), catFar,
+	firstFar, firstNear, magnetFar,
+	randomReads, player, readers,
+	rereadPassing, rereadMemory,
+	copyFar, trees(20_000), trees(100_000),
 	fetching, smoke,
 }
 

@@ -183,10 +183,13 @@ func total(all []swarm.Sent) (t swarm.Sent) {
 
 // close ends both and removes what they have left.
 func (n *session) close() {
+	if n.system.kind == mounts {
+		unmount(n.at) // as a user does; not every client ends at a signal before
+	}
 	if n.client != nil && !n.client.stop() {
 		fmt.Fprintf(os.Stderr, "lab: %s did not obey SIGTERM within %v\n", n.system.name, stopTime)
 	}
-	unmount(n.at)
+	unmount(n.at, "-l")
 	if n.swarm != nil {
 		n.orders.Close()
 		n.swarm.stop()
@@ -196,15 +199,15 @@ func (n *session) close() {
 	}
 }
 
-// unmount takes away what is still mounted at a folder.
-func unmount(at string) {
+// unmount takes away what is mounted at a folder, if anything is.
+func unmount(at string, flags ...string) {
 	b, _ := os.ReadFile("/proc/self/mounts")
 	if !strings.Contains(string(b), " "+at+" ") {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "umount", "-l", at).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "umount", append(flags, at)...).CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "lab: umount %s: %v: %s\n", at, err, out)
 	}
 }

@@ -6,11 +6,14 @@ package reader
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The work of a Job.
@@ -32,6 +35,7 @@ type Job struct {
 	Places         []int64       // offsets in bytes
 	Rate           int64         // bytes a second
 	Every          time.Duration // how long from one place
+	Drop           bool          // the kernel first forgets what it has of the file
 }
 
 // Result is what it found. Times are in seconds.
@@ -79,6 +83,9 @@ func (j Job) do() (r Result) {
 	}
 	if err == nil {
 		defer s.file.Close()
+		if j.Drop {
+			_ = unix.Fadvise(int(s.file.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; there is nothing to do about a no
+		}
 		work := map[string]func() error{Cat: s.cat, First: s.first, Random: s.random, Play: s.play, Many: s.many}[j.Work]
 		if work == nil {
 			return Result{Error: "no such work: " + j.Work}
@@ -100,11 +107,12 @@ func (r Result) ended(err error) Result {
 // step is how often a file is looked for that is not there yet.
 const step = time.Millisecond
 
-// appears waits for a file. Whoever started the reader ends it when that is long.
+// appears waits for a file: it is not there, or below a folder of which nobody
+// knows yet what is in it. Whoever started the reader ends it when that is long.
 func appears(path string) error {
 	for {
 		_, err := os.Stat(path)
-		if !os.IsNotExist(err) {
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ENODATA) {
 			return err
 		}
 		time.Sleep(step)

@@ -85,7 +85,7 @@ func Serve(from, at string, ready func()) error {
 	keep := validity
 	server, err := fs.Mount(at, &folder{from: from}, &fs.Options{
 		EntryTimeout: &keep, AttrTimeout: &keep,
-		MountOptions: fuse.MountOptions{DirectMount: true, FsName: "bipfs-lab", Name: "bipfs-lab"},
+		MountOptions: fuse.MountOptions{DirectMount: true, DisableXAttrs: true, FsName: "bipfs-lab", Name: "bipfs-lab"},
 	})
 	if err != nil {
 		return err
