@@ -21,6 +21,15 @@ func (f *figures) add(what string, value float64, unit string) {
 	*f = append(*f, figure{what, value, unit})
 }
 
+// String is all of them on one line.
+func (f figures) String() string {
+	var all []string
+	for _, g := range f {
+		all = append(all, strings.TrimSpace(g.what+" "+number(g.value)+" "+g.unit))
+	}
+	return strings.Join(all, ", ")
+}
+
 // of is the figure called what; not a number if there is none.
 func (f figures) of(what string) float64 {
 	for _, g := range f {

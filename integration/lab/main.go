@@ -49,7 +49,6 @@ func play(role string, args []string) int {
 	var err error
 	switch role {
 	case "swarm":
-		signal.Ignore(os.Interrupt) // of a terminal; it ends with its standard input
 		err = swarm.Serve(os.Stdin, os.Stdout)
 	case "reader":
 		err = reader.Serve(os.Stdin, os.Stdout)
@@ -79,12 +78,12 @@ type lab struct {
 
 // options are those of the command line.
 type options struct {
-	runs        int
-	only, sys   string
-	out         string
-	disk, ram   string
-	flags       string
-	list, smoke bool
+	runs      int
+	only, sys string
+	out       string
+	disk, ram string
+	flags     string
+	list      bool
 }
 
 func parse(args []string) (o options, err error) {

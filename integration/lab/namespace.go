@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,6 +37,9 @@ const commandTime = 10 * time.Second
 // which of the two it is.
 const names = "bipfs-lab-"
 
+// ours begins the names of those of this run.
+func ours() string { return names + strconv.Itoa(os.Getpid()) + "-" }
+
 // namespaces are the two networks, joined by a veth pair:
 //
 //	client: 10.90.0.1 ════ swarm: 10.90.0.2 (tracker), 10.90.1.1 … (seeders)
@@ -44,37 +48,42 @@ type namespaces struct{ client, swarm string }
 // newNamespaces makes them. What a run has left that was killed is removed first.
 func newNamespaces() (*namespaces, error) {
 	sweep()
-	n := &namespaces{names + strconv.Itoa(os.Getpid()) + "-client", names + strconv.Itoa(os.Getpid()) + "-swarm"}
-	for _, args := range n.commands() {
-		if err := ip(args...); err != nil {
+	n := &namespaces{ours() + "client", ours() + "swarm"}
+	for _, name := range []string{n.client, n.swarm} {
+		if err := ip("", "netns", "add", name); err != nil {
 			n.close()
 			return nil, err
 		}
 	}
+	if err := errors.Join(ip(n.clientSide(), "-n", n.client, "-batch", "-"), ip(n.swarmSide(), "-n", n.swarm, "-batch", "-")); err != nil {
+		n.close()
+		return nil, err
+	}
 	return n, nil
 }
 
-func (n *namespaces) commands() [][]string {
-	all := [][]string{
-		{"netns", "add", n.client},
-		{"netns", "add", n.swarm},
-		{"-n", n.client, "link", "set", "lo", "up"},
-		{"-n", n.swarm, "link", "set", "lo", "up"},
-		{"-n", n.client, "link", "add", "eth", "type", "veth", "peer", "name", "eth", "netns", n.swarm},
-		{"-n", n.client, "address", "add", clientAddress + width, "dev", "eth"},
-		{"-n", n.swarm, "address", "add", strings.Split(trackerAddress, ":")[0] + width, "dev", "eth"},
-	}
+// clientSide is the commands for the client's end of the pair.
+func (n *namespaces) clientSide() string {
+	return "link set lo up\n" +
+		"link add eth type veth peer name eth netns " + n.swarm + "\n" +
+		"address add " + clientAddress + width + " dev eth\n" +
+		"link set eth up\n"
+}
+
+// swarmSide is those for the other end.
+func (n *namespaces) swarmSide() string {
+	tracker, _, _ := strings.Cut(trackerAddress, ":")
+	all := "link set lo up\naddress add " + tracker + width + " dev eth\n"
 	for i := range mostSeeders {
-		all = append(all, []string{"-n", n.swarm, "address", "add", strings.Split(seederAddress(i), ":")[0] + width, "dev", "eth"})
+		seeder, _, _ := strings.Cut(seederAddress(i), ":")
+		all += "address add " + seeder + width + " dev eth\n"
 	}
-	return append(all,
-		[]string{"-n", n.swarm, "link", "set", "eth", "up"},
-		[]string{"-n", n.client, "link", "set", "eth", "up"})
+	return all + "link set eth up\n"
 }
 
 func (n *namespaces) close() {
 	for _, name := range []string{n.client, n.swarm} {
-		_ = ip("netns", "delete", name)
+		_ = ip("", "netns", "delete", name)
 	}
 }
 
@@ -82,21 +91,24 @@ func (n *namespaces) close() {
 func sweep() {
 	entries, _ := os.ReadDir("/run/netns")
 	for _, e := range entries {
-		rest, ours := strings.CutPrefix(e.Name(), names)
-		if !ours {
+		rest, lab := strings.CutPrefix(e.Name(), names)
+		if !lab {
 			continue
 		}
 		pid, _, _ := strings.Cut(rest, "-")
 		if _, err := os.Stat("/proc/" + pid); os.IsNotExist(err) {
-			_ = ip("netns", "delete", e.Name())
+			_ = ip("", "netns", "delete", e.Name())
 		}
 	}
 }
 
-func ip(args ...string) error {
+// ip runs ip(8) with commands on its standard input.
+func ip(commands string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(ctx, "ip", args...)
+	cmd.Stdin = strings.NewReader(commands)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil

@@ -43,6 +43,7 @@ func startProcess(namespace string, cmd *exec.Cmd) (*process, error) {
 		cmd.Stderr = p.log
 	}
 	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the laboratory, which ends the others in order
 	p.began = time.Now()
 	if err := inside(namespace, cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
@@ -138,20 +139,40 @@ func (p *process) wait(ctx context.Context) error {
 	return nil
 }
 
-// stop ends it, by force if it does not obey; obeyed is whether it did.
+// stop ends it, by force if it does not obey; obeyed is whether it did. One that
+// waits in a mount may outlive even that, until the mount has ended.
 func (p *process) stop() (obeyed bool) {
-	obeyed = true
-	if p.runs() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-p.done:
-		case <-time.After(stopTime):
-			obeyed = false
-			_ = p.cmd.Process.Kill()
-		}
+	if !p.runs() {
+		p.wg.Wait()
+		return true
 	}
-	p.wg.Wait()
-	return obeyed
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if p.ended(stopTime) {
+		return true
+	}
+	p.kill()
+	return false
+}
+
+// kill ends it by force.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	if !p.ended(stopTime) {
+		fmt.Fprintf(os.Stderr, "lab: %s (pid %d) still runs %v after SIGKILL\n", p.cmd.Path, p.cmd.Process.Pid, stopTime)
+	}
+}
+
+// ended waits for its end, at most within, and then for its goroutines.
+func (p *process) ended(within time.Duration) bool {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		p.wg.Wait()
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // tail is the end of what a program printed.

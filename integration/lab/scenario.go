@@ -35,35 +35,46 @@ var scenarios = []scenario{
 // runTime is how long one run of one system may take.
 const runTime = 5 * time.Minute
 
-// measure runs a scenario, all systems in turns, and is its rows.
+// measure runs a scenario, all systems in turns, and is its rows, if bipfs was one
+// of them. Of a run that is broken off there is none.
 func (l *lab) measure(ctx context.Context, s scenario, systems []system, runs int) (verdicts []*verdict) {
 	for i := range runs {
 		by := make(map[string]figures)
 		for _, one := range systems {
+			f, err := l.once(ctx, s, one)
 			if ctx.Err() != nil {
 				return verdicts
 			}
-			runCtx, cancel := context.WithTimeoutCause(ctx, runTime, errors.New("it takes too long"))
-			f, err := s.run(runCtx, l, one)
-			cancel()
 			by[one.name] = f
 			for _, g := range f {
 				fmt.Fprintf(l.out, "figure\t%s\t%d\t%s\t%s\t%.6g\t%s\n", s.name, i, one.name, g.what, g.value, g.unit)
 			}
+			said := f.String()
 			if err != nil {
+				said = "failed: " + err.Error()
 				fmt.Fprintf(l.out, "failed\t%s\t%d\t%s\t%q\n", s.name, i, one.name, err)
-				fmt.Fprintf(os.Stderr, "lab: %s, run %d, %s: %v\n", s.name, i+1, one.name, err)
 			}
+			fmt.Fprintf(os.Stderr, "lab: %s, run %d, %s: %s\n", s.name, i+1, one.name, said)
+		}
+		_, ours := by["bipfs"]
+		if _, fetched := by["fetch"]; !ours && !fetched {
+			continue
 		}
 		for n, r := range s.rows(by) {
 			if n == len(verdicts) {
 				verdicts = append(verdicts, &verdict{scenario: s.name})
 			}
 			verdicts[n].add(r)
-			fmt.Fprintf(os.Stderr, "lab: %s, run %d: %s %s %s (%s %s; %s)\n", s.name, i+1, r.what, number(r.value), r.unit, number(r.limit), r.beside, r.rule)
 		}
 	}
 	return verdicts
+}
+
+// once is one run of one system.
+func (l *lab) once(ctx context.Context, s scenario, one system) (figures, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, runTime, errors.New("it takes too long"))
+	defer cancel()
+	return s.run(ctx, l, one)
 }
 
 func newCommand(argv ...string) *exec.Cmd { return exec.Command(argv[0], argv[1:]...) }

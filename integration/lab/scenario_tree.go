@@ -25,11 +25,11 @@ func (l *lab) tool(ctx context.Context, argv ...string) (printed []byte, took fl
 	}
 	err = p.wait(ctx)
 	took = time.Since(p.began).Seconds()
-	if p.runs() {
-		_ = p.cmd.Process.Kill() // it waits in a mount
+	if err != nil {
+		p.kill() // it may wait in a mount
+		return nil, 0, err
 	}
-	p.stop()
-	return out.Bytes(), took, err
+	return out.Bytes(), took, nil
 }
 
 // copyFiles is how many small files are copied, of 8 to 64 KiB.

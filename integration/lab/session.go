@@ -141,13 +141,8 @@ func runReader(ctx context.Context, j reader.Job) (r reader.Result, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer func() { // one that waits in a mount obeys nothing less
-		if p.runs() {
-			_ = p.cmd.Process.Kill()
-		}
-		p.stop()
-	}()
 	if err := p.wait(ctx); err != nil {
+		p.kill() // one that waits in a mount obeys nothing less
 		return r, fmt.Errorf("%s: %w", j.Work, err)
 	}
 	if err := json.Unmarshal(p.log.Bytes(), &r); err != nil {

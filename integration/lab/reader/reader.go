@@ -62,46 +62,50 @@ func Serve(in io.Reader, out io.Writer) error {
 }
 
 func (j Job) do() (r Result) {
-	var original []byte
-	var err error
-	if j.Work != Wait {
-		if original, err = mapped(j.Original); err != nil {
-			return r.ended(err)
-		}
-		defer syscall.Munmap(original)
-	}
-	if j.Work == First || j.Work == Wait {
-		err = appears(j.Path)
-	}
-	if j.Work == Wait {
-		return r.ended(err)
-	}
-	s := &session{job: j, original: original, result: &r}
-	if err == nil {
-		r.Began = time.Now().UnixNano()
-		s.file, err = os.Open(j.Path)
-	}
-	if err == nil {
-		defer s.file.Close()
-		if j.Drop {
-			_ = unix.Fadvise(int(s.file.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; there is nothing to do about a no
-		}
-		work := map[string]func() error{Cat: s.cat, First: s.first, Random: s.random, Play: s.play, Many: s.many}[j.Work]
-		if work == nil {
-			return Result{Error: "no such work: " + j.Work}
-		}
-		err = work()
-	}
-	return r.ended(err)
-}
-
-// ended is the result of work that ends now.
-func (r Result) ended(err error) Result {
-	r.Ended = time.Now().UnixNano()
-	if err != nil {
+	if err := j.work(&r); err != nil {
 		r.Error = err.Error()
 	}
+	r.Ended = time.Now().UnixNano()
 	return r
+}
+
+func (j Job) work(r *Result) error {
+	if j.Work == Wait {
+		return appears(j.Path)
+	}
+	original, err := mapped(j.Original)
+	if err != nil {
+		return err
+	}
+	defer syscall.Munmap(original)
+	if j.Work == First {
+		if err := appears(j.Path); err != nil {
+			return err
+		}
+	}
+	r.Began = time.Now().UnixNano()
+	f, err := os.Open(j.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if j.Drop {
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice; there is nothing to do about a no
+	}
+	s := &session{job: j, original: original, file: f, result: r}
+	switch j.Work {
+	case Cat:
+		return s.cat()
+	case First:
+		return s.first()
+	case Random:
+		return s.random()
+	case Play:
+		return s.play()
+	case Many:
+		return s.many()
+	}
+	return fmt.Errorf("no such work: %q", j.Work)
 }
 
 // step is how often a file is looked for that is not there yet.
@@ -137,7 +141,7 @@ func mapped(path string) ([]byte, error) {
 type session struct {
 	job      Job
 	original []byte
-	file     *os.File
+	file     io.ReaderAt
 	result   *Result
 }
 

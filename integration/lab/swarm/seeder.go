@@ -20,6 +20,8 @@ type seeder struct {
 	sent  sent
 	link  link
 	seed  uint64
+
+	dialled atomic.Uint64 // connections at a distance
 }
 
 // sent is Sent while it changes.
@@ -41,19 +43,21 @@ func newSeeder(s *swarm, one Seeder, chance uint64, number int) *seeder {
 }
 
 func (e *seeder) listen() error {
-	var dialled atomic.Uint64
-	if err := e.swarm.listen(e.Address, func(c net.Conn) {
-		if e.Delay == 0 && e.Jitter == 0 {
-			e.meet(c)
-			return
-		}
-		l := newLine(e.swarm, c, e.Delay, e.Jitter, rand.New(rand.NewPCG(e.seed, 10+dialled.Add(1))))
-		defer l.Close()
-		e.meet(l)
-	}); err != nil {
+	if err := e.swarm.listen(e.Address, e.accept); err != nil {
 		return err
 	}
 	return e.refuseUTP()
+}
+
+// accept is a connection, at its distance.
+func (e *seeder) accept(c net.Conn) {
+	if e.Delay == 0 && e.Jitter == 0 {
+		e.meet(c)
+		return
+	}
+	l := newLine(e.swarm, c, e.Delay, e.Jitter, rand.New(rand.NewPCG(e.seed, 10+e.dialled.Add(1))))
+	defer l.Close()
+	e.meet(l)
 }
 
 // silent reports whether it answers no more.
