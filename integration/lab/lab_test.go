@@ -33,7 +33,7 @@ func needLab(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip(err)
 	}
-	probe := names + "0-probe"
+	probe := ours() + "probe"
 	if err := ip("", "netns", "add", probe); err != nil {
 		t.Skip(err)
 	}
