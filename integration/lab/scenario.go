@@ -38,6 +38,9 @@ const runTime = 5 * time.Minute
 // measure runs a scenario, all systems in turns, and is its rows, if bipfs was one
 // of them. Of a run that is broken off there is none.
 func (l *lab) measure(ctx context.Context, s scenario, systems []system, runs int) (verdicts []*verdict) {
+	if len(systems) == 0 {
+		fmt.Fprintf(os.Stderr, "lab: %s: none of these systems can do it\n", s.name)
+	}
 	for i := range runs {
 		by := make(map[string]figures)
 		for _, one := range systems {
@@ -130,13 +133,13 @@ func wasteRow(f figures, most float64) row {
 		atMost: true, reach: most, rule: fmt.Sprintf("≤ %g %%", most)}
 }
 
-// defaultMemory is bipfs's --memory where nothing bounds it further, in MiB.
-const defaultMemory = 256
+// memoryMiB is --memory in MiB.
+const memoryMiB = 256
 
 // memoryRow holds the peak against --memory.
 func memoryRow(f figures) row {
-	return row{what: "peak memory", value: f.of("peak memory"), unit: "MiB", beside: "MiB --memory", limit: defaultMemory,
-		atMost: true, reach: defaultMemory + 64, rule: "≤ --memory + 64 MiB"}
+	return row{what: "peak memory", value: f.of("peak memory"), unit: "MiB", beside: "MiB --memory", limit: memoryMiB,
+		atMost: true, reach: memoryMiB + 64, rule: "≤ --memory + 64 MiB"}
 }
 
 // gapRow holds the longest gap against 0.3 s.

@@ -103,7 +103,7 @@ var rereadPassing = scenario{
 }
 
 // memorySize is a quarter of --memory.
-const memorySize = defaultMemory * mib / 4
+const memorySize = memoryMiB * mib / 4
 
 var rereadMemory = scenario{
 	name:  "reread-memory",

@@ -85,13 +85,18 @@ const (
 	filmStretch = coldSize / (filmSeeks + 1)
 )
 
-// filmSeeders are 20 MB/s of honest ones, and those that a player meets as well.
+// filmSeeders are 20 MB/s of honest ones, and those that a player meets as well,
+// none of them at a steady distance.
 func filmSeeders() []swarm.Manner {
-	return append(good(4, 5*mb, far),
+	all := append(good(4, 5*mb, far),
 		swarm.Manner{Rate: 20_000, Delay: far},                              // crawls
 		swarm.Manner{Silent: true, Delay: far},                              // never answers
 		swarm.Manner{Rate: 5 * mb, Delay: far, Pauses: 3 * swarm.PauseTime}, // stalls at random
 		swarm.Manner{Rate: 5 * mb, Delay: far, Corrupt: true})
+	for i := range all {
+		all[i].Jitter = far / 5
+	}
+	return all
 }
 
 // filmLiar is the place of the last of them.

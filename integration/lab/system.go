@@ -48,11 +48,14 @@ func installed(program string) func() bool {
 	}
 }
 
+// memory is the --memory of bipfs: its default where a machine has a GiB or more.
+const memory = "256MiB"
+
 // systems are all that the laboratory knows.
 var systems = []system{
 	{name: "bipfs", kind: mounts, found: func() bool { return true },
 		command: func(l *lab, source, at, data string) []string {
-			return slices.Concat([]string{l.bipfs, "mount", "--data", data, "--listen", clientAddress + ":6881"}, l.flags, []string{at, source})
+			return slices.Concat([]string{l.bipfs, "mount", "--data", data, "--listen", clientAddress + ":6881", "--memory", memory}, l.flags, []string{at, source})
 		},
 		below: func(c content) string { // every torrent is a folder
 			if c.single {
@@ -67,7 +70,7 @@ var systems = []system{
 		below: func(c content) string { return c.name }},
 	{name: "fetch", kind: downloads, found: func() bool { return true },
 		command: func(l *lab, source, at, _ string) []string {
-			return []string{l.bipfs, "fetch", "--listen", clientAddress + ":6881", "--output", at, source}
+			return []string{l.bipfs, "fetch", "--listen", clientAddress + ":6881", "--memory", memory, "--output", at, source}
 		}},
 	{name: "libtorrent", kind: downloads,
 		found: func() bool { return exec.Command(debianPython, "-c", "import libtorrent").Run() == nil },

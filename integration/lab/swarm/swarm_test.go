@@ -219,6 +219,30 @@ func TestDelay(t *testing.T) {
 	})
 }
 
+// TestJitter: bytes are late by no more than the jitter, and in order.
+func TestJitter(t *testing.T) {
+	const delay, jitter = 25 * time.Millisecond, 10 * time.Millisecond
+	meeting(t, Manner{Delay: delay, Jitter: jitter}, func(d *dialled) {
+		d.hello()
+		took := make(map[time.Duration]bool)
+		for i := range 20 {
+			asked := time.Now()
+			d.ask(i, i+1)
+			if !d.gets(block(i)) {
+				t.Errorf("block %d is wrong", i)
+			}
+			late := time.Since(asked)
+			if late < 2*delay || late >= 2*(delay+jitter) {
+				t.Errorf("a block took %v", late)
+			}
+			took[late] = true
+		}
+		if len(took) < 2 {
+			t.Error("every block took the same time")
+		}
+	})
+}
+
 // TestRate: 16 blocks of 16 KiB at 1 MiB/s take a quarter of a second, and a link
 // that was idle has saved nothing up.
 func TestRate(t *testing.T) {
