@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,6 +15,46 @@ import (
 	"syscall"
 	"time"
 )
+
+// lines is what a process prints, line by line, each within commandTime: those that
+// are asked so are this program, or a shell.
+type lines struct {
+	file *os.File
+	scan *bufio.Scanner
+}
+
+// linesOf is to be called before the start of the process.
+func linesOf(cmd *exec.Cmd) (*lines, error) {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	file, ok := out.(*os.File)
+	if !ok {
+		return nil, fmt.Errorf("a pipe of type %T", out)
+	}
+	return &lines{file, bufio.NewScanner(file)}, nil
+}
+
+// next is the next line.
+func (l *lines) next() ([]byte, error) {
+	if err := l.file.SetReadDeadline(time.Now().Add(commandTime)); err != nil {
+		return nil, err
+	}
+	if !l.scan.Scan() {
+		return nil, cmp.Or(l.scan.Err(), io.ErrUnexpectedEOF)
+	}
+	return l.scan.Bytes(), nil
+}
+
+// expect fails unless the next line is this one.
+func (l *lines) expect(want string) error {
+	got, err := l.next()
+	if err == nil && string(got) != want {
+		err = fmt.Errorf("it says %q, not %q", got, want)
+	}
+	return err
+}
 
 // sampling is how often the memory of a process is looked at: the kernel keeps
 // its peak, so only what a process adds in its last moments can be missed.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +149,7 @@ var rereadMemory = scenario{
 // nobody's descriptor can be one that the kernel reads by itself.
 func (n *session) hold() (release func(), err error) {
 	cmd := newCommand("sh", "-c", `exec <"$1"; echo open; exec sleep 600`, "sh", n.path())
-	out, err := cmd.StdoutPipe()
+	out, err := linesOf(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -158,9 +157,9 @@ func (n *session) hold() (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
-		p.stop()
-		return nil, fmt.Errorf("it could not be opened: %s", p.log)
+	if err := out.expect("open"); err != nil {
+		p.kill() // it may wait in the mount
+		return nil, fmt.Errorf("the file is not opened: %w", err)
 	}
 	return func() { p.stop() }, nil
 }

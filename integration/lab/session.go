@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +42,7 @@ type session struct {
 	client  *process
 	swarm   *process
 	orders  io.WriteCloser
-	answers *bufio.Scanner
+	answers *lines
 }
 
 // prepare starts a swarm and makes the folders of a client.
@@ -74,8 +73,7 @@ func (n *session) populate(plan swarm.Plan) error {
 	if n.orders, err = cmd.StdinPipe(); err != nil {
 		return err
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if n.answers, err = linesOf(cmd); err != nil {
 		return err
 	}
 	if n.swarm, err = startProcess(n.lab.net.swarm, cmd); err != nil {
@@ -86,13 +84,12 @@ func (n *session) populate(plan swarm.Plan) error {
 		// say so either, a busy machine shows in the figures.
 		_ = unix.Setpriority(unix.PRIO_PGRP, n.swarm.cmd.Process.Pid, farPriority)
 	}
-	n.answers = bufio.NewScanner(out)
 	if err := json.NewEncoder(n.orders).Encode(plan); err != nil {
 		return err
 	}
-	if !n.answers.Scan() || n.answers.Text() != "ready" {
+	if err := n.answers.expect("ready"); err != nil {
 		n.swarm.stop()
-		return fmt.Errorf("the swarm did not begin: %s", n.swarm.log)
+		return fmt.Errorf("the swarm does not begin: %w: %s", err, n.swarm.log)
 	}
 	return nil
 }
@@ -170,10 +167,11 @@ func (n *session) sent() (all []swarm.Sent, err error) {
 	if _, err := fmt.Fprintln(n.orders, "sent"); err != nil {
 		return nil, err
 	}
-	if !n.answers.Scan() {
-		return nil, errors.New("the swarm has ended")
+	b, err := n.answers.next()
+	if err != nil {
+		return nil, fmt.Errorf("the swarm: %w", err)
 	}
-	return all, json.Unmarshal(n.answers.Bytes(), &all)
+	return all, json.Unmarshal(b, &all)
 }
 
 // total is the sum of what a swarm has sent.

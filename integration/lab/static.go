@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,16 +21,16 @@ func (l *lab) static(from, dir string) (*staticMount, error) {
 		return nil, err
 	}
 	cmd := role("static", from, m.at)
-	out, err := cmd.StdoutPipe()
+	out, err := linesOf(cmd)
 	if err != nil {
 		return nil, err
 	}
 	if m.process, err = startProcess("", cmd); err != nil {
 		return nil, err
 	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil && err != io.EOF || line != "ready\n" {
+	if err := out.expect("ready"); err != nil {
 		m.close()
-		return nil, fmt.Errorf("the static tree did not begin: %s", m.process.log)
+		return nil, fmt.Errorf("the static tree does not begin: %w: %s", err, m.process.log)
 	}
 	return m, nil
 }
