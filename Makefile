@@ -5,6 +5,8 @@
 # make soak   the long run: every tool reads from every seeder, found in every way
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
+# make bench-peers  the laboratory: bipfs beside its peers, for docs/PERFORMANCE.md;
+#             LAB='--runs 1 --only cat-4' (integration/lab/README.md)
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -17,7 +19,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench soak matrix clean
+.PHONY: build demo test vet unit race single fuzz cross bench bench-peers soak matrix clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -67,6 +69,12 @@ cross:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-peers:
+	@integration/need bench
+	@$(MAKE) --no-print-directory build
+	@mkdir -p .cache
+	go run ./integration/lab --out .cache/bench-peers.tsv $(LAB)
 
 soak:
 	@integration/need test
