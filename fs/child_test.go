@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveEnv); dir != "" {
 		os.Exit(child(dir))
 	}
+	if dir := os.Getenv(staticEnv); dir != "" {
+		os.Exit(serveStatic(dir))
+	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
