@@ -216,18 +216,7 @@ func (t *Torrent) write(off int64, bufs [][]byte) error {
 		}
 		defer t.disk.files.put(f)
 		defer t.beginWrite(number, f)()
-		for len(part) > 0 {
-			n, err := f.Pwritev(part, at)
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return io.ErrShortWrite
-			}
-			_, part = cut(part, int64(n))
-			at += int64(n)
-		}
-		return nil
+		return writeVector(f, part, at)
 	})
 }
 
