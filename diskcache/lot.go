@@ -10,16 +10,22 @@ import (
 // sorted, or a single one that is spilled, or that could not be written before: one
 // bad piece does not hold up good ones.
 //
+// A torrent has one lot at a time with the workers: two that wrote to one file would
+// wait for each other in the kernel, and burn a processor meanwhile.
+//
 // A worker that finds little in the queue waits a moment for more. A call for each
 // piece, and another for its record, is what writing costs when the disk is fast.
 type lot []*piece
 
 const (
 	// gatherTime is how long a piece waits for others at most.
-	gatherTime = 30 * time.Millisecond
-	// mostLot is the most blocks of one lot, if it is of more than one piece:
-	// one call takes them (IOV_MAX). A quarter of it waits for no more.
+	gatherTime = 40 * time.Millisecond
+	// mostLot is the most blocks of one lot, if it is of more than one piece. So
+	// many wait for no more.
 	mostLot = 1024
+	// mostRow is the most blocks of several pieces that one call writes. More saves
+	// nothing, and has the kernel look for longer runs of free memory.
+	mostRow = 64
 )
 
 // room is the blocks that a lot holds.
@@ -58,7 +64,7 @@ func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
 	if w.paused && w.until > now {
 		return nil, 0
 	}
-	first := slices.IndexFunc(w.queue, func(p *piece) bool { return p.retry <= now })
+	first := slices.IndexFunc(w.queue, func(p *piece) bool { return p.retry <= now && (p.parted || !p.t.storing) })
 	if first < 0 {
 		return nil, 0
 	}
@@ -85,6 +91,7 @@ func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
 	for _, p := range l {
 		p.pauses = w.pauses
 	}
+	p.t.storing = p.t.storing || !p.parted
 	w.active += l.room()
 	slices.SortFunc(l, func(a, b *piece) int { return cmp.Compare(a.number, b.number) })
 	return l, 0
@@ -94,7 +101,7 @@ func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
 // that is little: what is not written is the first to be dropped. The caller holds
 // w.mu.
 func (w *writer) isMuch() bool {
-	enough := min(mostLot/4, w.most/4)
+	enough := min(mostLot, w.most/4)
 	for _, p := range w.queue {
 		if enough -= p.room; enough <= 0 {
 			return true

@@ -77,6 +77,7 @@ type Torrent struct {
 	journal *journal
 	bell    chan struct{}
 	left    chan struct{} // closed when nothing of it is left to do
+	storing bool          // a lot of it is with a worker; under writer.mu
 
 	mu       sync.Mutex
 	have     wire.Bitfield // verified and here, in memory or stored

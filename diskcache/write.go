@@ -93,6 +93,7 @@ func (w *writer) done(l lot, err error) {
 	p := l[0]
 	w.mu.Lock()
 	w.active -= l.room()
+	p.t.storing = p.t.storing && p.parted // spilling is none of its business
 	resumed, stopped := false, false
 	now := w.disk.now()
 	switch {
@@ -189,10 +190,10 @@ func (t *Torrent) put(l lot) error {
 }
 
 // row is the bytes of the first pieces of a sorted lot, as many as lie side by
-// side.
+// side and go into one call.
 func (t *Torrent) row(l lot) (n int, vector [][]byte) {
 	end := t.spec.Offset(l[0].number, 0)
-	for n < len(l) && t.spec.Offset(l[n].number, 0) == end {
+	for n < len(l) && t.spec.Offset(l[n].number, 0) == end && (n == 0 || len(vector)+l[n].count <= mostRow) {
 		for _, block := range l[n].blocks {
 			vector = append(vector, block.bytes())
 		}
