@@ -5,6 +5,7 @@
 # make soak   the long run: every tool reads from every seeder, found in every way
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
+# make profile where the processor's time goes between the swarm, the disk and a reader
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -17,7 +18,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench soak matrix clean
+.PHONY: build demo test vet unit race single fuzz cross bench profile soak matrix clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -67,6 +68,10 @@ cross:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+profile:
+	@integration/need test
+	integration/profile
 
 soak:
 	@integration/need test
