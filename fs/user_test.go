@@ -50,7 +50,16 @@ func userDir(t *testing.T) (dir string, start func(*exec.Cmd)) {
 	if _, err := fusermount(); err != nil {
 		t.Skip(err)
 	}
-	st, err := os.Stat(device)
+	open, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { open.Close() })
+	// The tests of integration change its mode as well, at the same time.
+	if err := syscall.Flock(int(open.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	st, err := open.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +93,8 @@ func TestUser(t *testing.T) {
 	if err := readAs(nobody, m.path("live")); err != nil {
 		t.Error(err)
 	}
-	to, _ := userDir(t)
+	to := filepath.Join(filepath.Dir(dir), "to")
+	run(t, `mkdir "$1"; chown 65534:65534 "$1"`, to)
 	cp := exec.Command("cp", "-r", m.path("files")+"/.", to)
 	asUser(nobody)(cp)
 	if out, err := cp.CombinedOutput(); err != nil {

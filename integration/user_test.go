@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -37,12 +38,21 @@ func (a account) owns(t testing.TB) string {
 	return dir
 }
 
-// openFuse lets everybody open /dev/fuse, as udev does where it runs.
+// openFuse lets everybody open /dev/fuse, as udev does where it runs. It is locked
+// meanwhile: the tests of fs do the same, at the same time.
 func openFuse(t testing.TB) {
 	t.Helper()
-	st, err := os.Stat("/dev/fuse")
+	device, err := os.Open("/dev/fuse")
 	if err != nil {
 		t.Skip(err)
+	}
+	t.Cleanup(func() { device.Close() })
+	if err := syscall.Flock(int(device.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	st, err := device.Stat()
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Chmod("/dev/fuse", 0o666); err != nil {
 		t.Skip(err)
