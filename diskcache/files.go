@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -216,7 +217,15 @@ func (t *Torrent) write(off int64, bufs [][]byte) error {
 		}
 		defer t.disk.files.put(f)
 		defer t.beginWrite(number, f)()
-		return writeVector(f, part, at)
+		for row := range slices.Chunk(part, mostRow) {
+			if err := writeVector(f, row, at); err != nil {
+				return err
+			}
+			for _, b := range row {
+				at += int64(len(b))
+			}
+		}
+		return nil
 	})
 }
 

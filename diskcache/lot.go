@@ -23,8 +23,7 @@ const (
 	// mostLot is the most blocks of one lot, if it is of more than one piece. So
 	// many wait for no more.
 	mostLot = 1024
-	// mostRow is the most blocks of several pieces that one call writes. More saves
-	// nothing, and has the kernel look for longer runs of free memory.
+	// mostRow is the most blocks that one call writes: 1 MiB (ADR 18).
 	mostRow = 64
 )
 

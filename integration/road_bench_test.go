@@ -19,7 +19,10 @@ var profileDir = flag.String("profile", "", "the folder that BenchmarkRoad puts 
 const roadSize = 512 << 20
 
 // A turn is what one way of moving the bytes took.
-type turn struct{ wall, cpu time.Duration }
+type turn struct {
+	wall, cpu time.Duration
+	memory    int64 // bytes at most; 0: not looked at
+}
 
 // BenchmarkRoad moves 512 MiB from one seeder without a limit, in turns: `cat`
 // through the mount, `bipfs fetch` to disk, and libtorrent to disk. A turn is
@@ -42,7 +45,7 @@ func BenchmarkRoad(b *testing.B) {
 					warm(b)
 					u := w.way(b, to, seeder, "")
 					took[w.name] = append(took[w.name], u)
-					b.Logf("%-10s %5.0f MB/s, %.2f s of CPU", w.name, roadSize/1e6/u.wall.Seconds(), u.cpu.Seconds())
+					b.Logf("%-10s %5.0f MB/s, %.2f s of CPU, %d MiB", w.name, roadSize/1e6/u.wall.Seconds(), u.cpu.Seconds(), u.memory>>20)
 				}
 			}
 			for _, w := range ways {
@@ -103,7 +106,7 @@ func catRoad(t testing.TB, to *torrent, seeder *peer, record string) (u turn) {
 	run(t, time.Minute, "dd", "if="+to.shown(m), "of=/dev/null", "bs=128k", "status=none") // as cat reads
 	u.wall = time.Since(began)
 	watched()
-	u.cpu = processor(t, m.pid())
+	u.cpu, u.memory = processor(t, m.pid()), m.status("VmHWM")
 	same(t, to.shown(m), to.content) // the pages that dd was given
 	m.stop(10 * time.Second)
 	os.RemoveAll(m.data)
