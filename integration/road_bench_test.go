@@ -56,6 +56,7 @@ func BenchmarkRoad(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 			if *profileDir != "" {
 				for _, w := range ways[:2] {
+					warm(b)
 					w.way(b, to, seeder, filepath.Join(*profileDir, w.name+"-"+name+".perf"))
 				}
 			}
