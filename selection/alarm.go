@@ -91,6 +91,12 @@ func (p *peer) due() time.Duration {
 	case len(p.asked) > 0:
 		at = p.quiet + p.patience()
 	}
+	if p.mayStall() {
+		at = min(at, p.quiet+p.stallTime())
+	}
+	if p.passed > 0 {
+		at = min(at, p.passed)
+	}
 	if p.tardy() {
 		at = min(at, p.quiet+shareTime)
 	}
@@ -120,6 +126,9 @@ func (m *Machine) alarmed(p *peer) {
 	if p.suspect <= m.now {
 		p.suspect = 0
 	}
+	if p.passed <= m.now {
+		p.passed = 0
+	}
 	if p.trialEnds() <= m.now {
 		m.trust(p)
 	}
@@ -128,6 +137,9 @@ func (m *Machine) alarmed(p *peer) {
 		for _, r := range p.asked {
 			m.changed(r.piece)
 		}
+	}
+	if p.mayStall() && p.quiet+p.stallTime() <= m.now {
+		m.stall(p)
 	}
 	switch {
 	case p.snubbed && p.muted > 0 && p.muted <= m.now:

@@ -31,7 +31,8 @@ import (
 // nothing, is left alone in its piece while it brings that fast enough. Is it
 // late or slow, or the piece long, then fresh peers share what a read waits for;
 // of more than freshSharers only half do, so that a good one is left to fetch it
-// again. Ahead of the reads each gets a piece of its own, where there are enough.
+// again. Ahead of the reads each gets a piece of its own, if they are not long or
+// there are enough.
 //
 // The one that fetches a suspect piece is the one that would take the shortest
 // time for it; a peer that had a part in the bad copy counts as slower, and
@@ -40,6 +41,12 @@ import (
 
 // freshSharers is how many fresh peers may always share a piece.
 const freshSharers = 4
+
+// loneLength is the longest piece that is always one fresh peer's ahead of the
+// reads. A longer one takes a stranger too long: if the reader comes to it
+// meanwhile, and if the reader's own piece fails, nobody has proven good yet who
+// could fetch that again.
+const loneLength = 4 << 20
 
 // exposure is how many open pieces p may have something unverified in: one
 // until a piece with a part of it verified, then two, then as many as it has
@@ -56,12 +63,12 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 		return true
 	}
 	most := max(freshSharers, m.fresh/2)
-	if pc.class != Now && m.ready.len()+m.opening.len() >= m.fresh {
+	if pc.class != Now && (m.geo.PieceLength <= loneLength || m.ready.len()+m.opening.len() >= m.fresh) {
 		most = 1
 	}
 	n, rate := 0, int64(0)
 	for i := range pc.shares {
-		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.late && !s.peer.chokes {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && !s.peer.chokes {
 			n++
 			rate += s.peer.rate.guess()
 		}
@@ -189,12 +196,29 @@ func (m *Machine) fail(e Verified, pc *piece) {
 			}
 		}
 	}
+	m.waitOn(e.Piece)
 	m.bad = append(m.bad, f)
 	m.badDigests += len(f.digests)
 	for len(m.bad) > mostFailures || m.badDigests > mostDigests && len(m.bad) > 1 {
 		m.acquit(m.bad[0])
 	}
 	m.judge(f)
+}
+
+// waitOn has the suspects of earlier copies of a piece wait on, as one more copy of
+// it was bad.
+func (m *Machine) waitOn(i wire.Piece) {
+	for _, f := range m.bad {
+		if f.piece != i || f.good != nil {
+			continue
+		}
+		for _, c := range f.who {
+			if p := m.index[c.peer]; p != nil && p.suspect > 0 {
+				p.suspect = m.now + suspectTime
+				m.touch(p)
+			}
+		}
+	}
 }
 
 // doubt takes from a peer what it has earned: a piece with a part of it failed.

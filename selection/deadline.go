@@ -151,6 +151,11 @@ func (m *Machine) unwant(r wire.Reader) {
 	if m.needed.Has(pc.index) {
 		m.unneed(pc)
 	}
+	m.abandon(pc)
+}
+
+// abandon closes the lease of a piece that nobody wants, unless its verdict is to come.
+func (m *Machine) abandon(pc *piece) {
 	if pc.state == opening || pc.state == open {
 		m.end(pc, true)
 		m.crossed.Set(pc.index)

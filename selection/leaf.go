@@ -244,8 +244,12 @@ func (m *Machine) spoil(e Spoiled) {
 	if pc.state == checking {
 		pc.state = open
 	}
-	m.place(pc)
-	m.changed(pc)
+	if len(pc.wants) == 0 { // its verdict was to come, and will not
+		m.abandon(pc)
+	} else {
+		m.place(pc)
+		m.changed(pc)
+	}
 	m.accuse(c)
 }
 

@@ -21,6 +21,14 @@ const (
 	fewBlocks      = 4                      // of a peer say little about its rate
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
+	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
+	firstStall     = time.Second            // nor one whose round trip is unknown
+	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
+	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
+	mostPause      = time.Second            // the longest silence that a peer is known for
+	soon           = time.Second            // what has its deadline within it is urgent
+	mostCopies     = 64                     // blocks asked for again of others, as peers are stalled, in a burst,
+	copyShare      = 30                     // and per cent of what comes, in the long run
 	firstMute      = 2 * time.Second        // a snubbed peer is left alone so long,
 	mostMute       = time.Minute            // doubling up to so long
 	refusalTime    = 10 * time.Second       // a piece whose block a peer rejected is not asked of it,

@@ -78,13 +78,16 @@ type Machine struct {
 
 	dirtyPeers  []*peer
 	dirtyPieces []*piece
-	hungry      []*peer // could be sent a request now
-	hunger      int     // how many requests they could take
-	fresh       int     // unchoked peers that have proven nothing
-	hold        []*peer // wanted to open a piece and were told to wait
-	budget      bool    // fewer pieces wait for their grant than did
-	doubles     int     // requests for blocks that another peer was asked for too
-	hot         int     // wants of blocks, where they are verified by leaves
+	hungry      []*peer       // could be sent a request now
+	hunger      int           // how many requests they could take
+	fresh       int           // unchoked peers that have proven nothing
+	hold        []*peer       // wanted to open a piece and were told to wait
+	budget      bool          // fewer pieces wait for their grant than did
+	trip        time.Duration // how long peers take to answer first, on average; 0: none has
+	usual       time.Duration // how long one that has not may be silent before it is stalled
+	copies      int64         // bytes that may be asked for twice of peers that are stalled
+	doubles     int           // requests for blocks that another peer was asked for too
+	hot         int           // wants of blocks, where they are verified by leaves
 	offers      []offer
 
 	interested int // peers that want something of us
@@ -118,6 +121,8 @@ func New(c Config) *Machine {
 		leases:  map[wire.Lease]*piece{},
 		roundAt: never,
 		restAt:  never,
+		copies:  mostCopies * wire.BlockSize,
+		usual:   firstStall,
 	}
 }
 
@@ -323,6 +328,7 @@ type Status struct {
 	Choked      bool          // we choke it
 	Interested  bool          // it is interested in us
 	Snubbed     bool          // it owes us blocks and is silent
+	Stalled     bool          // the same, but not yet for so long that it is given up
 }
 
 // Peers yields the peers in the order of a list that changes with the peers.
@@ -331,7 +337,7 @@ func (m *Machine) Peers(yield func(Status) bool) {
 		if !yield(Status{
 			Peer: p.id, Rate: p.rate.rate, RTT: p.rate.rtt, Outstanding: len(p.asked),
 			Verified: p.verified, Pieces: p.has.Count(), Chokes: p.chokes, Choked: p.choke.does,
-			Interested: p.interested, Snubbed: p.snubbed,
+			Interested: p.interested, Snubbed: p.snubbed, Stalled: p.stalled,
 		}) {
 			return
 		}

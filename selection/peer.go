@@ -45,14 +45,18 @@ type peer struct {
 	rate        meter
 	quiet       time.Duration // since when it owes us something and is silent
 	snubbed     bool
-	late        bool          // it is fresh, and silent for shareTime
-	mute        time.Duration // how long it was left alone last
-	muted       time.Duration // until when it is left alone
-	hungryAt    int           // in Machine.hungry, or -1
-	hunger      int           // its part of Machine.hunger
-	countsFresh bool          // it is counted in Machine.fresh
-	held        bool          // it is in Machine.hold
-	soleOf      []*piece      // it alone may deliver these
+	stalled     bool           // silent for stallTime
+	owed        time.Duration  // how long it had been silent when the last of what it owed was taken back
+	usual       *time.Duration // Machine.usual
+	passed      time.Duration  // when it looks again at what it left to faster ones; 0: at nothing
+	late        bool           // it is fresh, and silent for shareTime
+	mute        time.Duration  // how long it was left alone last
+	muted       time.Duration  // until when it is left alone
+	hungryAt    int            // in Machine.hungry, or -1
+	hunger      int            // its part of Machine.hunger
+	countsFresh bool           // it is counted in Machine.fresh
+	held        bool           // it is in Machine.hold
+	soleOf      []*piece       // it alone may deliver these
 
 	// How far it is trusted.
 	verified int
@@ -124,7 +128,7 @@ func (m *Machine) connect(e PeerConnect) {
 		slots: e.Slots, mostSlots: e.Slots, loads: e.Loads, mostLoads: e.Loads,
 		chokes: true, chokedSince: m.now, reqq: defaultReqq, most: defaultReqq,
 		hungryAt: -1, alarm: never, alarmAt: -1, noiseAt: m.now,
-		choke: fact{true, true}, rate: meter{depth: firstDepth},
+		choke: fact{true, true}, rate: meter{depth: firstDepth}, usual: &m.usual,
 	}
 	m.peers = append(m.peers, p)
 	m.index[p.id] = p

@@ -80,13 +80,14 @@ func (m *Machine) deal(pc *piece) {
 	for len(o) > 0 && pc.where == inReady {
 		p := o[0].peer
 		m.hedge(p, pc)
-		if p.hunger > 0 && m.joins(p, pc) {
+		passes := m.passes(p, pc)
+		if p.hunger > 0 && !passes && m.joins(p, pc) {
 			m.ask(p, pc, pc.next())
 			if p.kind == Ranges {
 				m.fill(p, pc)
 			}
 		}
-		if p.hunger > 0 && pc.sharedBy(p) && m.takes(p, pc) {
+		if p.hunger > 0 && !passes && pc.sharedBy(p) && m.takes(p, pc) {
 			o[0].eta = p.eta()
 		} else {
 			o[0] = o[len(o)-1]
@@ -189,7 +190,7 @@ func (m *Machine) feed(p *peer) {
 			open--
 		}
 		switch {
-		case !m.takes(p, pc) || pc.state == closed && broke:
+		case !m.takes(p, pc) || pc.state == closed && broke || m.passes(p, pc):
 		case pc.state == closed:
 			broke = !m.open(p, pc) || m.exhausted(p)
 		default:
@@ -206,7 +207,7 @@ func (m *Machine) feed(p *peer) {
 
 // fill asks p for as much of an open piece as it can take.
 func (m *Machine) fill(p *peer, pc *piece) {
-	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) {
+	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) && !m.passes(p, pc) {
 		m.ask(p, pc, pc.next())
 	}
 }

@@ -39,7 +39,7 @@ func (p *peer) depth() int {
 
 // capacity is how many requests p could be sent now.
 func (m *Machine) capacity(p *peer) int {
-	if p.dropped || !m.known || p.chokes && len(p.allowed) == 0 || p.muted > 0 || !p.interest.does {
+	if p.dropped || p.stalled || !m.known || p.chokes && len(p.allowed) == 0 || p.muted > 0 || !p.interest.does {
 		return 0
 	}
 	if p.kind == Ranges && !p.filling {
@@ -117,7 +117,7 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 		m.doubles++
 	}
 	if r.alone {
-		p.quiet = m.now
+		p.quiet = m.now - p.owed
 	}
 	p.asked = append(p.asked, r)
 	w := m.geo.Block(pc.index, i)
@@ -134,6 +134,9 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 func (m *Machine) unask(p *peer, j int, cancel bool) {
 	r := p.asked[j]
 	p.asked = slices.Delete(p.asked, j, j+1)
+	if p.stalled && len(p.asked) == 0 {
+		p.stalled, p.owed = false, m.now-p.quiet
+	}
 	pc := r.piece
 	b := &pc.blocks[r.block]
 	*b.slot(p) = asker{}
@@ -211,6 +214,9 @@ func (m *Machine) store(e Stored) {
 	if j >= 0 {
 		m.unask(p, j, false)
 	}
+	if p != nil {
+		m.shed(p)
+	}
 	switch {
 	case took:
 		m.complete(pc)
@@ -224,13 +230,21 @@ func (m *Machine) store(e Stored) {
 
 // arrived notes that p brought a block, and finds its request.
 func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
+	if len(p.asked) > 0 {
+		p.rate.silent(m.now - p.quiet)
+	}
+	m.earn(b.Length)
 	p.quiet, p.late = m.now, false
 	p.most = min(p.most+1, p.reqq)
 	p.received += int64(b.Length)
 	m.tried(p)
-	if p.snubbed {
+	switch {
+	case p.snubbed:
 		m.unsnub(p)
+	case p.stalled:
+		m.reclaim(p)
 	}
+	p.stalled, p.owed = false, 0
 	m.touch(p)
 	j = slices.IndexFunc(p.asked, func(r request) bool { return r.piece == pc && int(r.block) == i })
 	if j < 0 {
@@ -238,7 +252,11 @@ func (m *Machine) arrived(p *peer, pc *piece, i int, b wire.Block) (j int) {
 		p.exorcise(b)
 		return j
 	}
+	known := p.rate.rtt > 0
 	p.rate.answer(m.now, b.Length, p.asked[j], len(p.asked) < p.depth()/2)
+	if !known && p.rate.rtt > 0 {
+		m.tripped(p.rate.rtt)
+	}
 	return j
 }
 
@@ -279,7 +297,7 @@ func (p *peer) find(pc *piece, i int) int {
 // if that is answered after all, the peer is back. Meanwhile it is left alone,
 // for longer each time.
 func (m *Machine) snub(p *peer) {
-	p.snubbed = true
+	p.snubbed, p.stalled, p.owed = true, false, 0
 	p.mute = min(max(2*p.mute, firstMute), mostMute)
 	p.muted = m.now + p.mute
 	m.yield(p)
@@ -304,17 +322,7 @@ func (m *Machine) snub(p *peer) {
 // is expected of it again.
 func (m *Machine) unsnub(p *peer) {
 	p.snubbed, p.mute, p.muted = false, 0, 0
-	for _, r := range p.asked {
-		b := &r.piece.blocks[r.block]
-		b.slot(p).probe = false
-		if b.state == blockFree {
-			m.taken(r.piece, b)
-			b.state = blockAsked
-			r.piece.asked++
-			r.piece.room--
-			m.place(r.piece)
-		}
-	}
+	m.reclaim(p)
 }
 
 // unmute gives a snubbed peer one more try.

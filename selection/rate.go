@@ -28,6 +28,7 @@ type meter struct {
 	best    int64         // of its blocks
 	limited bool          // in it, the peer could have been asked for more
 
+	pause time.Duration // the longest silence of late, while it owed us something
 	rtt   time.Duration // from a request on an empty queue to its block; 0 is unknown
 	depth int           // of the queue in slow start
 }

@@ -205,15 +205,15 @@ func (k *books) request(p wire.Peer, b wire.Block) {
 	}
 	k.expose(p, b.Piece, a)
 	k.asked[p] = append(k.asked[p], ask{b, a.lease})
-	snubbed := map[wire.Peer]bool{}
+	silent := map[wire.Peer]bool{}
 	for s := range k.w.machine.Peers {
-		snubbed[s.Peer] = s.Snubbed
+		silent[s.Peer] = s.Snubbed || s.Stalled
 	}
 	outstanding := map[wire.Block]bool{}
 	copies := 0
 	for q, asks := range k.asked {
-		if q != p && (k.slots[q] == 0 || snubbed[q]) {
-			continue // a cancel may wait for a slot; a snubbed peer is not expected to answer
+		if q != p && (k.slots[q] == 0 || silent[q]) {
+			continue // a cancel may wait for a slot; a silent peer is not expected to answer
 		}
 		for _, o := range asks {
 			if o.block.Piece == b.Piece && o.lease == a.lease && !a.stored[o.block] {

@@ -67,15 +67,15 @@ var shapes = []shape{
 	{"4 MiB", 12, 4 << 20, 2, poisonRuns / 8},
 }
 
-// shared is how many pieces constant liars may spoil beyond one each. A long
-// piece is shared by peers that have proven nothing, or the reader would wait for
-// one of them; if several of them lie, the first bad copy of each piece that is
-// open convicts nobody.
+// shared is how many pieces constant liars may spoil beyond one each. The piece
+// that the reader waits for is shared by peers that have proven nothing, if it is
+// long: its first bad copy convicts nobody. If the only good peer had a part in it,
+// every liar that had one too may come to fetch it alone before that one does.
 func (s shape) shared(liars int) int {
-	if s.length <= 256<<10 || liars == 1 {
+	if s.length <= 256<<10 || liars < 9 {
 		return 0
 	}
-	return s.ahead + 1
+	return 1
 }
 
 const poisonRuns = 96

@@ -1,0 +1,54 @@
+package selection
+
+import (
+	"testing"
+	"time"
+
+	"bipfs/wire"
+)
+
+// TestCopiesArePaidFor: of what a stalled peer owes, as many blocks as the bucket has
+// are free for others, and what comes fills it again, up to its brim.
+func TestCopiesArePaidFor(t *testing.T) {
+	m := New(Config{})
+	const blocks = 2 * mostCopies
+	m.Step(0, Geometry{Geometry: geometryOf(1, blocks)})
+	m.Step(0, PeerConnect{Peer: 1, Slots: 1000, Loads: 1, Fast: true})
+	p := m.index[1]
+	p.rate.rate, p.rate.steady, p.trusted, p.most = 100<<20, true, true, blocks // it was fast before
+	m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.HaveAll}})
+	m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.Unchoke}})
+	m.Step(0, wantOf(m, 0))
+	lease := 0
+	answer(m, 0, &lease)
+	if len(p.asked) != blocks {
+		t.Fatalf("%d blocks are asked for, want %d", len(p.asked), blocks)
+	}
+	m.Step(firstStall, Wake{})
+	if pc := m.pieces[0]; !p.stalled || pc.free != mostCopies || m.copies != 0 {
+		t.Errorf("stalled %v, %d of %d blocks are free for others, %d bytes are left", p.stalled, pc.free, blocks, m.copies)
+	}
+	m.earn(wire.BlockSize)
+	if m.copies != wire.BlockSize*copyShare/100 {
+		t.Errorf("a block earned %d bytes", m.copies)
+	}
+	m.earn(1 << 30)
+	if m.copies != mostCopies*wire.BlockSize {
+		t.Errorf("the bucket holds %d bytes, more than its brim", m.copies)
+	}
+}
+
+// TestPause: the longest silence counts at once, is bounded, and is forgotten.
+func TestPause(t *testing.T) {
+	var r meter
+	r.silent(time.Hour)
+	if r.pause != mostPause {
+		t.Errorf("after an hour of silence %v is expected again", r.pause)
+	}
+	for range 100 {
+		r.silent(time.Millisecond)
+	}
+	if r.pause > 10*time.Millisecond {
+		t.Errorf("100 blocks later %v is still expected", r.pause)
+	}
+}
