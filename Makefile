@@ -7,6 +7,7 @@
 #             of docs/PROTOCOL.md
 # make bench-peers  the laboratory: bipfs beside its peers, for docs/PERFORMANCE.md;
 #             LAB='--runs 1 --only cat-4' (integration/lab/README.md)
+# make profile where the processor's time goes between the swarm, the disk and a reader
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -19,7 +20,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench bench-peers soak matrix clean
+.PHONY: build demo test vet unit race single fuzz cross bench bench-peers profile soak matrix clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -75,6 +76,10 @@ bench-peers:
 	@$(MAKE) --no-print-directory build
 	@mkdir -p .cache
 	go run ./integration/lab --out .cache/bench-peers.tsv $(LAB)
+
+profile:
+	@integration/need test
+	integration/profile
 
 soak:
 	@integration/need test
