@@ -6,6 +6,9 @@
 # make scan   200 films of 1 GiB, looked at as by a media server; 10 GB of disk
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
+# make bench-peers  the laboratory: bipfs beside its peers, for docs/PERFORMANCE.md;
+#             LAB='--runs 1 --only cat-4' (integration/lab/README.md)
+# make profile where the processor's time goes between the swarm, the disk and a reader
 
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
@@ -18,7 +21,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench soak matrix scan clean
+.PHONY: build demo test vet unit race single fuzz cross bench bench-peers profile soak matrix scan clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -68,6 +71,16 @@ cross:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-peers:
+	@integration/need bench
+	@$(MAKE) --no-print-directory build
+	@mkdir -p .cache
+	go run ./integration/lab --out .cache/bench-peers.tsv $(LAB)
+
+profile:
+	@integration/need test
+	integration/profile
 
 soak:
 	@integration/need test

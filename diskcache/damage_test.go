@@ -82,7 +82,7 @@ func TestOtherJournals(t *testing.T) {
 		"empty":       {func([]byte) []byte { return nil }, true, nil, 0},
 		"torn header": {func(j []byte) []byte { j[30] ^= 1; return j }, true, nil, 0},
 		"no journal":  {func([]byte) []byte { return []byte("<html>") }, true, nil, 0},
-		"newer":       {func(j []byte) []byte { j[8] = 2; return j }, false, ErrVersion, 0},
+		"newer":       {func(j []byte) []byte { j[8] = 3; return j }, false, ErrVersion, 0},
 		"torn record": {func(j []byte) []byte { j[journalHeader+25] ^= 1; return j }, false, nil, x.Pieces() - 1},
 		"cut short":   {func(j []byte) []byte { return j[:len(j)-1] }, false, nil, x.Pieces() - 1},
 	} {
@@ -202,14 +202,14 @@ func TestProbe(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	g := wire.Geometry{Length: 1 << 20, PieceLength: 100_000}
 	j := &journal{geo: g}
-	f.Add(j.record(durable, make([]uint32, 7)), 7)
-	f.Add(j.record(none, nil), 7)
+	f.Add(j.record(1, durable, make([]uint32, 7)), 7)
+	f.Add(j.record(0, none, nil), 7)
 	f.Add([]byte{1}, 1)
 	f.Fuzz(func(t *testing.T, b []byte, blocks int) {
 		if blocks < 1 || blocks > 1<<15 {
 			return
 		}
-		m, crcs := parseRecord(b, blocks, nil)
+		m, crcs := parseRecord(b, recordHead, blocks, nil)
 		if (m == none) != (len(crcs) == 0) || m != none && len(crcs) != blocks {
 			t.Fatalf("mark %d with %d CRCs", m, len(crcs))
 		}
@@ -221,7 +221,7 @@ func FuzzRecord(f *testing.F) {
 func FuzzJournal(f *testing.F) {
 	x := newTruth(14, 100_000, 30_000)
 	j := &journal{geo: x.Geometry, fingerprint: fingerprint(x.spec(""))}
-	good := slices.Concat(j.header(), j.record(written, []uint32{1, 2}), j.record(durable, []uint32{3, 4}))
+	good := slices.Concat(j.header(), j.record(1, written, []uint32{1, 2}), j.record(0, durable, []uint32{3, 4}))
 	f.Add(good)
 	f.Add(good[:journalHeader+3])
 	f.Add([]byte{})

@@ -97,6 +97,7 @@ type Disk struct {
 	syncBell chan struct{} // so has the syncer
 	unsynced atomic.Int64  // bytes
 	leaves   leafCache
+	kept     latest // the keeper's, to be used again
 	stop     chan struct{}
 	wait     sync.WaitGroup
 	workers  int           // goroutines of wait

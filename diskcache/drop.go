@@ -2,6 +2,7 @@ package diskcache
 
 import (
 	"cmp"
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -98,10 +99,28 @@ func (t *Torrent) abandoned(p *piece) {
 	t.mu.Unlock()
 }
 
+// latest is a heap of victims, what is needed last at its top. A fetch keeps a
+// thousand pieces and lets go of one at a time: to sort them each time was a
+// seventh of all that it did.
+type latest []victim
+
+func (l latest) Len() int           { return len(l) }
+func (l latest) Less(i, j int) bool { return l[i].deadline > l[j].deadline }
+func (l latest) Swap(i, j int)      { l[i], l[j] = l[j], l[i] }
+func (l *latest) Push(v any)        { *l = append(*l, v.(victim)) }
+
+func (l *latest) Pop() any {
+	last := len(*l) - 1
+	v := (*l)[last]
+	*l = (*l)[:last]
+	return v
+}
+
 // yield lets go of blocks that are in the store and are kept for readers who
-// are about to come; those first that are needed last. It reports how many.
+// are about to come; those first that are needed last. It reports how many. The
+// keeper alone calls it.
 func (d *Disk) yield(n int) (yielded int) {
-	var kept []victim
+	kept := d.kept[:0]
 	for _, t := range d.all() {
 		t.mu.Lock()
 		for _, p := range t.pieces {
@@ -111,17 +130,17 @@ func (d *Disk) yield(n int) (yielded int) {
 		}
 		t.mu.Unlock()
 	}
-	for _, v := range lastFirst(kept) {
-		if yielded >= n {
-			break
-		}
-		p, t := v.piece, v.piece.t
-		t.mu.Lock()
+	d.kept = kept
+	heap.Init(&kept)
+	for yielded < n && len(kept) > 0 {
+		p := heap.Pop(&kept).(victim).piece
+		p.t.mu.Lock()
 		if p.state == clean {
 			yielded += len(p.blocks)
-			t.unkeep(p, false)
+			p.t.unkeep(p, false)
 		}
-		t.mu.Unlock()
+		p.t.mu.Unlock()
 	}
+	clear(d.kept)
 	return yielded
 }

@@ -133,14 +133,15 @@ func durables(journal []byte, x *truth) (n int) {
 	return n
 }
 
-func markOf(journal []byte, x *truth, p wire.Piece) mark {
-	size := recordLength(x.Geometry)
-	at := journalHeader + int(p)*size
-	if len(journal) < at+size {
-		return none
+// markOf is the mark of the first good record of a piece.
+func markOf(bytes []byte, x *truth, p wire.Piece) mark {
+	j, size := &journal{geo: x.Geometry}, recordLength(x.Geometry)
+	for at := journalHeader; at+size <= len(bytes); at += size {
+		if m, _ := j.parse(bytes[at:at+size], p, nil); m != none {
+			return m
+		}
 	}
-	m, _ := parseRecord(journal[at:at+size], x.Blocks(p), nil)
-	return m
+	return none
 }
 
 // TestKilled: at any moment the files, as they are, hold every piece that the

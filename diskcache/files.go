@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -216,16 +217,13 @@ func (t *Torrent) write(off int64, bufs [][]byte) error {
 		}
 		defer t.disk.files.put(f)
 		defer t.beginWrite(number, f)()
-		for len(part) > 0 {
-			n, err := f.Pwritev(part, at)
-			if err != nil {
+		for row := range slices.Chunk(part, mostRow) {
+			if err := writeVector(f, row, at); err != nil {
 				return err
 			}
-			if n == 0 {
-				return io.ErrShortWrite
+			for _, b := range row {
+				at += int64(len(b))
 			}
-			_, part = cut(part, int64(n))
-			at += int64(n)
 		}
 		return nil
 	})

@@ -18,20 +18,26 @@ import (
 //
 //	0      header, 4096 bytes
 //	         0  "bipfsjnl"
-//	         8  version, 4 bytes: 1
+//	         8  version, 4 bytes: 2
 //	        12  length of a record, 4
 //	        16  piece length, 8
 //	        24  length of the torrent, 8
 //	        32  fingerprint, 20: SHA-1 over the files and piece hashes
 //	        52  CRC32C of the 52 bytes before, 4
 //	        56  zeros
-//	4096   one record a piece, all of one length
+//	4096   records, all of one length, in the order in which pieces were stored
 //	         0  mark: 0 none, 1 written, 2 durable
 //	         1  zeros, 3
-//	         4  boot id of the run of the machine that wrote the data, 16
-//	        20  bitmap of the blocks that are stored, high bit first
+//	         4  piece, 4
+//	         8  boot id of the run of the machine that wrote the data, 16
+//	        24  bitmap of the blocks that are stored, high bit first
 //	         …  CRC32C of each block, 4 each
 //	         …  CRC32C of the record before it, 4
+//
+// Pieces that are stored together so have records beside each other, whatever their
+// numbers: one call writes them all, and one more marks them durable. A piece keeps
+// its place as long as it is here; a place that is free is used again, so there
+// are no more of them than pieces.
 //
 // A record that is torn, by its CRC, is none. So is one whose bitmap is not
 // full: a piece is stored whole; the bitmap is there for hashes by block.
@@ -40,9 +46,9 @@ import (
 // that is read back has to have its CRC.
 const (
 	journalMagic   = "bipfsjnl"
-	journalVersion = 1
+	journalVersion = 2
 	journalHeader  = 4096
-	recordHead     = 20
+	recordHead     = 24
 )
 
 type mark byte
@@ -71,8 +77,11 @@ type journal struct {
 
 	// turn is for file, and for one write at a time: whoever puts something in
 	// has it. It is no mutex, as it is held while the disk works.
-	turn chan struct{}
-	file Handle // nil until there is one
+	turn  chan struct{}
+	file  Handle   // nil until there is one
+	place []uint32 // by piece: 1 + that of its record; 0: it has none
+	free  []uint32 // places that are nobody's
+	next  uint32   // the first place after all of them
 }
 
 func recordLength(g wire.Geometry) int {
@@ -124,8 +133,12 @@ func (j *journal) checkHeader(b []byte) error {
 	if len(b) < 56 || string(b[:8]) != journalMagic {
 		return errForeign
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v > journalVersion {
+	v := binary.LittleEndian.Uint32(b[8:])
+	if v > journalVersion {
 		return fmt.Errorf("%w: version %d, this one knows %d", ErrVersion, v, journalVersion)
+	}
+	if v == olderVersion && string(b[:56]) == string(j.olderHeader()) {
+		return errOlder
 	}
 	if string(b[:56]) != string(want[:56]) {
 		return errForeign
@@ -149,6 +162,11 @@ func (j *journal) load() (wire.Bitfield, error) {
 	if err == nil {
 		err = j.checkHeader(b[:n])
 	}
+	if errors.Is(err, errOlder) {
+		if f, err = j.convert(f); err != nil {
+			return nil, fmt.Errorf("%s: %w", j.name, err)
+		}
+	}
 	if errors.Is(err, errForeign) {
 		f.Close()
 		return have, j.setAside()
@@ -167,19 +185,24 @@ func (j *journal) load() (wire.Bitfield, error) {
 // scan reads all records in one go.
 func (j *journal) scan(f Handle, have wire.Bitfield) error {
 	size := recordLength(j.geo)
-	pieces := j.geo.Pieces()
-	at := max(1, (1<<20)/size) // records of one read
-	buf := make([]byte, at*size)
-	for p := 0; p < pieces; p += at {
-		n, err := readFull(f, buf, journalHeader+int64(p)*int64(size))
+	pieces := uint32(j.geo.Pieces())
+	j.place = make([]uint32, pieces)
+	most := uint32(max(1, (1<<20)/size)) // records of one read
+	buf := make([]byte, int(most)*size)
+	for j.next < pieces {
+		n, err := readFull(f, buf, journalHeader+int64(j.next)*int64(size))
 		if err != nil {
 			return err
 		}
-		for i := 0; i < at && p+i < pieces && (i+1)*size <= n; i++ {
-			record := buf[i*size : (i+1)*size]
-			if m, _ := parseRecord(record, j.geo.Blocks(wire.Piece(p+i)), nil); m != none {
-				have.Set(wire.Piece(p + i))
+		for b := buf[:n]; len(b) >= size && j.next < pieces; b = b[size:] {
+			p := recordPiece(b)
+			if m, _ := j.parse(b[:size], p, nil); m != none && !have.Has(p) {
+				have.Set(p)
+				j.place[p] = j.next + 1
+			} else {
+				j.free = append(j.free, j.next)
 			}
+			j.next++
 		}
 		if n < len(buf) {
 			return nil
@@ -188,22 +211,33 @@ func (j *journal) scan(f Handle, have wire.Bitfield) error {
 	return nil
 }
 
-// parseRecord reads the record of a piece of so many blocks and appends their
-// CRCs to crcs. Anything that is not a whole record of a whole piece has no
-// mark.
-func parseRecord(b []byte, blocks int, crcs []uint32) (mark, []uint32) {
-	if len(b) < recordHead+4 || mark(b[0]) != written && mark(b[0]) != durable {
+// recordPiece is the piece that a record is of, as it says.
+func recordPiece(b []byte) wire.Piece { return wire.Piece(binary.LittleEndian.Uint32(b[4:])) }
+
+// parse is parseRecord for a record that is to be of piece p.
+func (j *journal) parse(b []byte, p wire.Piece, crcs []uint32) (mark, []uint32) {
+	if !j.geo.Valid(p) || recordPiece(b) != p {
+		return none, crcs
+	}
+	return parseRecord(b, recordHead, j.geo.Blocks(p), crcs)
+}
+
+// parseRecord reads the record of a piece of so many blocks, whose head has so many
+// bytes, and appends their CRCs to crcs. Anything that is not a whole record of a
+// whole piece has no mark.
+func parseRecord(b []byte, head, blocks int, crcs []uint32) (mark, []uint32) {
+	if len(b) < head+4 || mark(b[0]) != written && mark(b[0]) != durable {
 		return none, crcs
 	}
 	body := len(b) - 4
-	most := (body - recordHead) * 8 / 33 // each has a bit and four bytes
-	if recordHead+(most+7)/8+4*most > body {
+	most := (body - head) * 8 / 33 // each has a bit and four bytes
+	if head+(most+7)/8+4*most > body {
 		most--
 	}
 	if blocks > most || crc32.Checksum(b[:body], castagnoli) != binary.LittleEndian.Uint32(b[body:]) {
 		return none, crcs
 	}
-	bitmap := wire.Bitfield(b[recordHead : recordHead+(most+7)/8])
+	bitmap := wire.Bitfield(b[head : head+(most+7)/8])
 	if bitmap.Count() != blocks {
 		return none, crcs
 	}
@@ -211,19 +245,20 @@ func parseRecord(b []byte, blocks int, crcs []uint32) (mark, []uint32) {
 		if !bitmap.Has(wire.Piece(i)) {
 			return none, crcs
 		}
-		at := recordHead + len(bitmap) + 4*i
+		at := head + len(bitmap) + 4*i
 		crcs = append(crcs, binary.LittleEndian.Uint32(b[at:]))
 	}
 	return mark(b[0]), crcs
 }
 
-func (j *journal) record(m mark, crcs []uint32) []byte {
+func (j *journal) record(p wire.Piece, m mark, crcs []uint32) []byte {
 	b := make([]byte, recordLength(j.geo))
 	if m == none {
 		return b
 	}
 	b[0] = byte(m)
-	copy(b[4:], j.boot[:])
+	binary.LittleEndian.PutUint32(b[4:], uint32(p))
+	copy(b[8:], j.boot[:])
 	bitmap := wire.Bitfield(b[recordHead : recordHead+(j.geo.MostBlocks()+7)/8])
 	for i, c := range crcs {
 		bitmap.Set(wire.Piece(i))
@@ -233,62 +268,45 @@ func (j *journal) record(m mark, crcs []uint32) []byte {
 	return b
 }
 
-// put writes the record of a piece; the first makes the journal. It asks ok
-// first, when it has its turn: the state may have changed while it waited.
-func (j *journal) put(p wire.Piece, m mark, crcs []uint32, ok func() bool) error {
-	j.turn <- struct{}{}
-	defer func() { <-j.turn }()
-	if !ok() {
-		return nil
-	}
-	if j.file == nil {
-		if m == none {
-			return nil
-		}
-		if err := j.create(); err != nil {
-			return err
-		}
-	}
-	return writeFull(j.file, j.record(m, crcs), journalHeader+int64(p)*int64(recordLength(j.geo)))
-}
-
-func (j *journal) create() error {
-	if err := j.files.fs.MkdirAll(filepath.Dir(j.name)); err != nil {
-		return err
-	}
-	f, err := j.files.openFile(j.name, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	if err := writeFull(f, j.header(), 0); err != nil {
-		f.Close()
-		return err
-	}
-	// Synced, as no record is worth anything without it after a power cut. That
-	// it cannot be is no reason to do without a journal.
-	_ = f.Sync()
-	j.file = f
-	return nil
-}
-
 func (j *journal) opened() Handle {
 	j.turn <- struct{}{}
 	defer func() { <-j.turn }()
 	return j.file
 }
 
-// crcs reads the CRCs of a piece back; none if there is no good record.
+// crcs reads the CRCs of a piece back; none if there is no good record. It does not
+// wait for a write that is under way, so it may see half of one: what is not good is
+// looked at once more when nobody writes.
 func (j *journal) crcs(p wire.Piece) ([]uint32, error) {
-	f := j.opened()
-	if f == nil {
+	j.turn <- struct{}{}
+	f, place := j.file, j.placeOf(p)
+	<-j.turn
+	if crcs, err := j.readCRCs(f, place, p); err != nil || len(crcs) > 0 || place == 0 {
+		return crcs, err
+	}
+	j.turn <- struct{}{}
+	defer func() { <-j.turn }()
+	return j.readCRCs(j.file, j.placeOf(p), p)
+}
+
+// placeOf is 1 + the place of the record of a piece, 0 if it has none.
+func (j *journal) placeOf(p wire.Piece) uint32 {
+	if j.file == nil {
+		return 0
+	}
+	return j.place[p]
+}
+
+func (j *journal) readCRCs(f Handle, place uint32, p wire.Piece) ([]uint32, error) {
+	if place == 0 {
 		return nil, nil
 	}
 	b := make([]byte, recordLength(j.geo))
-	n, err := readFull(f, b, journalHeader+int64(p)*int64(len(b)))
+	n, err := readFull(f, b, journalHeader+int64(place-1)*int64(len(b)))
 	if err != nil || n < len(b) {
 		return nil, err
 	}
-	_, crcs := parseRecord(b, j.geo.Blocks(p), nil)
+	_, crcs := j.parse(b, p, nil)
 	return crcs, nil
 }
 
@@ -346,16 +364,20 @@ func readFull(f Handle, b []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-func writeFull(f Handle, b []byte, off int64) error {
-	for len(b) > 0 {
-		n, err := f.Pwritev([][]byte{b}, off)
+func writeFull(f Handle, b []byte, off int64) error { return writeVector(f, [][]byte{b}, off) }
+
+// writeVector writes bufs, whose bytes follow each other from off on.
+func writeVector(f Handle, bufs [][]byte, off int64) error {
+	for len(bufs) > 0 {
+		n, err := f.Pwritev(bufs, off)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return io.ErrShortWrite
 		}
-		b, off = b[n:], off+int64(n)
+		_, bufs = cut(bufs, int64(n))
+		off += int64(n)
 	}
 	return nil
 }

@@ -71,6 +71,7 @@ type piece struct {
 	blocks []*block // when verified
 
 	failures int           // to write it
+	queued   time.Duration // when it came into the writer's queue
 	pauses   int           // the writer's, when it began to write it
 	retry    time.Duration // when it may be tried again
 }

@@ -77,12 +77,13 @@ func (t *Torrent) sync() {
 	}
 	pieces := slices.Sorted(maps.Keys(batch))
 	synced := t.syncFiles(pieces)
-	for _, n := range pieces {
-		err := t.journal.put(n, durable, batch[n].crcs, func() bool { return t.settled(n, batch[n]) && synced })
-		if err != nil {
-			t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
-			return
-		}
+	entries := make([]entry, len(pieces))
+	for i, n := range pieces {
+		entries[i] = entry{n, durable, batch[n].crcs, func() bool { return t.settled(n, batch[n]) && synced }}
+	}
+	if err := t.journal.put(entries...); err != nil {
+		t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
+		return
 	}
 	if err := t.journal.sync(); err != nil {
 		t.disk.log.Warn("the journal cannot be synced", "dir", t.spec.Dir, "err", err)

@@ -77,6 +77,7 @@ type Torrent struct {
 	journal *journal
 	bell    chan struct{}
 	left    chan struct{} // closed when nothing of it is left to do
+	storing bool          // a lot of it is with a worker; under writer.mu
 
 	mu       sync.Mutex
 	have     wire.Bitfield // verified and here, in memory or stored
@@ -325,7 +326,7 @@ func (t *Torrent) absent(n wire.Piece, why error) error {
 	t.disk.log.Warn("a stored piece is damaged and will be fetched again",
 		"dir", t.spec.Dir, "piece", n, "err", why)
 	still := func() bool { return !t.stored(n) }
-	if err := t.journal.put(n, none, nil, still); err != nil {
+	if err := t.journal.put(entry{n, none, nil, still}); err != nil {
 		t.disk.log.Warn("the journal cannot be written", "dir", t.spec.Dir, "err", err)
 	}
 	return ErrAbsent

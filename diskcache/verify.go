@@ -26,7 +26,7 @@ func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 		if !ok {
 			continue
 		}
-		if err := t.journal.put(n, written, crcs, func() bool { return true }); err != nil {
+		if err := t.journal.put(entry{piece: n, mark: written, crcs: crcs}); err != nil {
 			return here, err
 		}
 		t.found(n, crcs)

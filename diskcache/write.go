@@ -22,6 +22,7 @@ type writer struct {
 	pauses   int      // how often it was
 	until    time.Duration
 	stopping bool
+	sleeping bool // a worker waits for more pieces to write at once
 }
 
 const (
@@ -42,6 +43,7 @@ func newWriter(d *Disk, most int) *writer {
 // add takes a piece to be written or spilled.
 func (w *writer) add(p *piece) {
 	w.mu.Lock()
+	p.queued = w.disk.now()
 	w.queue = append(w.queue, p)
 	w.mu.Unlock()
 	w.more.Signal()
@@ -81,39 +83,17 @@ func (w *writer) isPaused() bool {
 }
 
 func (w *writer) run() {
-	for p := w.next(); p != nil; p = w.next() {
-		err := p.t.put(p)
-		w.done(p, err)
+	for l := w.next(); l != nil; l = w.next() {
+		w.done(l, l[0].t.put(l))
 	}
 }
 
-// next waits for a piece whose time has come.
-func (w *writer) next() *piece {
+// done puts pieces that could not be written back.
+func (w *writer) done(l lot, err error) {
+	p := l[0]
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	for !w.stopping {
-		now := w.disk.now()
-		for i, p := range w.queue {
-			if p.retry > now {
-				continue
-			}
-			if w.paused && w.until > now || w.active > 0 && w.active+p.room > w.most {
-				break
-			}
-			w.queue = slices.Delete(w.queue, i, i+1)
-			w.active += p.room
-			p.pauses = w.pauses
-			return p
-		}
-		w.more.Wait()
-	}
-	return nil
-}
-
-// done puts a piece that could not be written back.
-func (w *writer) done(p *piece, err error) {
-	w.mu.Lock()
-	w.active -= p.room
+	w.active -= l.room()
+	p.t.storing = p.t.storing && p.parted // spilling is none of its business
 	resumed, stopped := false, false
 	now := w.disk.now()
 	switch {
@@ -127,11 +107,13 @@ func (w *writer) done(p *piece, err error) {
 			w.pauses++
 		}
 		w.paused, w.until = true, now+pause
-		w.queue = slices.Insert(w.queue, 0, p)
+		w.queue = slices.Insert(w.queue, 0, l...)
 	default:
-		p.failures++
-		p.retry = now + min(mostDelay, leastDelay<<min(p.failures-1, 16))
-		w.queue = append(w.queue, p)
+		for _, p := range l {
+			p.failures++
+			p.retry = now + min(mostDelay, leastDelay<<min(p.failures-1, 16))
+		}
+		w.queue = append(w.queue, l...)
 	}
 	// A lock that another program has for a moment is no news.
 	again := err != nil && !full(err) && (p.failures == 1 && !fleeting(err) || p.failures == 5)
@@ -156,51 +138,78 @@ func (d *Disk) pause(on bool) {
 	d.ring()
 }
 
-// put does a worker's job on a piece.
-func (t *Torrent) put(p *piece) error {
+// put does a worker's job on pieces: what lies side by side is written in one call,
+// and one more writes the records of all.
+func (t *Torrent) put(l lot) error {
 	t.mu.Lock()
-	spill := p.state == opened || p.state == ended
+	spill := l[0].state == opened || l[0].state == ended
 	t.mu.Unlock()
 	if spill {
-		return t.spill(p)
+		return t.spill(l[0])
 	}
-	vector := make([][]byte, p.count)
-	for i, b := range p.blocks {
-		vector[i] = b.bytes()
+	length := int64(0)
+	for _, p := range l {
+		length += int64(t.spec.PieceSize(p.number))
 	}
-	claim, err := t.room(int64(t.spec.PieceSize(p.number)))
+	claim, err := t.room(length)
 	if err != nil {
 		return err
 	}
 	defer t.disk.writing.Add(-claim)
 	t.mu.Lock()
 	// What is found out from now on, that the file was changed by others, undoes it.
-	t.confirm(p.number, 0, p.count, t.lending.forgot)
-	t.mu.Unlock()
-	if err := t.write(t.spec.Offset(p.number, 0), vector); err != nil {
-		return err
+	for _, p := range l {
+		t.confirm(p.number, 0, p.count, t.lending.forgot)
 	}
-	if err := t.mark(p); err != nil {
+	t.mu.Unlock()
+	for rest := l; len(rest) > 0; {
+		n, vector := t.row(rest)
+		if err := t.write(t.spec.Offset(rest[0].number, 0), vector); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	if err := t.mark(l...); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.note(p)
-	p.state = clean
-	t.disk.mu.Lock()
-	t.disk.ledger.Clean(p.count)
-	t.disk.mu.Unlock()
-	if t.expected[p.number] == 0 {
-		t.unkeep(p, true)
+	for _, p := range l {
+		t.note(p)
+		p.state = clean
+		t.disk.mu.Lock()
+		t.disk.ledger.Clean(p.count)
+		t.disk.mu.Unlock()
+		if t.expected[p.number] == 0 {
+			t.unkeep(p, true)
+		}
+		t.users--
 	}
-	t.users--
 	t.retire()
 	return nil
 }
 
-// mark writes the journal's record of a piece whose data is written.
-func (t *Torrent) mark(p *piece) error {
-	return t.journal.put(p.number, written, p.crcs, func() bool { return true })
+// row is the bytes of the first pieces of a sorted lot, as many as lie side by
+// side and go into one call.
+func (t *Torrent) row(l lot) (n int, vector [][]byte) {
+	end := t.spec.Offset(l[0].number, 0)
+	for n < len(l) && t.spec.Offset(l[n].number, 0) == end && (n == 0 || len(vector)+l[n].count <= mostRow) {
+		for _, block := range l[n].blocks {
+			vector = append(vector, block.bytes())
+		}
+		end += int64(t.spec.PieceSize(l[n].number))
+		n++
+	}
+	return n, vector
+}
+
+// mark writes the journal's records of pieces whose data is written.
+func (t *Torrent) mark(pieces ...*piece) error {
+	entries := make([]entry, len(pieces))
+	for i, p := range pieces {
+		entries[i] = entry{piece: p.number, mark: written, crcs: p.crcs}
+	}
+	return t.journal.put(entries...)
 }
 
 // note has the syncer sync a piece. The caller holds t.mu.

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveEnv); dir != "" {
 		os.Exit(child(dir))
 	}
+	if dir := os.Getenv(staticEnv); dir != "" {
+		os.Exit(serveStatic(dir))
+	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -109,6 +112,10 @@ func childDoes(ctx context.Context, s *Server, tree *memory, line string) string
 	case "remove":
 		tree.remove(50)
 		s.Kernel().Gone(Root, 50, words[1])
+	case "store":
+		return storePages(s, words[1])
+	case "processor":
+		return processor()
 	case "forget":
 		// What an exec of a new daemon on the same device does: the numbers
 		// that the kernel has are unknown.

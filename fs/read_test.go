@@ -293,3 +293,19 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 	t.Errorf("never: %s", what)
 }
+
+// TestSecondRead: what was read once does not leave the kernel a second time, by
+// another process that opens the file anew.
+func TestSecondRead(t *testing.T) {
+	m := mount(t, t.TempDir(), Options{})
+	path := m.path("files", "file-5255225")
+	run(t, `cat "$1" >/dev/null`, path)
+	asked := m.ask("reads")
+	if asked == "0" {
+		t.Fatal("nothing was asked for")
+	}
+	run(t, `cat "$1" >/dev/null; dd if="$1" of=/dev/null bs=1M status=none`, path)
+	if again := m.ask("reads"); again != asked {
+		t.Errorf("%s reads after the first time, %s after the next", asked, again)
+	}
+}

@@ -54,6 +54,14 @@ var rooms = map[string]room{
 	"docs":               {},
 	"integration":        {others: []string{"golang.org/x/sys"}},
 	"integration/replay": {},
+
+	// The laboratory is no test, but it is test equipment: its seeders speak by our
+	// own codec, and it measures beside a tree of go-fuse's own.
+	"integration/lab": {ours: []string{"engine/metainfo", "integration/lab/reader", "integration/lab/static", "integration/lab/swarm"},
+		others: []string{"golang.org/x/sys"}},
+	"integration/lab/reader": {others: []string{"golang.org/x/sys"}},
+	"integration/lab/static": {others: []string{"github.com/hanwen/go-fuse"}},
+	"integration/lab/swarm":  {ours: []string{"wire", "wire/bencode", "wire/extension", "handshake", "handshake/mse", "engine/metainfo"}},
 }
 
 // files are the modules whose door is one file of its package, tests included.

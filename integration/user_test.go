@@ -15,7 +15,7 @@ import (
 type account struct{ uid, gid string }
 
 // ordinary is a user that every Debian machine has; fusermount3 wants a name.
-func ordinary(t *testing.T, name string) account {
+func ordinary(t testing.TB, name string) account {
 	t.Helper()
 	needRoot(t)
 	need(t, "setpriv", "fusermount3")
@@ -31,7 +31,7 @@ func (a account) prefix() []string {
 }
 
 // owns makes a folder of the user's own.
-func (a account) owns(t *testing.T) string {
+func (a account) owns(t testing.TB) string {
 	t.Helper()
 	dir := tempDir(t)
 	run(t, 5*time.Second, "chown", a.uid+":"+a.gid, dir)
@@ -40,7 +40,7 @@ func (a account) owns(t *testing.T) string {
 
 // openFuse lets everybody open /dev/fuse, as udev does where it runs. It is locked
 // meanwhile: the tests of fs do the same, at the same time.
-func openFuse(t *testing.T) {
+func openFuse(t testing.TB) {
 	t.Helper()
 	device, err := os.Open("/dev/fuse")
 	if err != nil {
