@@ -3,6 +3,7 @@
 # make build  the program, static, into ./bipfs
 # make fuzz   every fuzz target for FUZZTIME (default 20s)
 # make soak   the long run: every tool reads from every seeder, found in every way
+# make scan   200 films of 1 GiB, looked at as by a media server; 10 GB of disk
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
 # make bench-peers  the laboratory: bipfs beside its peers, for docs/PERFORMANCE.md;
@@ -20,7 +21,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench bench-peers profile soak matrix clean
+.PHONY: build demo test vet unit race single fuzz cross bench bench-peers profile soak matrix scan clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -89,6 +90,10 @@ soak:
 matrix:
 	@integration/need test
 	go test -count=1 -timeout=20m -parallel 6 -v -run 'TestMatrix$$' ./integration -matrix
+
+scan:
+	@integration/need test
+	go test -count=1 -timeout=60m -v -run 'TestScan$$' ./integration -scan 200
 
 clean:
 	rm -f bipfs

@@ -45,13 +45,19 @@ type Client struct {
 	udp       *UDP                              // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket                       // nil when there is none
 
-	peers    atomic.Uint32 // the last wire.Peer given out
-	readers  atomic.Uint64 // the last wire.Reader given out
-	spares   atomic.Int64  // that peers have
-	waiting  places        // of reads that wait for the swarm
-	stirred  chan struct{} // holds one ring: a torrent has a loop
-	scrapeAt time.Time     // when it may be asked how many seed; of tend alone
-	lanes    chan struct{} // the places of connections to web seeds
+	peers     atomic.Uint32 // the last wire.Peer given out
+	readers   atomic.Uint64 // the last wire.Reader given out
+	spares    atomic.Int64  // that peers have
+	lookers   atomic.Int64  // sessions that look ahead
+	progress  progress      // of the readers
+	scouts    atomic.Int64  // under way
+	waiting   places        // of reads that wait for the swarm
+	programs  programs      // that read
+	habits    habits        // of them
+	localOnly localOnly     // those that get what is here
+	stirred   chan struct{} // holds one ring: a torrent has a loop
+	scrapeAt  time.Time     // when it may be asked how many seed; of tend alone
+	lanes     chan struct{} // the places of connections to web seeds
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -121,6 +127,9 @@ func Open(cfg Config) (*Client, error) {
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
+	c.programs.init("/proc")
+	c.habits.of = map[string]habit{}
+	c.localOnly.init(cfg.LocalOnly)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.farewell, c.silence = context.WithCancel(context.Background())
 	c.lastWord, c.hush = context.WithCancel(context.Background())

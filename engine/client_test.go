@@ -100,7 +100,7 @@ func (c *Client) addr() string { return fmt.Sprintf("127.0.0.1:%d", c.Port()) }
 
 // readRange reads one range through a reader.
 func readRange(ctx context.Context, r *Reader, off int64, n int) ([]byte, error) {
-	loans, err := r.Read(ctx, off, n)
+	loans, err := r.Read(ctx, off, n, Caller{})
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,9 @@ type Config struct {
 	LSD       bool     // look for peers in the networks that we are in
 	DHT       bool     // take part in the DHT
 	DHTNodes  []string // host:port, its nodes that are asked first
+	// LocalOnly are programs that get what is here and time-outs for the rest. The
+	// kernel knows the first 15 bytes of their names.
+	LocalOnly []string
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents

@@ -75,8 +75,11 @@ const (
 	requestQueue = 2000
 
 	// longestReadAhead bounds how far a reader that goes on in order is read
-	// ahead for, in bytes.
-	longestReadAhead = 16 << 20
+	// ahead for, in bytes, and mostOfOne the part of the memory for which it is;
+	// readAheadShare is the part for which all of them are together.
+	longestReadAhead = 32 << 20
+	mostOfOne        = 8
+	readAheadShare   = 4
 
 	// dormantAfter is how long a torrent without an open file, and without an
 	// upload, keeps its peers.

@@ -16,7 +16,8 @@ import (
 // A Reader is one open file. It says what is needed by when; selection decides
 // from whom.
 //
-//	read ─▶ session: where does this reader go on, how far ahead may it look
+//	read ─▶ who reads (program.go), and where does it go on (follow.go): so how
+//	        far ahead may it look (run.go)
 //	     ─▶ Acquire: the bytes are here, in memory or on disk ─▶ reply
 //	     └▶ wants, Await: they are not; and again from Acquire
 //
@@ -28,9 +29,19 @@ type Reader struct {
 	store  *diskcache.Torrent
 	geo    wire.Geometry
 
-	mu      sync.Mutex
-	closed  bool
-	session *session // nil before the first read, and after the end of the file
+	mu       sync.Mutex
+	closed   bool
+	sessions []*session         // in the order in which they were read last
+	jumps    int                // places in a row that were left soon
+	recall   context.CancelFunc // of a scout; may be nil
+	foreseen []aheadWant        // what it has found
+	opened   time.Duration      // the first read; 0: none yet
+	program  string             // who it was of
+	scanner  bool               // that is one
+	read     int64              // bytes that were asked for
+	pending  int                // reads that have not ended
+	quiet    time.Duration      // when the last that was alone ended
+	rested   time.Duration      // without a read, since the first
 }
 
 // Errors of reads, as the kernel shows them.
@@ -55,9 +66,18 @@ func (t *Torrent) OpenFile(i int) (*Reader, error) {
 func (r *Reader) Close() {
 	r.mu.Lock()
 	r.closed = true
-	if r.session != nil {
-		r.session.end()
+	for _, s := range r.sessions {
+		s.stop()
 	}
+	if r.recall != nil {
+		r.recall()
+	}
+	l := r.t.running()
+	for _, a := range r.foreseen {
+		r.t.unwantAhead(l, r.store, a)
+	}
+	now := r.t.c.clock.now()
+	r.t.c.habits.closed(r.program, r.read, r.file.Length, r.rested+now-r.quiet, now)
 	r.mu.Unlock()
 	r.t.hold(-1)
 }
@@ -68,30 +88,47 @@ func (r *Reader) Size() int64 { return r.file.Length }
 // Read is the bytes [off, off+n) of the file, cut at its end; each loan is to
 // be released. It is all of them or an error: ErrNoPeers, ctx's, or a fault of
 // the disk.
-func (r *Reader) Read(ctx context.Context, off int64, n int) ([]wire.Loan, error) {
+func (r *Reader) Read(ctx context.Context, off int64, n int, by Caller) ([]wire.Loan, error) {
 	if off < 0 || off >= r.file.Length || n <= 0 {
 		return nil, nil
 	}
 	n = int(min(int64(n), r.file.Length-off))
 	extents := r.geo.Extents(nil, r.file.Offset+off, int64(n))
-	r.move(off, int64(n))
+	c := r.t.c
+	p := c.programs.find(by.TID, c.clock.now())
+	if name, ok := c.localOnly.holds(p); ok {
+		return r.local(ctx, extents, name)
+	}
+	defer r.left(r.follow(off, int64(n), p))
 	loans, err := r.store.Acquire(ctx, extents)
 	if errors.Is(err, diskcache.ErrAbsent) {
-		return r.fetch(ctx, extents)
+		return r.fetch(ctx, extents, p)
 	}
 	return loans, err
 }
 
+// local is Read for a program that is to get only what is here.
+func (r *Reader) local(ctx context.Context, extents []wire.Extent, name string) ([]wire.Loan, error) {
+	loans, err := r.store.Acquire(ctx, extents)
+	if !errors.Is(err, diskcache.ErrAbsent) {
+		return loans, err
+	}
+	if c := r.t.c; c.localOnly.says(name, c.clock.now()) {
+		c.log.Info("a program gets only what is here, and time-outs for the rest (--local-only); said once an hour", "program", name)
+	}
+	return nil, ErrNoPeers
+}
+
 // fetch waits for extents and takes them. Until then it expects them: or what
 // has just come may be dropped again before it is taken.
-func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan, error) {
+func (r *Reader) fetch(ctx context.Context, extents []wire.Extent, p program) ([]wire.Loan, error) {
 	for _, e := range extents {
 		r.store.Expect(e.Piece)
 		defer r.store.Unexpect(e.Piece)
 	}
 	for {
 		// What is proven of an open piece is here only as long as it is wanted.
-		unwant, err := r.wait(ctx, extents)
+		unwant, err := r.wait(ctx, extents, p)
 		if err != nil {
 			unwant()
 			return nil, err
@@ -106,7 +143,7 @@ func (r *Reader) fetch(ctx context.Context, extents []wire.Extent) ([]wire.Loan,
 
 // wait asks the swarm for extents and waits until they are here, or until it is
 // worth another try. unwant, which is never nil, ends that they are asked for.
-func (r *Reader) wait(ctx context.Context, extents []wire.Extent) (unwant func(), err error) {
+func (r *Reader) wait(ctx context.Context, extents []wire.Extent, p program) (unwant func(), err error) {
 	t := r.t
 	unwant = func() {}
 	ctx, release, err := t.c.waiting.take(ctx, &t.waits)
@@ -121,7 +158,11 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent) (unwant func()
 	if err != nil {
 		return unwant, err
 	}
-	now := t.c.clock.now()
+	class := selection.Now
+	if p.idle {
+		class = selection.Background
+	}
+	due := t.c.clock.now() + p.delay(t.c.cfg.ReadTimeout)
 	wants := make([]wire.Reader, 0, len(extents))
 	unwant = func() {
 		for _, id := range wants {
@@ -130,7 +171,7 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent) (unwant func()
 	}
 	for _, e := range extents {
 		id := wire.Reader(t.c.readers.Add(1))
-		if err := l.want(selection.Want{Reader: id, Extent: e, Deadline: now, Class: selection.Now}); err != nil {
+		if err := l.want(selection.Want{Reader: id, Extent: e, Deadline: due, Class: class}); err != nil {
 			return unwant, err
 		}
 		wants = append(wants, id)
@@ -178,27 +219,5 @@ func (t *Torrent) timedOut() {
 func (t *Torrent) setUseful(useful bool) {
 	if t.useful.Swap(useful) != useful && useful {
 		t.broken.Store(false)
-	}
-}
-
-// move notes a read of the bytes [off, off+n) of the file. Who has read in order
-// to its end leaves the session to whoever reads the next file.
-func (r *Reader) move(off, n int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return
-	}
-	if r.session == nil {
-		r.session = r.t.walks.take(r, off)
-	}
-	r.session.move(r.file.Offset+off, n)
-	if off+n == r.file.Length {
-		if r.session.read >= r.file.Length/2 { // and not only where an index is
-			r.t.walks.leave(r.session)
-		} else {
-			r.session.end()
-		}
-		r.session = nil
 	}
 }

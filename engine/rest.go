@@ -34,7 +34,7 @@ func (l *loop) rest(e selection.Want) {
 		store.Local(l.leaves.info.Whole(p)) || slices.ContainsFunc(l.rests, func(r rest) bool { return r.piece == p }) {
 		return
 	}
-	most := min(mostRests, max(1, l.t.c.readAhead()/l.leaves.info.PieceLength))
+	most := min(mostRests, max(1, l.t.c.cfg.Memory/mostOfOne/l.leaves.info.PieceLength))
 	for int64(len(l.rests)) >= most {
 		l.endRest(l.rests[0].piece)
 	}

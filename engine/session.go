@@ -21,12 +21,13 @@ type session struct {
 	store *diskcache.Torrent
 	geo   wire.Geometry
 
-	from, to int64       // the file that is read
-	read     int64       // bytes of it that were
-	files    int         // how many files were read in order, this one included
-	pos      int64       // where the reader goes on, if it goes on in order
-	window   int64       // how far ahead of pos is fetched, bytes
-	ahead    []aheadWant // pieces that are expected, in order
+	run
+	from, to int64            // the file that is read
+	read     int64            // bytes of it that were
+	files    int              // how many files were read in order, this one included
+	idle     bool             // who reads is to disturb nobody
+	returns  [2]time.Duration // when the reader came back from another place last, older first
+	ahead    []aheadWant      // pieces that are expected, in order
 }
 
 // aheadWant is a piece that the reader is going to read.
@@ -35,46 +36,35 @@ type aheadWant struct {
 	want  wire.Reader // 0 when it was here already
 }
 
-// The kernel's read-ahead comes unordered: two requests of up to 1 MiB may be
-// under way, and the second may come first. Reads up to nearby ahead of where a
-// reader stands, or behind behind it, belong to one run.
-const (
-	nearby = 1 << 20
-	behind = 3 * nearby
-)
+func newSession(r *Reader, pos int64) *session {
+	return &session{t: r.t, store: r.store, geo: r.geo, run: run{pos: pos},
+		from: r.file.Offset, to: r.file.Offset + r.file.Length, files: 1, returns: [2]time.Duration{never, never}}
+}
+
+// never is a time before all others.
+const never = -time.Hour
 
 // move notes a read of n bytes at off, and moves the window with it. The window
-// starts at one piece, doubles while the reader goes on in order, and is closed
-// by a jump. It ends with the file, unless the one before was read as well:
-// then the next is going to be.
-func (s *session) move(off, n int64) {
-	end := off + n
+// ends with the file, unless the one before was read as well: then the next is
+// going to be. scanner and jumps are its reader's.
+func (s *session) move(off, n int64, scanner bool, jumps int) {
 	s.read += n
-	switch {
-	case off > s.pos+nearby || off < s.pos-behind:
-		s.pos, s.window, s.files = end, 0, 1 // a jump
-	case end > s.pos:
-		grown := end - s.pos
-		s.pos = end
-		least := max(s.geo.PieceLength, nearby)
-		s.window = min(max(s.window+2*grown, least), longestReadAhead, s.t.c.readAhead())
-	}
-	if s.window == 0 {
-		s.end()
+	c := s.t.c
+	c.progress.add(s.run.move(off, n), c.clock.now())
+	look := s.look(s.class(s.files, scanner, jumps), share(c.cfg.Memory, int(c.lookers.Load())), s.geo.PieceLength)
+	if look == 0 {
+		s.stop()
 		return
 	}
 	last := s.to
 	if s.files > 1 {
 		last = s.geo.Length
 	}
-	s.expect(max(s.from, s.pos-nearby), min(last, s.pos+s.window))
+	s.expect(max(s.from, s.pos-nearby), min(last, s.pos+look))
 }
 
-// end is that nothing more is expected.
-func (s *session) end() { s.expect(0, 0) }
-
-// readAhead is how much of the memory one reader may look ahead for.
-func (c *Client) readAhead() int64 { return max(c.cfg.Memory/8, 1<<20) }
+// stop is that nothing more is expected.
+func (s *session) stop() { s.expect(0, 0) }
 
 // expect moves the window to the bytes [first, last) of the torrent.
 func (s *session) expect(first, last int64) {
@@ -83,7 +73,8 @@ func (s *session) expect(first, last int64) {
 		from = wire.Piece(first / s.geo.PieceLength)
 		to = wire.Piece((last-1)/s.geo.PieceLength) + 1
 	}
-	if n := len(s.ahead); n > 0 && from < to && s.ahead[0].piece == from && s.ahead[n-1].piece+1 == to {
+	n := len(s.ahead)
+	if n > 0 && from < to && s.ahead[0].piece == from && s.ahead[n-1].piece+1 == to {
 		return
 	}
 	l := s.t.running()
@@ -93,10 +84,7 @@ func (s *session) expect(first, last int64) {
 			kept = append(kept, a)
 			continue
 		}
-		s.store.Unexpect(a.piece)
-		if a.want != 0 && l != nil {
-			l.want(selection.Unwant{Reader: a.want})
-		}
+		s.t.unwantAhead(l, s.store, a)
 	}
 	s.ahead = kept
 	next := from
@@ -106,35 +94,47 @@ func (s *session) expect(first, last int64) {
 	for p := next; p < to; p++ {
 		s.ahead = append(s.ahead, s.wantAhead(p))
 	}
+	switch {
+	case n == 0 && len(s.ahead) > 0:
+		s.t.c.lookers.Add(1)
+	case n > 0 && len(s.ahead) == 0:
+		s.t.c.lookers.Add(-1)
+	}
 }
 
 // wantAhead expects a piece, and asks the swarm for it when it is not here.
 func (s *session) wantAhead(p wire.Piece) aheadWant {
-	s.store.Expect(p)
-	whole := s.geo.Whole(p)
-	if s.store.Local(whole) {
+	class, deadline := selection.ReadAhead, s.due(max(0, s.geo.Offset(p, 0)-s.pos), s.t.c.progress.each(s.t.c.lookers.Load()))
+	if s.idle {
+		class, deadline = selection.Background, deadline+idleDelay
+	}
+	return s.t.wantAhead(s.store, p, class, deadline)
+}
+
+// wantAhead expects a piece of t, and asks the swarm for it, in time for when it
+// is due, if it is not here.
+func (t *Torrent) wantAhead(store *diskcache.Torrent, p wire.Piece, c selection.Class, due time.Duration) aheadWant {
+	store.Expect(p)
+	whole := t.Info().Whole(p)
+	if store.Local(whole) {
 		return aheadWant{piece: p}
 	}
-	l, err := s.t.activate()
+	l, err := t.activate()
 	if err != nil {
 		return aheadWant{piece: p}
 	}
-	distance := max(0, s.geo.Offset(p, 0)-s.pos)
-	id := wire.Reader(s.t.c.readers.Add(1))
-	err = l.want(selection.Want{
-		Reader: id, Extent: whole, Class: selection.ReadAhead,
-		Deadline: s.t.c.clock.now() + due(distance),
-	})
+	id := wire.Reader(t.c.readers.Add(1))
+	err = l.want(selection.Want{Reader: id, Extent: whole, Class: c, Deadline: t.c.clock.now() + due})
 	if err != nil {
 		id = 0
 	}
 	return aheadWant{piece: p, want: id}
 }
 
-// due is when bytes at a distance ahead of a reader are going to be read, as
-// far as nothing is known of how fast it reads: at a rate that is above that
-// of films, so that the order among readers is that of their distances.
-func due(distance int64) time.Duration {
-	const rate = 16 << 20 // bytes a second
-	return time.Duration(distance/rate)*time.Second + time.Duration(distance%rate)*time.Second/rate
+// unwantAhead takes that back. l is t's loop, or nil.
+func (t *Torrent) unwantAhead(l *loop, store *diskcache.Torrent, a aheadWant) {
+	store.Unexpect(a.piece)
+	if a.want != 0 && l != nil {
+		l.want(selection.Unwant{Reader: a.want})
+	}
 }

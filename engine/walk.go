@@ -38,8 +38,7 @@ func (w *walks) take(r *Reader, off int64) *session {
 		s.pos = max(s.pos, s.from)
 		return s
 	}
-	return &session{t: r.t, store: r.store, geo: r.geo,
-		from: r.file.Offset, to: r.file.Offset + r.file.Length, files: 1, pos: r.file.Offset}
+	return newSession(r, r.file.Offset+off)
 }
 
 // before takes out the session that is nearest before the file at from, if the
@@ -78,7 +77,7 @@ func (w *walks) leave(s *session) {
 	}
 	w.mu.Unlock()
 	if oldest != nil {
-		oldest.end()
+		oldest.stop()
 	}
 	c := s.t.c
 	if !c.spawn(func() { w.lapse(l, c.ctx.Done()) }) {
@@ -107,6 +106,6 @@ func (w *walks) drop(l *leftSession) {
 	}
 	w.mu.Unlock()
 	if i >= 0 {
-		l.end()
+		l.stop()
 	}
 }

@@ -153,7 +153,16 @@ func TestWebSeedsThatFail(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			})
-			_, torrent := fromWeb(t, c, Config{}, u, web(t, c, nil))
+			// The good one is slow: a bad one that nobody asks does nothing wrong.
+			good := web(t, c, func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if name == "wrong bytes" {
+						time.Sleep(100 * time.Millisecond)
+					}
+					h.ServeHTTP(w, r)
+				})
+			})
+			_, torrent := fromWeb(t, c, Config{}, u, good)
 			readAll(t, torrent, c)
 			if n := bad.Load(); n > 16 {
 				t.Errorf("%d requests to the bad one", n)

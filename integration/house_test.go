@@ -37,8 +37,9 @@ var rooms = map[string]room{
 	"diskcache/ledger": {pure: true, ours: []string{"wire"}},
 
 	"engine": {ours: []string{"wire", "wire/bencode", "wire/extension", "wire/merkle", "wire/peer", "wire/webseed",
-		"handshake", "handshake/utp", "selection", "diskcache", "engine/metainfo", "engine/discovery", "engine/control"},
+		"handshake", "handshake/utp", "selection", "diskcache", "engine/media", "engine/metainfo", "engine/discovery", "engine/control"},
 		others: []string{"golang.org/x/sys", "golang.org/x/net/proxy"}}, // of its door to the network
+	"engine/media":    {pure: true},
 	"engine/metainfo": {ours: []string{"wire", "wire/bencode", "wire/merkle"}},
 	"engine/discovery": {ours: []string{"wire", "wire/bencode"},
 		others: []string{"github.com/anacrolix/dht", "github.com/anacrolix/log", "golang.org/x/time", "github.com/huin/goupnp/soap"}},

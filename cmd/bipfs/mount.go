@@ -28,6 +28,7 @@ type mountCommand struct {
 	SeedRatio  float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
 	SeedTime   time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
 	MaxSeeding int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
+	LocalOnly  []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 }
 
@@ -73,6 +74,7 @@ func (m *mountCommand) Run(s streams) error {
 		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
 	}
 	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
+	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return serve(cfg, options, all, signals, s)

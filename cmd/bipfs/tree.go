@@ -312,8 +312,8 @@ func (t *tree) Statfs() fs.Statfs {
 type handle struct{ *engine.Reader }
 
 // Read lends the kernel the memory of the disk cache.
-func (h handle) Read(ctx context.Context, off int64, n int, _ fs.Caller) (fs.Reply, error) {
-	loans, err := h.Reader.Read(ctx, off, n)
+func (h handle) Read(ctx context.Context, off int64, n int, by fs.Caller) (fs.Reply, error) {
+	loans, err := h.Reader.Read(ctx, off, n, engine.Caller{TID: by.TID})
 	if err != nil {
 		return fs.Reply{}, err
 	}
