@@ -94,8 +94,8 @@ func (p *peer) due() time.Duration {
 	if p.mayStall() {
 		at = min(at, p.quiet+p.stallTime())
 	}
-	if p.passed > 0 {
-		at = min(at, p.passed)
+	if p.again > 0 {
+		at = min(at, p.again)
 	}
 	if p.tardy() {
 		at = min(at, p.quiet+shareTime)
@@ -126,8 +126,11 @@ func (m *Machine) alarmed(p *peer) {
 	if p.suspect <= m.now {
 		p.suspect = 0
 	}
-	if p.passed <= m.now {
-		p.passed = 0
+	if p.again > 0 && p.again <= m.now {
+		p.again = 0
+		if p.stalled {
+			m.handOver(p)
+		}
 	}
 	if p.trialEnds() <= m.now {
 		m.trust(p)

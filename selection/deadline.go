@@ -178,6 +178,9 @@ func (m *Machine) due(pc *piece) {
 	moved := deadline != pc.deadline
 	pc.deadline, pc.class = deadline, class
 	m.place(pc)
+	if class == Now {
+		m.hurry(pc)
+	}
 	if pc.state == opening || pc.state == open {
 		if moved {
 			m.command(Reprioritise{pc.index, deadline})

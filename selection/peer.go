@@ -48,7 +48,7 @@ type peer struct {
 	stalled     bool           // silent for stallTime
 	owed        time.Duration  // how long it had been silent when the last of what it owed was taken back
 	usual       *time.Duration // Machine.usual
-	passed      time.Duration  // when it looks again at what it left to faster ones; 0: at nothing
+	again       time.Duration  // when what it leaves to others is looked at again; 0: never
 	late        bool           // it is fresh, and silent for shareTime
 	mute        time.Duration  // how long it was left alone last
 	muted       time.Duration  // until when it is left alone

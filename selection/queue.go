@@ -23,8 +23,11 @@ type request struct {
 //
 //	too short: the peer idles      too long: a seek waits for what is queued
 func (p *peer) depth() int {
-	if p.snubbed {
+	switch {
+	case p.snubbed:
 		return 1
+	case p.owed > 0 && p.rate.rtt == 0: // it was stalled, and has never answered
+		return leastDepth
 	}
 	bytes := float64(p.rate.guess()) * (p.rate.roundTrip() + queueTime).Seconds()
 	if p.kind == Ranges {

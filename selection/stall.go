@@ -71,6 +71,12 @@ func (m *Machine) stall(p *peer) {
 	if stalled > 1 && stalled > others {
 		return
 	}
+	m.handOver(p)
+}
+
+// handOver frees what is urgent of what a stalled peer owes us, as far as copies may
+// be had; what comes to be urgent later is looked at again in a while.
+func (m *Machine) handOver(p *peer) {
 	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
 		r := p.asked[j]
 		if b := &r.piece.blocks[r.block]; b.state == blockAsked && r.piece.urgent(m.now) && !r.piece.suspect && m.loosen(p, r.piece, int(r.block)) {
@@ -78,6 +84,23 @@ func (m *Machine) stall(p *peer) {
 			m.free(r.piece, int(r.block))
 		}
 	}
+	m.lookAgain(p)
+}
+
+// hurry has stalled peers hand over what they owe of a piece that a read waits for
+// from now on.
+func (m *Machine) hurry(pc *piece) {
+	for i := range pc.shares {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.stalled {
+			m.handOver(s.peer)
+		}
+	}
+}
+
+// lookAgain has p looked at again in a while.
+func (m *Machine) lookAgain(p *peer) {
+	p.again = m.now + leastStall
+	m.clock.set(p)
 }
 
 // shed takes back what p owes a waiting read and will bring so late that another
@@ -117,8 +140,7 @@ func (m *Machine) passes(p *peer, pc *piece) bool {
 	if eta < slowQueue || p.rate.shown() == 0 || pc.class != Now && pc.deadline >= m.now+eta || !m.sooner(p, pc, eta/2) {
 		return false
 	}
-	p.passed = m.now + leastStall
-	m.clock.set(p)
+	m.lookAgain(p)
 	return true
 }
 
