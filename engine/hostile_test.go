@@ -194,12 +194,17 @@ func TestUnusableMetadataEndsTheSearch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := torrent.running()
-	for _, ended := range []<-chan struct{}{torrent.Unusable(), l.done} {
+	deadline := time.After(10 * time.Second)
+	select {
+	case <-torrent.Unusable():
+	case <-deadline:
+		t.Fatal("the search goes on")
+	}
+	if l := torrent.running(); l != nil {
 		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			t.Fatal("the search goes on")
+		case <-l.done:
+		case <-deadline:
+			t.Fatal("its loop goes on")
 		}
 	}
 	if err := torrent.Fetch(t.Context(), nil); err == nil {
