@@ -4,10 +4,7 @@ package selection
 // it. If a block of an urgent piece is on its way from a peer that will take
 // clearly longer than p, p is asked for it too; whoever is later is told not
 // to send it. Doubles are bounded, and only the last blocks of a piece are
-// worth one.
-//
-// This is also the place of hedging: what is missing for it is a reason to
-// look at other times than when a peer runs out of work.
+// worth one. What a stalled or slow peer owes does not wait for this: see stall.go.
 func (m *Machine) repeat(p *peer) {
 	if p.snubbed {
 		return
@@ -29,8 +26,9 @@ func (m *Machine) repeat(p *peer) {
 }
 
 // worthwhile tells whether p would bring a block clearly sooner than the one
-// peer that was asked for it, which is late for the piece's deadline: sooner by more than a peer's queue is long, or every
-// queue that is worked off in order would look too long to one that is empty.
+// peer that was asked for it, which is late for the piece's deadline: sooner by more
+// than a peer's queue is long, or every queue that is worked off in order would look
+// too long to one that is empty.
 func (m *Machine) worthwhile(p *peer, pc *piece, i int) bool {
 	b := &pc.blocks[i]
 	if b.state != blockAsked || b.slot(nil) == nil || b.slot(p) != nil {

@@ -84,7 +84,6 @@ type Machine struct {
 	hold        []*peer       // wanted to open a piece and were told to wait
 	budget      bool          // fewer pieces wait for their grant than did
 	trip        time.Duration // how long peers take to answer first, on average; 0: none has
-	usual       time.Duration // how long one that has not may be silent before it is stalled
 	copies      int64         // bytes that may be asked for twice of peers that are stalled
 	doubles     int           // requests for blocks that another peer was asked for too
 	hot         int           // wants of blocks, where they are verified by leaves
@@ -122,7 +121,6 @@ func New(c Config) *Machine {
 		roundAt: never,
 		restAt:  never,
 		copies:  mostCopies * wire.BlockSize,
-		usual:   firstStall,
 	}
 }
 

@@ -28,7 +28,7 @@ func (p *peer) stallTime() time.Duration {
 	}
 	t := max(leastStall, p.rate.roundTrip()+2*p.rate.pause)
 	if p.rate.rtt == 0 {
-		t = max(t, *p.usual)
+		t = max(t, firstSilence(*p.trip))
 	}
 	if p.rate.rate > 0 {
 		t = max(t, 3*blockTime(p.rate.rate, 1))
@@ -48,16 +48,44 @@ func (m *Machine) tripped(took time.Duration) {
 		}
 	}
 	m.trip += (took - m.trip) / 4
-	m.usual = min(leastStall+2*m.trip, firstStall)
+}
+
+// firstSilence is how long a peer that has not answered yet may be silent, where
+// others took so long for their first answer; 0: none has answered.
+func firstSilence(trip time.Duration) time.Duration {
+	if trip == 0 {
+		return firstStall
+	}
+	return min(leastStall+2*trip, firstStall)
 }
 
 // mayStall tells whether p owes us something and is not known to be silent.
 func (p *peer) mayStall() bool { return !p.stalled && !p.snubbed && len(p.asked) > 0 }
 
-// stall frees what is urgent of what p owes us, as far as copies may be had.
+// stall has others asked for what is urgent of what p owes us.
 func (m *Machine) stall(p *peer) {
 	p.stalled = true
 	m.touch(p)
+	m.handOver(p)
+}
+
+// handOver frees what is urgent of what a stalled peer owes us, as far as copies may
+// be had; what comes to be urgent later is looked at again in a while.
+func (m *Machine) handOver(p *peer) {
+	if m.linkSilent() {
+		return
+	}
+	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
+		if r := p.asked[j]; m.pressing(r) && m.loosen(p, r.piece, int(r.block)) {
+			m.copies -= wire.BlockSize
+			m.free(r.piece, int(r.block))
+		}
+	}
+	m.lookAgain(p)
+}
+
+// linkSilent tells whether more of the peers that we use are stalled than are not.
+func (m *Machine) linkSilent() bool {
 	stalled, others := 0, 0
 	for _, q := range m.peers {
 		switch {
@@ -68,23 +96,13 @@ func (m *Machine) stall(p *peer) {
 			others++
 		}
 	}
-	if stalled > 1 && stalled > others {
-		return
-	}
-	m.handOver(p)
+	return stalled > 1 && stalled > others
 }
 
-// handOver frees what is urgent of what a stalled peer owes us, as far as copies may
-// be had; what comes to be urgent later is looked at again in a while.
-func (m *Machine) handOver(p *peer) {
-	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
-		r := p.asked[j]
-		if b := &r.piece.blocks[r.block]; b.state == blockAsked && r.piece.urgent(m.now) && !r.piece.suspect && m.loosen(p, r.piece, int(r.block)) {
-			m.copies -= wire.BlockSize
-			m.free(r.piece, int(r.block))
-		}
-	}
-	m.lookAgain(p)
+// pressing tells whether others may be asked for what a request is for, and are worth
+// it: somebody waits for it, or soon will.
+func (m *Machine) pressing(r request) bool {
+	return r.piece.blocks[r.block].state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now)
 }
 
 // hurry has stalled peers hand over what they owe of a piece that a read waits for
@@ -118,13 +136,12 @@ func (m *Machine) shed(p *peer) {
 		if left < slowQueue {
 			break
 		}
-		r := p.asked[j]
-		if b := &r.piece.blocks[r.block]; b.state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
+		if r := p.asked[j]; m.pressing(r) && m.sooner(p, r.piece, left/2) {
 			m.unask(p, j, true)
 		}
 	}
 	r := p.asked[0]
-	if left := blockTime(rate, 1); left >= leastStall && r.piece.urgent(m.now) && m.sooner(p, r.piece, left/2) {
+	if left := blockTime(rate, 1); left >= leastStall && m.pressing(r) && m.sooner(p, r.piece, left/2) {
 		m.stall(p)
 	}
 }

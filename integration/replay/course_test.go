@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -48,15 +49,15 @@ type course struct {
 	rate   int64 // of the player, bytes a second
 	at     wire.Piece
 	jumped int                        // how often it has
-	left   time.Duration              // it jumped then; the first piece is still to come
-	played bool                       // that one has come
+	since  time.Duration              // when it did last
+	played bool                       // the first piece after that has come
 	late   bool                       // it waits for a later one
 	wants  map[wire.Piece]wire.Reader // and their numbers
 	ids    wire.Reader
 
-	starts                 []time.Duration // from a jump to its first piece
-	pieces, misses         int             // played after that, and those that were late
-	received, used, wasted int             // blocks that came, that somebody wanted, that came in vain
+	starts           []time.Duration // from a jump to its first piece
+	pieces, misses   int             // played after that, and those that were late
+	received, wasted int             // blocks that came, and those in vain
 }
 
 // courseLife is an open piece.
@@ -125,7 +126,7 @@ func (c *course) run() {
 func (c *course) jump() {
 	c.jumped++
 	c.at = wire.Piece(c.chance.IntN(c.geo.Pieces() - 128))
-	c.left, c.played, c.late = c.now, false, false
+	c.since, c.played, c.late = c.now, false, false
 	c.look()
 	c.after(courseSeek, c.jump)
 }
@@ -134,8 +135,9 @@ func (c *course) jump() {
 func (c *course) look() {
 	each := time.Duration(coursePiece * int64(time.Second) / c.rate)
 	last := c.at + courseAhead
-	for p, id := range inOrder(c.wants) {
+	for _, p := range slices.Sorted(maps.Keys(c.wants)) {
 		if p < c.at || p > last || c.have.Has(p) {
+			id := c.wants[p]
 			delete(c.wants, p)
 			c.step(selection.Unwant{Reader: id})
 		}
@@ -169,8 +171,8 @@ func (c *course) play(each time.Duration) {
 	wait := each
 	if !c.played {
 		c.played = true
-		c.starts = append(c.starts, c.now-c.left)
-		wait += max(0, c.left+courseFill-c.now)
+		c.starts = append(c.starts, c.now-c.since)
+		wait += max(0, c.since+courseFill-c.now)
 	}
 	mine := c.jumped
 	c.at++
@@ -185,22 +187,6 @@ func (c *course) play(each time.Duration) {
 		}
 		c.look()
 	})
-}
-
-// inOrder goes through wants by their pieces: a map's own order is no seed's.
-func inOrder(wants map[wire.Piece]wire.Reader) func(func(wire.Piece, wire.Reader) bool) {
-	return func(yield func(wire.Piece, wire.Reader) bool) {
-		var pieces []wire.Piece
-		for p := range wants {
-			pieces = append(pieces, p)
-		}
-		slices.Sort(pieces)
-		for _, p := range pieces {
-			if !yield(p, wants[p]) {
-				return
-			}
-		}
-	}
 }
 
 // step tells the strategy, and does as it says.
@@ -302,7 +288,6 @@ func (c *course) arrive(p *courser, b wire.Block) {
 	}
 	l.here[i] = true
 	l.stored++
-	c.used++
 	c.step(selection.Stored{Peer: p.id, Block: b, Lease: l.lease})
 	if l.stored < len(l.here) || c.lives[b.Piece] != l {
 		return

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +52,8 @@ type simplePiece struct {
 	index    wire.Piece
 	deadline time.Duration
 	lease    wire.Lease
-	state    []byte // of each block: free, asked or here
+	opened   bool
+	state    []byte // of each block: free, asked or here; nil until the grant
 	owner    *simplePeer
 }
 
@@ -177,7 +180,9 @@ func (s *simple) sort() {
 			}
 		}
 	}
-	for p, pc := range s.pieces {
+	// In order: a map's own is no seed's.
+	for _, p := range slices.Sorted(maps.Keys(s.pieces)) {
+		pc := s.pieces[p]
 		if _, ok := due[p]; ok {
 			continue
 		}
@@ -203,14 +208,15 @@ func (s *simple) sort() {
 		pc.deadline = d
 		s.order = append(s.order, pc)
 	}
-	slices.SortFunc(s.order, func(a, b *simplePiece) int { return int(a.index) - int(b.index) })
+	slices.SortFunc(s.order, func(a, b *simplePiece) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.index, b.index))
+	})
 	for _, pc := range s.order {
-		if pc.state == nil {
-			pc.state = []byte{}
+		if !pc.opened {
+			pc.opened = true
 			s.commands = append(s.commands, selection.Open{Piece: pc.index})
 		}
 	}
-	slices.SortStableFunc(s.order, func(a, b *simplePiece) int { return int(a.deadline - b.deadline) })
 }
 
 func (s *simple) stored(now time.Duration, e selection.Stored) {
