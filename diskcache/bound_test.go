@@ -1,0 +1,65 @@
+package diskcache
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"golang.org/x/sys/unix"
+
+	"bipfs/wire"
+)
+
+// TestNoHoles: where no holes can be punched nothing is given up; storing ends when
+// the store is full.
+func TestNoHoles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTruth(11, 1_000_000, 32<<10)
+		fs := newSimFS()
+		fs.fault = func(_ int, op, _ string) error {
+			if op == "punch" {
+				return unix.EOPNOTSUPP
+			}
+			return nil
+		}
+		b := newBounded(t, x, fs, 300_000)
+		var log strings.Builder
+		b.disk.log = plainLog(&log)
+		r := rand.New(rand.NewPCG(11, 11))
+		for p := range wire.Piece(x.Pieces()) {
+			b.readOnce(p, r)
+			b.checkStore(fs, 300_000)
+		}
+		if n := strings.Count(log.String(), "WARN"); n != 1 {
+			t.Errorf("%d warnings, expected is one:\n%s", n, log.String())
+		}
+		if n := b.Have().Count(); n < 7 {
+			t.Errorf("only %d pieces are here", n)
+		}
+		b.close()
+	})
+}
+
+// TestKeepFreeEvicting: where others need the space, what was read long ago goes.
+func TestKeepFreeEvicting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTruth(12, 12<<20, 64<<10)
+		fs := newSimFS()
+		fs.size = 90 << 20
+		const keep = 86 << 20
+		b := newBench(t, x, Config{FS: fs, Evict: true, Most: Unbounded, KeepFree: keep, Memory: Least(4) + 48*wire.BlockSize}, "/x")
+		b.disk.Bound(func() []Tenant { return nil })
+		r := rand.New(rand.NewPCG(12, 12))
+		for p := range wire.Piece(x.Pieces()) {
+			b.readOnce(p, r)
+			if free, _ := fs.Free(""); free < keep {
+				t.Fatalf("only %d bytes are free", free)
+			}
+		}
+		if s := b.disk.Stats(); !s.Storing || !b.stored(wire.Piece(x.Pieces()-1)) || s.Evicted == 0 {
+			t.Errorf("what comes is not stored: %+v", s)
+		}
+		b.close()
+	})
+}
