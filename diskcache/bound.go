@@ -237,6 +237,15 @@ func (t *Torrent) leaveStore() {
 	t.counted = nil
 }
 
+// lotShare is the most blocks of pieces that are written together: a lot that is as
+// long as the store would never find room.
+func (d *Disk) lotShare() int {
+	if !d.isBounded() {
+		return mostLot
+	}
+	return int(min(mostLot, d.config.Most/16/wire.BlockSize))
+}
+
 // claim counts pieces that are about to be written, when there is room for them:
 // others are evicted for that. It is errBound if nothing can go. A piece that a
 // reader waits for, and that memory is too small for, has its room whatever it takes.

@@ -76,7 +76,11 @@ func (d *Disk) evict(n int64) (freed int64) {
 	return freed
 }
 
-// rows is everything that might go, in order.
+// mostNext is the most rows that are known to be next. It is looked again when they
+// are through.
+const mostNext = 1024
+
+// rows is what is to go next, in order.
 func (d *Disk) rows() (rows []row) {
 	for _, t := range d.all() {
 		rows = t.rows(rows)
@@ -100,10 +104,10 @@ func (d *Disk) rows() (rows []row) {
 		}
 		return cmp.Compare(a.read, b.read)
 	})
-	return rows
+	return slices.Clone(rows[:min(mostNext, len(rows))])
 }
 
-// rows appends those of an open torrent that have anything.
+// rows appends those of an open torrent of which something may go.
 func (t *Torrent) rows(rows []row) []row {
 	if t.spec.Kept != nil && t.spec.Kept() {
 		return rows
@@ -114,10 +118,11 @@ func (t *Torrent) rows(rows []row) []row {
 	if t.counted == nil || t.closed {
 		return rows
 	}
+	reading := t.reading()
 	for i := range t.clock.ticks {
 		var some [2]bool
 		for p := range t.rowOf(i) {
-			if t.counted.Has(p) {
+			if t.counted.Has(p) && t.evictable(p, reading) {
 				some[btoi(t.ends.Has(p))] = true
 			}
 		}
@@ -281,6 +286,7 @@ func (t *Torrent) evict(pieces []wire.Piece) (freed int64) {
 
 // giveUp has the pieces be here no more, but for those that are needed by now.
 func (t *Torrent) giveUp(pieces []wire.Piece) (gone []wire.Piece) {
+	kept := t.spec.Kept != nil && t.spec.Kept()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counted == nil {
@@ -288,7 +294,7 @@ func (t *Torrent) giveUp(pieces []wire.Piece) (gone []wire.Piece) {
 	}
 	reading := t.reading()
 	for _, p := range pieces {
-		if !t.evictable(p, reading) {
+		if !t.evictable(p, reading) || kept && t.have.Has(p) { // debris that has come again
 			continue
 		}
 		gone = append(gone, p)

@@ -78,7 +78,7 @@ func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
 	if w.active > 0 && w.active+p.room > w.most {
 		return nil, 0
 	}
-	room := min(mostLot, w.most-w.active)
+	room := min(mostLot, w.most-w.active, w.disk.lotShare())
 	kept := w.queue[:0]
 	for i, q := range w.queue {
 		if i == first || i > first && !alone && q.room <= room && q.t == p.t && !q.parted && q.failures == 0 {

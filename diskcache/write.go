@@ -122,6 +122,9 @@ func (w *writer) done(l lot, err error) {
 			w.pauses++
 		}
 		w.paused, w.bounded, w.until = true, bound, now+pause
+		if bound {
+			w.until = now + tick // as readers go on, something may go
+		}
 		if !bound && !errors.Is(err, errKeepFree) {
 			w.tight.Store(true)
 		}

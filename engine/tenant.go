@@ -24,7 +24,7 @@ func (t *Torrent) spec(info *metainfo.Info) diskcache.Spec {
 	files := make([]diskcache.File, len(info.Files))
 	for i, f := range info.Files {
 		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
-		if n := len(f.Path); n > 0 && media.Known(f.Path[n-1]) || n == 0 && media.Known(info.Name) {
+		if n := len(f.Path); n > 0 && media.Known(f.Path[n-1]) {
 			files[i].Ends = keptEnds
 		}
 	}
