@@ -106,6 +106,7 @@ func (d *Disk) govern() {
 	t := time.NewTicker(boundTick)
 	defer t.Stop()
 	for {
+		d.sweepAll()
 		d.bound.mu.Lock()
 		over := d.bound.used - d.config.Most
 		d.bound.mu.Unlock()
@@ -208,7 +209,7 @@ func (t *Torrent) enterStore() {
 	if !d.config.Evict {
 		return
 	}
-	t.counted = t.have.Clone()
+	t.counted, t.unswept = t.have.Clone(), true
 	t.clock = newReadClock(t.spec.Pieces())
 	n := t.costOf(t.counted)
 	b := &d.bound

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,4 +63,45 @@ func TestKeepFreeEvicting(t *testing.T) {
 		}
 		b.close()
 	})
+}
+
+// TestSwept: what a kill has left of pieces that were not marked is found and given
+// back, and nothing else.
+func TestSwept(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			x := newTruth(13, 3_000_000, 300_000) // longer than memory
+			fs := newSimFS()
+			r := rand.New(rand.NewPCG(seed, 13))
+			killed, at := make(chan *simFS, 1), 50+r.IntN(300)
+			fs.fault = func(n int, _, _ string) error {
+				if n == at {
+					killed <- fs.killed()
+				}
+				return nil
+			}
+			b, _ := addAnyway(t, fs, x, 1<<20)
+			for p := range wire.Piece(x.Pieces()) {
+				b.fetch(p, r)
+				b.Unexpect(p)
+			}
+			b.close()
+			var left *simFS
+			select {
+			case left = <-killed:
+			default:
+				left = fs.killed()
+			}
+			b, _ = addAnyway(t, left, x, 1<<20)
+			time.Sleep(2 * boundTick)
+			b.checkStore(left, 1<<20)
+			have := b.Have()
+			for p := range wire.Piece(x.Pieces()) {
+				if err := b.read(x.Whole(p)); have.Has(p) && err != nil {
+					t.Errorf("piece %d: %v", p, err)
+				}
+			}
+			b.close()
+		})
+	}
 }

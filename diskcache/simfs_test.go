@@ -1,6 +1,7 @@
 package diskcache
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -290,7 +291,7 @@ func (s *simFS) killed() *simFS {
 	defer s.mu.Unlock()
 	c := newSimFS()
 	for name, f := range s.files {
-		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: map[int]int{}, changes: f.changes}
+		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: maps.Clone(f.pages), changes: f.changes}
 	}
 	return c
 }

@@ -70,6 +70,7 @@ type Torrent struct {
 	debris   map[wire.Piece]struct{} // of them, those that are of no use
 	ends     wire.Bitfield           // the pieces that are evicted last; nil: none
 	clock    readClock
+	unswept  bool // what a kill left may lie in its files; see sweep.go
 	deaf     bool // nobody hears its news
 	news     []News
 	wasted   Wasted
