@@ -38,10 +38,11 @@ func TestBound(t *testing.T) {
 	const rounds = `until=$1; shift
 while [ $(date +%s%N) -lt $until ]; do
 	for pair; do
+		[ $(date +%s%N) -lt $until ] || exit 0
 		dd "if=${pair%%|*}" iflag=nocache count=0 status=none
 		cmp "${pair%%|*}" "${pair#*|}" || exit 1
+		stat -c 'whole %s' "${pair#*|}"
 	done
-	echo round
 done`
 	until := fmt.Sprint(time.Now().Add(span).UnixNano())
 	var readers []*process
@@ -59,10 +60,15 @@ done`
 	}
 	read := int64(0)
 	for _, r := range readers {
-		if code := r.exits(span + 2*time.Minute); code != 0 {
+		if code := r.exits(2*span + time.Minute); code != 0 {
 			t.Errorf("a reader ended with %d", code)
 		}
-		read += int64(strings.Count(r.printed(), "round")) * 5 * size
+		for line := range strings.Lines(r.printed()) {
+			var n int64
+			if _, err := fmt.Sscanf(line, "whole %d", &n); err == nil {
+				read += n
+			}
+		}
 	}
 	m.stop(5 * time.Second)
 	t.Logf("%d MiB were read, %d MiB of them fetched; %d KiB were stored at most, %d KiB are allowed",
