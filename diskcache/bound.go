@@ -3,7 +3,6 @@ package diskcache
 import (
 	"errors"
 	"math"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,14 +31,6 @@ const Unbounded = math.MaxInt64
 // a hole that is no multiple of them gives less back.
 const Page = 4096
 
-// Tenant is a torrent that has a journal and is not open.
-type Tenant struct {
-	Used time.Time // when it was read last
-	Kept bool      // nothing of it is evicted
-	Spec func() Spec
-	Open func() (*Torrent, error) // has it Added
-}
-
 // bound is what is known of the store's size.
 type bound struct {
 	// turn is for who evicts. It is no part of the order of locks: its holder waits
@@ -50,10 +41,13 @@ type bound struct {
 	unable bool  // the file system punches no holes; under turn
 	tried  bool  // that has been found out; under turn
 
+	known []Tenant      // under turn
+	at    time.Duration // when they were asked for; under turn
+
 	surveyed atomic.Bool // used is true
 
 	mu      sync.Mutex
-	tenants func() []Tenant
+	ask     func() []Tenant  // nil before Bound
 	entered map[string]bool  // until it is surveyed: the folders of torrents that were opened
 	used    int64            // bytes that are counted
 	asleep  map[string]int64 // of them, those of torrents that are not open, by folder
@@ -69,7 +63,7 @@ var errBound = errors.New("the store is as large as it may be, and nothing of it
 // before it that is not a Tenant.
 func (d *Disk) Bound(tenants func() []Tenant) {
 	d.bound.mu.Lock()
-	d.bound.tenants = tenants
+	d.bound.ask = tenants
 	d.bound.mu.Unlock()
 	close(d.bounded)
 }
@@ -103,76 +97,28 @@ func (d *Disk) govern() {
 	if d.isBounded() {
 		d.survey()
 	}
-	t := time.NewTicker(boundTick)
+	t := time.NewTimer(boundTick)
 	defer t.Stop()
 	for {
 		d.sweepAll()
 		d.bound.mu.Lock()
 		over := d.bound.used - d.config.Most
 		d.bound.mu.Unlock()
-		if over > 0 && d.evict(min(over, step)) > 0 {
-			select {
-			case <-d.stop:
-				return
-			default:
-				continue
-			}
+		wait := boundTick
+		switch {
+		case over <= 0:
+		case d.evict(min(over, step)) > 0:
+			wait = 0
+		default: // all of it is being read, or kept
+			wait = tenantsAge
 		}
+		t.Reset(wait)
 		select {
 		case <-t.C:
 		case <-d.stop:
 			return
 		}
 	}
-}
-
-// survey finds out how much the torrents have stored that are not open.
-func (d *Disk) survey() {
-	b := &d.bound
-	b.mu.Lock()
-	tenants := b.tenants
-	b.mu.Unlock()
-	for _, x := range tenants() {
-		s := x.Spec()
-		n, err := d.measure(s)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			d.log.Warn("it is not known how much a torrent has stored, until it is read", "dir", s.Dir, "err", err)
-		}
-		b.mu.Lock()
-		if !b.entered[s.Dir] && n > 0 {
-			b.asleep[s.Dir] = n
-			b.used += n
-		}
-		b.mu.Unlock()
-	}
-	b.mu.Lock()
-	b.entered = nil
-	b.surveyed.Store(true)
-	b.mu.Unlock()
-	d.writer.look()
-}
-
-// measure is how much the journal says that a torrent has stored.
-func (d *Disk) measure(s Spec) (n int64, err error) {
-	t, err := d.newTorrent(s)
-	if err != nil {
-		return 0, err
-	}
-	f, err := d.files.openFile(t.journal.name, os.O_RDONLY)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	b := make([]byte, journalHeader)
-	k, err := readFull(f, b, 0)
-	if err == nil {
-		err = t.journal.checkHeader(b[:k])
-	}
-	have := wire.NewBitfield(t.spec.Pieces())
-	if err == nil {
-		err = t.journal.scan(f, have)
-	}
-	return t.costOf(have), err
 }
 
 // cost is the most bytes of whole pages that a piece takes in its files. A page that

@@ -2,6 +2,7 @@ package diskcache
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -104,4 +105,29 @@ func TestSwept(t *testing.T) {
 			b.close()
 		})
 	}
+}
+
+// TestQuota: what the file system says when it is full counts, whatever it says of
+// free space.
+func TestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTruth(14, 1_000_000, 32<<10)
+		fs := newSimFS()
+		fs.fault = func(_ int, op, name string) error {
+			if op == "write" && filepath.Base(name) != "journal" && dataUsed(fs) > 300_000 {
+				return unix.EDQUOT
+			}
+			return nil
+		}
+		b := newBounded(t, x, fs, Unbounded)
+		r := rand.New(rand.NewPCG(14, 14))
+		for p := range wire.Piece(x.Pieces()) {
+			b.readOnce(p, r)
+		}
+		time.Sleep(2 * pause)
+		if s := b.disk.Stats(); !s.Storing || s.Evicted == 0 || !b.stored(wire.Piece(x.Pieces()-1)) {
+			t.Errorf("what comes is not stored: %+v", s)
+		}
+		b.close()
+	})
 }

@@ -85,14 +85,9 @@ func (d *Disk) rows() (rows []row) {
 	for _, t := range d.all() {
 		rows = t.rows(rows)
 	}
-	d.bound.mu.Lock()
-	tenants := d.bound.tenants
-	d.bound.mu.Unlock()
-	if tenants != nil {
-		for _, x := range tenants() {
-			if !x.Kept {
-				rows = append(rows, row{tenant: &x, read: x.Used.Sub(d.epoch)})
-			}
+	for _, x := range d.tenants() {
+		if !x.Kept {
+			rows = append(rows, row{tenant: &x, read: x.Used.Sub(d.epoch)})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int {
@@ -112,24 +107,34 @@ func (t *Torrent) rows(rows []row) []row {
 	if t.spec.Kept != nil && t.spec.Kept() {
 		return rows
 	}
-	used := t.spec.Used.Sub(t.disk.epoch)
+	for i, n := 0, t.rowCount(); i < n; i++ {
+		rows = t.addRow(rows, i)
+	}
+	return rows
+}
+
+func (t *Torrent) rowCount() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counted == nil || t.closed {
-		return rows
+		return 0
 	}
-	reading := t.reading()
-	for i := range t.clock.ticks {
-		var some [2]bool
-		for p := range t.rowOf(i) {
-			if t.counted.Has(p) && t.evictable(p, reading) {
-				some[btoi(t.ends.Has(p))] = true
-			}
+	return len(t.clock.ticks)
+}
+
+// addRow is rows for one of them: readers do not wait until all have been looked at.
+func (t *Torrent) addRow(rows []row, i int) []row {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var some [2]bool
+	for p := range t.rowOf(i) {
+		if end := btoi(t.ends.Has(p)); !some[end] && t.counted.Has(p) {
+			some[end] = t.evictable(p, nil)
 		}
-		for ends, any := range some {
-			if any {
-				rows = append(rows, row{t: t, number: i, ends: ends == 1, read: t.clock.read(i, used)})
-			}
+	}
+	for end, any := range some {
+		if any {
+			rows = append(rows, row{t: t, number: i, ends: end == 1, read: t.clock.read(i, t.spec.Used.Sub(t.disk.epoch))})
 		}
 	}
 	return rows
