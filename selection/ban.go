@@ -68,7 +68,7 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 	}
 	n, rate := 0, int64(0)
 	for i := range pc.shares {
-		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && !s.peer.chokes {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && (!s.peer.chokes || m.isEager(s.peer)) {
 			n++
 			rate += s.peer.rate.guess()
 		}
@@ -82,7 +82,7 @@ func (m *Machine) appoint(pc *piece) {
 	var least int64
 	for _, p := range m.peers {
 		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
-			p.chokes && !slices.Contains(p.allowed, pc.index) {
+			m.bars(p, pc.index, pc.class) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()

@@ -9,10 +9,11 @@ import (
 // Every bound of the machine.
 const (
 	// Requests to a peer.
-	firstDepth     = 8   // queue of a peer nothing is known of
-	leastDepth     = 2   // queue of the slowest peer that is not snubbed
-	mostDepth      = 500 // queue of any peer, whatever its reqq
-	defaultReqq    = 250 // reqq of a peer that does not say (BEP 10)
+	firstDepth     = 8                      // queue of a peer nothing is known of
+	leastDepth     = 2                      // queue of the slowest peer that is not snubbed
+	mostDepth      = 500                    // queue of any peer, whatever its reqq
+	defaultReqq    = 250                    // reqq of a peer that does not say (BEP 10)
+	eagerTime      = 100 * time.Millisecond // after our interest, so long it is asked ahead of its unchoke
 	queueTime      = 300 * time.Millisecond
 	guessedRate    = 512 << 10              // bytes a second, of a peer nothing is known of
 	guessedRTT     = 100 * time.Millisecond // of a peer nothing is known of
