@@ -22,8 +22,9 @@ const (
 	fewBlocks      = 4                      // of a peer say little about its rate
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
-	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
-	firstStall     = time.Second            // nor any before this while none has answered
+	leastStall     = 250 * time.Millisecond // no peer that has answered is stalled sooner,
+	leastFirst     = 100 * time.Millisecond // nor any sooner than so long and two of the others' round trips,
+	firstStall     = time.Second            // or so long, while none has answered
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
 	mostPause      = time.Second            // the longest silence that a peer is known for
