@@ -86,7 +86,7 @@ func (d *Disk) rows() (rows []row) {
 		rows = t.rows(rows)
 	}
 	for _, x := range d.tenants() {
-		if !x.Kept {
+		if !x.Kept() {
 			rows = append(rows, row{tenant: &x, read: x.Used.Sub(d.epoch)})
 		}
 	}

@@ -191,7 +191,7 @@ func TestTenants(t *testing.T) {
 		tenant := func(i int, dir string, used time.Duration, kept bool) Tenant {
 			s := newTruth(uint64(i), size, 32<<10).spec(dir)
 			s.Used, s.Kept = time.Now().Add(-used), func() bool { return kept }
-			return Tenant{Used: s.Used, Kept: kept, Spec: func() Spec { return s }, Open: func() (*Torrent, error) {
+			return Tenant{Used: s.Used, Kept: s.Kept, Spec: func() Spec { return s }, Open: func() (*Torrent, error) {
 				t, err := b.disk.Add(s)
 				opened[dir] = t
 				return t, err

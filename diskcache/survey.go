@@ -10,8 +10,8 @@ import (
 
 // Tenant is a torrent that has a journal and is not open.
 type Tenant struct {
-	Used time.Time // when it was read last
-	Kept bool      // nothing of it is evicted
+	Used time.Time   // when it was read last
+	Kept func() bool // as that of its Spec
 	Spec func() Spec
 	Open func() (*Torrent, error) // has it Added
 }

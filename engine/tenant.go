@@ -83,7 +83,7 @@ func (c *Client) tenants() (all []diskcache.Tenant) {
 			continue
 		}
 		all = append(all, diskcache.Tenant{
-			Used: t.used(), Kept: t.kept(),
+			Used: t.used(), Kept: t.kept,
 			Spec: func() diskcache.Spec { return t.spec(info) },
 			Open: t.open,
 		})
