@@ -60,7 +60,7 @@ func (b *bench) checkStore(fs *simFS, most int64) {
 // TestBound: pieces of any length come and go, at no time is more stored than may
 // be, and what was read last is still here.
 func TestBound(t *testing.T) {
-	for _, pieceLength := range []int64{10_000, 16 << 10, 50_000, 64 << 10} {
+	for _, pieceLength := range []int64{10_000, 50_000, 64 << 10} {
 		synctest.Test(t, func(t *testing.T) {
 			const most = 300_000
 			x := newTruth(3, 1_500_000, pieceLength)
