@@ -13,6 +13,10 @@ type File struct {
 	Length int64
 	Pad    bool // zeros that only fill up a piece (BEP 47): never stored
 
+	// Ends is how much of its beginning, and of its end, is evicted after all else,
+	// bytes; 0: nothing.
+	Ends int64
+
 	// Root is the pieces root (BEP 52), in a torrent that is v2 only. It tells
 	// the journal of one content from that of another.
 	Root wire.Hash
@@ -181,6 +185,9 @@ func (t *Torrent) revoked(o ledger.Order) {
 // gives its memory back.
 func (t *Torrent) end(p *piece) {
 	delete(t.pieces, p.number)
+	if !t.have.Has(p.number) {
+		t.leaveDebris(p.number) // what was spilled
+	}
 	if p.state == waiting {
 		p.state = ended
 		t.disk.endLease(p.lease, 0)

@@ -182,7 +182,7 @@ func (l *loop) begin(info *metainfo.Info) {
 	l.meta, l.layers = nil, nil
 	l.disk.set(store)
 	l.bell = store.Bell()
-	have := store.Have()
+	have := store.Listen()
 	complete := have.Count() == info.Pieces()
 	if complete {
 		l.t.finished.Store(true)
