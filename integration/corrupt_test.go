@@ -2,14 +2,17 @@ package integration
 
 import (
 	"fmt"
-	"strings"
+	"regexp"
 	"testing"
 	"time"
 )
 
+// failedPiece is a line of the log.
+var failedPiece = regexp.MustCompile(`a piece failed its hash.* piece=(\d+)`)
+
 // TestCorruptPeer: one of ten peers sends corrupt blocks. The file is right,
-// that peer is banned and sends nothing more, no other is, and at most one
-// piece is wasted.
+// that peer is banned and sends nothing more, no other is, and at most two copies
+// of one piece are wasted.
 func TestCorruptPeer(t *testing.T) {
 	const pieceLength = 256 << 10
 	to := torrentOf(t, file(t, "corrupted.bin", 64<<20), pieceLength)
@@ -34,15 +37,18 @@ func TestCorruptPeer(t *testing.T) {
 			t.Errorf("peer %d, which did nothing wrong, has %d connections", i, p.open.Load())
 		}
 	}
-	// One piece for the lie, and what TestWaste allows: on a busy machine a peer
+	// Two copies of a piece for the lie, and what TestWaste allows: on a busy machine a peer
 	// may seem to have stalled.
-	if waste := sent - to.Info.Length; waste > pieceLength+to.Info.Length/25 {
-		t.Errorf("%d KiB were sent in vain, one piece of %d KiB is allowed", waste>>10, pieceLength>>10)
+	if waste := sent - to.Info.Length; waste > 2*pieceLength+to.Info.Length/25 {
+		t.Errorf("%d KiB were sent in vain, two copies of a piece of %d KiB are allowed", waste>>10, pieceLength>>10)
 	} else {
 		t.Logf("%d KiB were sent in vain", waste>>10)
 	}
-	if n := strings.Count(m.printed(), "a piece failed its hash"); n > 1 {
-		t.Errorf("%d pieces failed, one is allowed", n)
+	// The first bad copy may be shared, and convicts nobody; if all who are there by
+	// then had a part in it, the liar may bring the second alone (docs/adr/0012).
+	failed := failedPiece.FindAllStringSubmatch(m.printed(), -1)
+	if n := len(failed); n > 2 || n == 2 && failed[0][1] != failed[1][1] {
+		t.Errorf("pieces failed: %q; two copies of one are allowed", failed)
 	}
 	began := liar.began.Load()
 	time.Sleep(2 * time.Second)
