@@ -1,6 +1,7 @@
 package diskcache
 
 import (
+	"slices"
 	"time"
 
 	"bipfs/diskcache/ledger"
@@ -292,11 +293,16 @@ func (t *Torrent) Swap(from wire.Peer, b wire.Block, full *wire.Buf) (empty *wir
 }
 
 // ready reports whether block i, which just came, gives a worker something to
-// do: the hash can go on, a leaf can be looked at, or enough has come to be
-// spilled.
+// do: the hash can go on for a while, a leaf can be looked at, or enough has come to
+// be spilled.
 func (p *piece) ready(i int) bool {
-	if !p.parted {
-		return i == p.next || len(p.todo) > 0
+	switch {
+	case p.parted:
+		return p.come == p.count || 2*len(p.empty) <= p.held
+	case p.come == p.count, len(p.todo) > 0:
+		return true
+	case i < p.next || i >= p.next+leastStretch || p.next+leastStretch > p.count:
+		return false
 	}
-	return p.come == p.count || 2*len(p.empty) <= p.held
+	return !slices.Contains(p.bufs[p.next:p.next+leastStretch], nil)
 }

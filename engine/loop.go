@@ -229,10 +229,14 @@ func (l *loop) event(e any) {
 		case selection.Written:
 			l.wrote(e)
 		case selection.Stored:
-			l.stored++
-			l.leafBlock(e)
+			l.storedBlock(e)
+			return
 		}
 		l.step(e)
+	case arrivals:
+		for _, a := range e.all[:e.n] {
+			l.storedBlock(selection.Stored{Peer: e.peer, Block: a.Block, Lease: a.Lease})
+		}
 	case joined:
 		l.join(e.link)
 	case left:
