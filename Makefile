@@ -1,7 +1,8 @@
 # make demo   the main job, end to end, on a private swarm on this machine
 # make test   everything that proves bipfs right (README: what it needs)
 # make build  the program, static, into ./bipfs
-# make fuzz   every fuzz target for FUZZTIME (default 20s)
+# make fuzz   every fuzz target for FUZZTIME (default 10s)
+# make fuzz-long each for a minute
 # make soak   the long run: every tool reads from every seeder, found in every way;
 #             10 GiB round and round in a store of 1 GiB, for ten minutes
 # make scan   200 films of 1 GiB, looked at as by a media server; 10 GB of disk
@@ -14,7 +15,7 @@
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 20s
+FUZZTIME ?= 10s
 # At most two packages at a time: the tests measure nothing, but they mount,
 # and a starved mount is slow to no purpose. The tests that run beside each other
 # wait for real clients most of the time.
@@ -22,7 +23,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz cross bench bench-peers profile soak matrix scan clean
+.PHONY: build demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak matrix scan clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -62,6 +63,9 @@ single:
 
 fuzz:
 	integration/fuzz $(FUZZTIME)
+
+fuzz-long:
+	integration/fuzz 1m
 
 cross:
 	@for arch in amd64 arm64 arm 386 riscv64; do \

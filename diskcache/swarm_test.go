@@ -104,7 +104,7 @@ func newBenchOf(t testing.TB, x *truth, c Config, s Spec) *bench {
 // close ends the disk and counts every buffer.
 func (b *bench) close() {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.disk.Close(ctx); err != nil {
 		b.t.Error("close:", err)
@@ -139,7 +139,7 @@ func (b *bench) next() News {
 		b.mu.Unlock()
 		select {
 		case <-b.Bell():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			b.t.Fatalf("no news; %+v", b.disk.Stats())
 		}
 	}
@@ -191,7 +191,7 @@ func (b *bench) fetch(p wire.Piece, r *rand.Rand) {
 // read compares an extent with the truth.
 func (b *bench) read(e wire.Extent) error {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	loans, err := b.Acquire(ctx, []wire.Extent{e})
 	if err != nil {

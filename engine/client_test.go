@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// longEnough is how long a test waits for what is sure to come on a busy machine.
+const longEnough = 30 * time.Second
+
 // content is a folder with bytes made from a seed.
 type content struct {
 	path  string
@@ -66,7 +69,7 @@ func testClient(t *testing.T, cfg Config) *Client {
 		cfg.Memory = LeastMemory
 	}
 	if cfg.ReadTimeout == 0 {
-		cfg.ReadTimeout = 20 * time.Second
+		cfg.ReadTimeout = longEnough
 	}
 	cfg.Listen, cfg.Version = []string{"127.0.0.1:0"}, "0"
 	cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -80,7 +83,7 @@ func testClient(t *testing.T, cfg Config) *Client {
 
 func closeClient(t *testing.T, c *Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
 	defer cancel()
 	c.Close(ctx)
 }
@@ -138,7 +141,7 @@ func resolved(t *testing.T, torrent *Torrent) {
 	t.Helper()
 	select {
 	case <-torrent.Resolved():
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * longEnough):
 		t.Fatal("the magnet link is not resolved")
 	}
 }
@@ -289,7 +292,7 @@ func TestTorrentGoesDormantAndWakes(t *testing.T) {
 		}
 		select {
 		case <-l.done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(longEnough):
 			t.Fatal("the torrent stays awake")
 		}
 		if n := len(torrent.live); n != 0 {
@@ -351,7 +354,7 @@ func TestNamesOfTorrents(t *testing.T) {
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(longEnough); !so(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(what)
 		}

@@ -106,7 +106,7 @@ func TestDHTPort(t *testing.T) {
 	if _, err := leech.Add(Source{Magnet: &metainfo.Magnet{Hash: c.meta.Info.Hash}}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); leech.dht.Nodes() == 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(longEnough); leech.dht.Nodes() == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the node of the peer is not met")
 		}

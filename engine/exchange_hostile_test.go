@@ -64,16 +64,17 @@ func TestExchangeOfBadPeers(t *testing.T) {
 			defer r.Close()
 			go readRange(t.Context(), r, 0, 1)
 			<-said
-			deadline := time.Now().Add(5 * time.Second)
-			for leech.hand.Stats(torrent.hash).Candidates < l.knows && time.Now().Before(deadline) {
-				time.Sleep(5 * time.Millisecond)
+			eventually(t, "what it says is not taken", func() bool { return leech.hand.Stats(torrent.hash).Candidates == l.knows })
+			within := 300 * time.Millisecond // in which nothing is to happen
+			if l.ends {
+				within = longEnough
 			}
 			select {
 			case <-ended:
 				if !l.ends {
 					t.Error("the peer was hung up on")
 				}
-			case <-time.After(300 * time.Millisecond):
+			case <-time.After(within):
 				if l.ends {
 					t.Error("the peer was not hung up on")
 				}

@@ -194,7 +194,7 @@ func TestUnusableMetadataEndsTheSearch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(longEnough)
 	select {
 	case <-torrent.Unusable():
 	case <-deadline:
@@ -245,7 +245,7 @@ func TestMetadataFlood(t *testing.T) {
 	if _, err := p.Write(ask); err != nil {
 		t.Fatal(err)
 	}
-	p.SetReadDeadline(time.Now().Add(10 * time.Second))
+	p.SetReadDeadline(time.Now().Add(longEnough))
 	data, rejects := 0, 0
 	for data+rejects < mostMetadataRequests {
 		m, payload, err := p.next()
@@ -294,7 +294,7 @@ func TestOddRequests(t *testing.T) {
 	out = wire.Append(out, wire.Of(wire.Request, wire.Block{Piece: 0, Begin: 1, Length: 7}))
 	out = wire.Append(out, wire.Of(wire.Request, wire.Block{Piece: 99, Length: 16 << 10}))
 	p.Write(out)
-	p.SetReadDeadline(time.Now().Add(10 * time.Second))
+	p.SetReadDeadline(time.Now().Add(longEnough))
 	for {
 		if _, _, err := p.next(); err != nil {
 			if errors.Is(err, io.EOF) || strings.Contains(err.Error(), "reset") {

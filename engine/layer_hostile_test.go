@@ -135,7 +135,7 @@ func TestHashFlood(t *testing.T) {
 	if _, err := conn.Write(bytes.Repeat(one, 10*mostHashRequests)); err != nil {
 		t.Fatal(err)
 	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(longEnough))
 	for range mostHashRequests {
 		until(t, conn, wire.Hashes)
 	}

@@ -213,16 +213,12 @@ func TestSeederThatLosesItsData(t *testing.T) {
 	if err := os.Truncate(broken.Torrents()[0].DataFile(0), 100_000); err != nil {
 		t.Fatal(err)
 	}
-	leech := testClient(t, Config{Peers: []string{broken.addr(), whole.addr()}})
+	leech := testClient(t, Config{Peers: []string{broken.addr(), whole.addr()}, ReadTimeout: 10 * time.Second})
 	torrent, err := leech.Add(Source{Torrent: c.meta})
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	readAll(t, torrent, c)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
 
 // TestBrokenTorrentHeals: after a time-out reads fail soon, until a peer comes.
@@ -253,6 +249,10 @@ func TestBrokenTorrentHeals(t *testing.T) {
 		_, err := readRange(t.Context(), r, 0, 1)
 		return err == nil
 	})
-	readAll(t, torrent, c)
 	eventually(t, "it counts as broken", func() bool { return !torrent.broken.Load() })
+	eventually(t, "not all comes", func() bool { // a read may be too short for a busy machine
+		_, err := readRange(t.Context(), r, 0, 200_000)
+		return err == nil
+	})
+	readAll(t, torrent, c)
 }

@@ -67,7 +67,7 @@ func TestLSDAnnounces(t *testing.T) {
 		if !strings.Contains(s, "Infohash: "+open.hash.String()+"\r\n") || strings.Count(s, "Infohash") != 1 {
 			t.Errorf("announced as %q", s)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(longEnough):
 		t.Fatal("nothing is announced")
 	}
 	said := discovery.Search{Port: 9, Infohashes: [][20]byte{dormant.hash, private.hash, {1}, open.hash}}

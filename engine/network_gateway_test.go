@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"bipfs/engine/discovery"
 )
@@ -109,7 +108,7 @@ func TestGatewayClient(t *testing.T) {
 	}))
 	defer server.Close()
 	client := network(NetworkConfig{UserAgent: "bipfs/0"}).GatewayClient(atHome)
-	client.Timeout = 10 * time.Second
+	client.Timeout = longEnough
 	for path, want := range map[string]error{
 		"/most": nil, "/more": ErrTooLong, "/endless": ErrTooLong, "/redirect": ErrRedirect, "/other": ErrRedirect, "/header": errors.ErrUnsupported,
 	} {

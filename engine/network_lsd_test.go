@@ -27,7 +27,7 @@ func TestJoin(t *testing.T) {
 			}
 		}
 		for i := range again {
-			again[i].(*member).conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			again[i].(*member).conn.SetReadDeadline(time.Now().Add(longEnough))
 			for b := make([]byte, 10); b[0] != '0'+byte(i); { // over IPv6 it hears the other device as well, from off its link
 				_, from, near, err := again[i].Receive(b)
 				if err != nil || near != (b[0] == '0'+byte(i)) {

@@ -242,7 +242,7 @@ func serveOnce(t *testing.T, says string) string {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(longEnough))
 		io.WriteString(c, says)
 		io.Copy(io.Discard, c)
 	})

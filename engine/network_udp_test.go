@@ -37,7 +37,7 @@ func TestUTPOverSockets(t *testing.T) {
 		_, client, _ := packetSocket(t, ":0")
 		l := server.Listen()
 		for _, ip := range dial {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), longEnough)
 			c, err := client.Dial(ctx, netip.AddrPortFrom(netip.MustParseAddr(ip), at.Port()))
 			cancel()
 			if err != nil {
@@ -151,7 +151,7 @@ func TestRuns(t *testing.T) {
 					if !bytes.Equal(b, list[j].Payload) {
 						t.Fatalf("runs %v: datagram %d has %d bytes of %d, wanted %d of %d", runs, j, len(b), b[1], len(list[j].Payload), list[j].Payload[1])
 					}
-				case <-time.After(5 * time.Second):
+				case <-time.After(longEnough):
 					t.Fatalf("runs %v: datagram %d of %d bytes is lost", runs, j, len(list[j].Payload))
 				}
 			}

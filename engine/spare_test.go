@@ -29,12 +29,14 @@ func TestSpares(t *testing.T) {
 		_, err := readRange(t.Context(), r, 0, 1000)
 		read <- err
 	}()
+	standing := func() int { return leech.hand.Stats(torrent.hash).Standing }
+	eventually(t, "the peer is not connected", func() bool { return standing() == 1 })
 	select {
 	case err := <-read:
 		t.Fatalf("read without a spare: %v", err)
 	case <-time.After(1500 * time.Millisecond):
 	}
-	if n := leech.hand.Stats(torrent.hash).Standing; n != 1 {
+	if n := standing(); n != 1 {
 		t.Errorf("%d peers are connected", n)
 	}
 	leech.spares.Add(-taken)

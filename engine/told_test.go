@@ -24,7 +24,7 @@ func meet(t *testing.T, c *Client, hash wire.Digest) *scripted {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(longEnough))
 	p := &scripted{conn, bufio.NewReader(conn)}
 	port := conn.LocalAddr().(*net.TCPAddr).Port // no two have one peer ID
 	p.Write(handshake.Append(nil, handshake.Reserved, hash, [20]byte{'f', byte(port >> 8), byte(port)}))

@@ -153,16 +153,22 @@ func TestWebSeedsThatFail(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			})
-			// The good one is slow: a bad one that nobody asks does nothing wrong.
+			// The good one waits: a bad one that nobody asks does nothing wrong.
+			var torrent *Torrent
+			banned := func() bool {
+				torrent.mu.Lock()
+				defer torrent.mu.Unlock()
+				return torrent.liars[u]
+			}
 			good := web(t, c, func(h http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if name == "wrong bytes" {
-						time.Sleep(100 * time.Millisecond)
+					for end := time.Now().Add(2 * time.Second); name == "wrong bytes" && !banned() && time.Now().Before(end); {
+						time.Sleep(10 * time.Millisecond)
 					}
 					h.ServeHTTP(w, r)
 				})
 			})
-			_, torrent := fromWeb(t, c, Config{}, u, good)
+			_, torrent = fromWeb(t, c, Config{}, u, good)
 			readAll(t, torrent, c)
 			if n := bad.Load(); n > 16 {
 				t.Errorf("%d requests to the bad one", n)

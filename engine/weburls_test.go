@@ -151,7 +151,7 @@ func TestWebSeedsGoDormant(t *testing.T) {
 	defer s.Close()
 	leech, torrent := fromWeb(t, c, Config{dormantAfter: 100 * time.Millisecond}, s.URL)
 	readAll(t, torrent, c)
-	for deadline := time.Now().Add(10 * time.Second); torrent.running() != nil || len(leech.lanes) > 0 || open.Load() > 0; {
+	for deadline := time.Now().Add(longEnough); torrent.running() != nil || len(leech.lanes) > 0 || open.Load() > 0; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d places taken, %d connections open", len(leech.lanes), open.Load())
 		}
@@ -175,7 +175,7 @@ func TestPlacesOfWebSeeds(t *testing.T) {
 		t.Errorf("without a place: %v", err)
 	}
 	<-leech.lanes
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(longEnough); ; {
 		if _, err = readRange(t.Context(), r, 0, 1); err == nil || time.Now().After(deadline) {
 			break
 		}

@@ -239,15 +239,15 @@ func (m *mounted) ask(line string) string {
 }
 
 // until asks until the answer is want.
-func (m *mounted) until(line, want string, atMost time.Duration) {
+func (m *mounted) until(line, want string) {
 	m.t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		got := m.ask(line)
 		if got == want {
 			return
 		}
-		if time.Since(began) > atMost {
-			m.t.Fatalf("%s is still %s, not %s, after %v", line, got, want, atMost)
+		if time.Since(began) > longEnough {
+			m.t.Fatalf("%s is still %s, not %s, after %v", line, got, want, longEnough)
 		}
 	}
 }

@@ -227,7 +227,7 @@ func (m *memory) OpenDir(ctx context.Context, id ID) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(5 * time.Second):
+	case <-time.After(5 * time.Minute):
 		return syscall.ENODATA
 	}
 }

@@ -46,7 +46,7 @@ func TestDeadBesideLive(t *testing.T) {
 		t.Errorf("live: %d bytes, %v", len(b), err)
 	}
 	run(t, `ls -lR "$1"/files "$1"/dead`, m.dir)
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > soon {
 		t.Errorf("a live file and a listing took %v beside 14 dead files", took)
 	}
 }
@@ -73,7 +73,7 @@ func TestKilledReader(t *testing.T) {
 	}
 	other.Process.Kill()
 	<-ended
-	m.until("waiting", "0", time.Second)
+	m.until("waiting", "0")
 	t.Log("both gone after", time.Since(began))
 }
 
@@ -82,7 +82,7 @@ func TestZombieReader(t *testing.T) {
 	m := mount(t, t.TempDir(), Options{})
 	cats := blocked(t, m, 1)
 	cats[0].Process.Kill()
-	m.until("waiting", "0", time.Second)
+	m.until("waiting", "0")
 }
 
 // TestInterruptedDirectRead ends soon, with EINTR or the death of the reader.
@@ -94,12 +94,12 @@ func TestInterruptedDirectRead(t *testing.T) {
 	if err := dd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.until("waiting", "1", 5*time.Second)
+	m.until("waiting", "1")
 	began := time.Now()
 	dd.Process.Signal(syscall.SIGINT)
 	dd.Wait()
-	m.until("waiting", "0", time.Second)
-	if took := time.Since(began); took > 500*time.Millisecond {
+	m.until("waiting", "0")
+	if took := time.Since(began); took > soon {
 		t.Errorf("took %v: %s", took, said.String())
 	}
 }
@@ -112,28 +112,30 @@ func TestInterruptedOpenDir(t *testing.T) {
 	if err := ls.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m.until("waiting", "1", 5*time.Second)
+	m.until("waiting", "1")
 	run(t, `stat "$1"/unresolved`, m.dir)
 	ls.Process.Kill()
 	ls.Wait()
-	m.until("waiting", "0", time.Second)
+	m.until("waiting", "0")
 }
 
 // TestUnmountIdle is the usual end: at once.
 func TestUnmountIdle(t *testing.T) {
 	m := mount(t, t.TempDir(), Options{})
 	run(t, `cat "$1"/live >/dev/null`, m.dir)
-	took(t, m.ask("unmount"), 300*time.Millisecond)
+	took(t, m.ask("unmount"))
 	if got := m.ask("unmount"); !strings.HasSuffix(got, "s") {
 		t.Errorf("once more: %s", got)
 	}
 }
 
-func took(t *testing.T, answer string, atMost time.Duration) {
+// took judges how long an unmounting took. That users see it end at once is
+// measured with the program (integration).
+func took(t *testing.T, answer string) {
 	t.Helper()
 	d, err := time.ParseDuration(answer)
-	if err != nil || d > atMost {
-		t.Errorf("unmounting: %s, more than %v", answer, atMost)
+	if err != nil || d > soon {
+		t.Errorf("unmounting: %s, more than %v", answer, soon)
 	}
 	t.Log("unmounted in", answer)
 }
@@ -142,7 +144,7 @@ func took(t *testing.T, answer string, atMost time.Duration) {
 func TestUnmountBlocked(t *testing.T) {
 	m := mount(t, t.TempDir(), Options{})
 	cats := blocked(t, m, 300)
-	took(t, m.ask("unmount"), 4*time.Second)
+	took(t, m.ask("unmount"))
 	for _, c := range cats {
 		if err := c.Wait(); err == nil {
 			t.Error("a blocked reader ended without an error")
@@ -169,7 +171,7 @@ func TestUnmountUnderLoad(t *testing.T) {
 		}
 	}
 	eventually(t, "all files open", func() bool { return m.ask("opens") == "8" })
-	took(t, m.ask("unmount"), 4*time.Second)
+	took(t, m.ask("unmount"))
 }
 
 // TestUnmountInUse: a shell in the mount and an open file do not hold up the end.
@@ -186,7 +188,7 @@ func TestUnmountInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	took(t, m.ask("unmount"), time.Second)
+	took(t, m.ask("unmount"))
 	if _, err := f.ReadAt(make([]byte, 10), 0); err == nil {
 		t.Error("a file of an ended mount can be read")
 	}
@@ -205,7 +207,7 @@ func TestUnmountCopied(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { c.Process.Kill(); c.Wait() }()
-	took(t, m.ask("unmount"), time.Second)
+	took(t, m.ask("unmount"))
 }
 
 // TestUnmountOutside: Wait returns when somebody else unmounts.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -12,20 +13,36 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// freePort is a port that nobody listens on, on an address of this machine.
+// lastPort is the port that freePort gave last, counted from a number that is
+// each run's own.
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(1 << 16)) }
+
+// freePort is a port that nobody has, for TCP or UDP, on an address of this
+// machine. It is given once, and is none of those that the kernel gives to who
+// names none: it stays free until it is used.
 func freePort(t testing.TB, address string) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := fmt.Sprint(12_000 + lastPort.Add(1)%20_000) // the kernel's begin at 32768
+		ln, err := net.Listen("tcp", net.JoinHostPort(address, port))
+		if err != nil {
+			continue
+		}
+		ln.Close()
+		if udp, err := net.ListenPacket("udp", net.JoinHostPort(address, port)); err == nil {
+			udp.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
+	t.Fatalf("no port of %s is free", address)
+	return ""
 }
 
 // A place is where a client runs: an address of its own, in a network namespace

@@ -23,14 +23,13 @@ func TestCorruptPeer(t *testing.T) {
 	same(t, to.shown(m), to.content)
 	var sent int64
 	liar := peers[4]
+	eventually(t, 10*time.Second, "the corrupt peer is left", func() bool { return liar.open.Load() == 0 })
 	for i, p := range peers {
 		sent += p.sent.Load()
 		t.Logf("peer %d: %d connections, %d requests, %d KiB sent", i, p.opened.Load(), p.asked.Load(), p.sent.Load()>>10)
 		switch {
 		case p == liar && p.sent.Load() == 0:
 			t.Error("the corrupt peer was asked for nothing: the test has tested nothing")
-		case p == liar && p.open.Load() > 0:
-			t.Error("the corrupt peer is still connected")
 		case p != liar && p.open.Load() != 1:
 			t.Errorf("peer %d, which did nothing wrong, has %d connections", i, p.open.Load())
 		}
@@ -84,8 +83,8 @@ func TestOnlyCorruptPeers(t *testing.T) {
 	if r.code != 1 || r.out != "" {
 		t.Errorf("a read of a torrent that only a liar has: %d bytes, exit %d, %s", len(r.out), r.code, r.err)
 	}
-	if r.took > 6*time.Second {
-		t.Errorf("the read failed after %v, its limit is 3 s", r.took)
+	if r.own > 6*time.Second {
+		t.Errorf("the read failed after %v, its limit is 3 s", r.own)
 	}
 	m.stop(time.Second)
 }

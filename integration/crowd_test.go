@@ -75,12 +75,12 @@ func (c *crowd) join(t testing.TB, addr string, to *torrent, first, n int) {
 // joinCrowd is the handshake of one peer, and what it says first. It is in when
 // it hears something behind the handshake.
 func joinCrowd(addr string, to *torrent, number int) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: crowdAddr(number)}, Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: crowdAddr(number)}, Timeout: longEnough}
 	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(longEnough))
 	hello := append([]byte("\x13BitTorrent protocol"), 0, 0, 0, 0, 0, 0x10, 0, 0x04)
 	hello = append(append(hello, to.Info.Hash[:20]...), fmt.Sprintf("-XX0001-%012d", number)...)
 	greeting := extension.Handshake{

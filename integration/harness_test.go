@@ -84,7 +84,7 @@ func leftBehind(goroutines, files int) string {
 		left = append(left, "a mount on "+dir)
 		exec.Command("umount", "-l", dir).Run()
 	}
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(longEnough)
 	for (runtime.NumGoroutine() > goroutines || openFiles(os.Getpid()) > files) && time.Now().Before(deadline) {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -177,9 +177,8 @@ func long(t testing.TB) {
 // eventually waits until ok, at most within, and fails the test otherwise.
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for !ok() {
-		if time.Now().After(deadline) {
+	for w := startWatch(); !ok(); {
+		if w.over(within) {
 			t.Fatalf("not within %v: %s", within, what)
 		}
 		time.Sleep(10 * time.Millisecond)

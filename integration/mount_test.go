@@ -42,14 +42,14 @@ func mountBipfs(t testing.TB, o mounting) *mount {
 		o.data = filepath.Join(tempDir(t), "data")
 	}
 	cmd := o.command()
-	begin := time.Now()
+	w := startWatch()
 	m := &mount{process: startCommand(t, "bipfs", cmd), dir: o.dir, data: o.data}
 	t.Cleanup(m.unmountDead) // runs before the process is ended, so after it stopped by itself or was killed
 	if o.within == 0 {
 		o.within = 10 * time.Second
 	}
 	m.prints("mounted "+m.dir+"\n", o.within)
-	m.took = time.Since(begin)
+	m.took = w.took()
 	return m
 }
 
@@ -87,12 +87,12 @@ func (m *mount) unmountDead() {
 // within.
 func (m *mount) stop(within time.Duration) {
 	m.t.Helper()
-	begin := time.Now()
+	w := startWatch()
 	m.signal(syscall.SIGTERM)
 	if !m.ended(30 * time.Second) {
 		m.t.Fatalf("still runs 30 s after SIGTERM")
 	}
-	if took := time.Since(begin); took > within {
+	if took := w.took(); w.over(within) {
 		m.t.Errorf("SIGTERM: ended after %v, allowed are %v", took.Round(time.Millisecond), within)
 	}
 	if code := m.cmd.ProcessState.ExitCode(); code != 0 {

@@ -3,6 +3,7 @@ package selection
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"bipfs/wire"
 )
@@ -35,8 +36,10 @@ import (
 //
 // The one that fetches a suspect piece is the one that would take the shortest
 // time for it; a peer that had a part in the bad copy counts as sixteen times slower,
-// and so does one that has proven nothing. The disk cache takes the piece from
-// nobody else: a block of the bad copy that was cancelled may still come.
+// and so does one that has proven nothing. For outsiderTime it is not even asked: who
+// had none may be about to connect, as a whole swarm does in one moment. The disk
+// cache takes the piece from nobody else: a block of the bad copy that was cancelled
+// may still come.
 
 // freshSharers is how many fresh peers may always share a piece.
 const freshSharers = 4
@@ -78,7 +81,7 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 
 // appoint chooses the one that fetches a suspect piece.
 func (m *Machine) appoint(pc *piece) {
-	var best *peer
+	var best, later *peer
 	var least int64
 	for _, p := range m.peers {
 		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
@@ -86,7 +89,11 @@ func (m *Machine) appoint(pc *piece) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
-		if m.partOf(p, pc.index) {
+		if at, ok := m.partOf(p, pc.index); ok {
+			if m.now < at+outsiderTime {
+				later = p
+				continue
+			}
 			cost *= 16
 		}
 		if p.streak == 0 && p.verified == 0 {
@@ -96,10 +103,14 @@ func (m *Machine) appoint(pc *piece) {
 			best, least = p, cost
 		}
 	}
-	if best != nil {
+	switch {
+	case best != nil:
 		pc.sole = best
 		best.soleOf = append(best.soleOf, pc)
+		m.touch(best) // it may be another's turn
 		m.restrict(pc)
+	case later != nil:
+		m.lookAgain(later)
 	}
 }
 
@@ -141,6 +152,7 @@ func (m *Machine) yield(p *peer) {
 type failure struct {
 	piece   wire.Piece
 	lease   wire.Lease
+	at      time.Duration // when that was known
 	digests []wire.Digest // of each block
 	by      []int16       // who sent each block: of who, or one of those below
 	who     []culprit
@@ -165,16 +177,20 @@ func (m *Machine) failed(i wire.Piece) bool {
 	return slices.ContainsFunc(m.bad, func(f *failure) bool { return f.piece == i && f.good == nil })
 }
 
-// partOf tells whether p had a part in a failed copy of a piece.
-func (m *Machine) partOf(p *peer, i wire.Piece) bool {
-	return slices.ContainsFunc(m.bad, func(f *failure) bool {
-		return f.piece == i && slices.ContainsFunc(f.who, func(c culprit) bool { return c.peer == p.id })
-	})
+// partOf tells whether p had a part in a failed copy of a piece, and when the last of
+// those was found to be bad.
+func (m *Machine) partOf(p *peer, i wire.Piece) (at time.Duration, ok bool) {
+	for _, f := range m.bad {
+		if f.piece == i && slices.ContainsFunc(f.who, func(c culprit) bool { return c.peer == p.id }) {
+			at, ok = f.at, true
+		}
+	}
+	return at, ok
 }
 
 // fail keeps a copy that did not verify. pc is nil if the piece is forgotten.
 func (m *Machine) fail(e Verified, pc *piece) {
-	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
+	f := &failure{piece: e.Piece, lease: e.Lease, at: m.now, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
 	f.unknown = len(f.by)
 	for i := range f.by {
 		f.by[i] = unknown

@@ -75,7 +75,7 @@ func poisonByLeaf(t *testing.T, h habit, liars int) {
 		bound = liars
 	}
 	worst, sum, banned := 0, 0, 0
-	for seed := range uint64(poisonRuns) {
+	for seed := range uint64(fewer(poisonRuns)) {
 		w := newTen(shapes[0], seed, h, liars, 10*time.Millisecond)
 		if err := w.run(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -94,5 +94,5 @@ func poisonByLeaf(t *testing.T, h habit, liars int) {
 		worst, sum = max(worst, w.wasted), sum+w.wasted
 	}
 	t.Logf("bad blocks of each liar: %.2f at worst, %.2f on average; %d of %d liars banned",
-		float64(worst)/float64(liars), float64(sum)/float64(liars*poisonRuns), banned, liars*poisonRuns)
+		float64(worst)/float64(liars), float64(sum)/float64(liars*fewer(poisonRuns)), banned, liars*fewer(poisonRuns))
 }

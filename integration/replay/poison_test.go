@@ -114,10 +114,7 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 		bound = piece * (liars + shared(liars))
 	}
 	var wastes []int
-	sum, spoiled, banned, runs := 0, 0, 0, s.runs**moreSeeds
-	if testing.Short() && s.length > 256<<10 {
-		runs = 2 // they are long
-	}
+	sum, spoiled, banned, runs := 0, 0, 0, fewer(s.runs**moreSeeds)
 	for seed := range uint64(runs) {
 		w := newTen(s, seed, h, liars, -1)
 		if err := w.run(); err != nil {
@@ -139,7 +136,7 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 	}
 	slices.Sort(wastes)
 	each := float64(piece * liars)
-	if mean := float64(spoiled) / each / float64(runs); h.constant() && mean > 1.01 {
+	if mean := float64(spoiled) / each / float64(runs); h.constant() && mean > 1.01 && !testing.Short() { // few have no mean
 		t.Errorf("%.3f pieces spoiled for each liar", mean)
 	}
 	t.Logf("pieces wasted for each liar: %.2f at worst, %.2f at 99 %%, %.2f on average, %.2f of them spoiled; %d of %d liars banned",
