@@ -3,7 +3,6 @@ package selection
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"bipfs/wire"
 )
@@ -28,18 +27,17 @@ import (
 //
 // A lie of a peer that is alone in a piece convicts it at once. If two share it,
 // and nobody else is there to fetch it again, it is one or the other: should the
-// liar be the one, it spoils a second piece. So ahead of the reads a fresh peer,
-// which has proven nothing, gets a piece of its own, if they are not long or there
-// are enough. What a read waits for is shared by freshSharers of them, or by half, so
-// that a good one is left to fetch it again. Once a piece has failed somebody does
-// lie: then one is left alone in that too, while it brings it fast enough.
+// liar be the one, it spoils a second piece. So a fresh peer, which has proven
+// nothing, is left alone in its piece while it brings that fast enough. Is it
+// late or slow, or the piece long, then fresh peers share what a read waits for;
+// of more than freshSharers only half do, so that a good one is left to fetch it
+// again. Ahead of the reads each gets a piece of its own, if they are not long or
+// there are enough.
 //
 // The one that fetches a suspect piece is the one that would take the shortest
-// time for it; a peer that had a part in the bad copy counts as sixteen times slower,
-// and so does one that has proven nothing. For outsiderTime it is not even asked: who
-// had none may be about to connect, as a whole swarm does in one moment. The disk
-// cache takes the piece from nobody else: a block of the bad copy that was cancelled
-// may still come.
+// time for it; a peer that had a part in the bad copy counts as slower, and
+// one that has proven nothing as slower still. The disk cache takes the piece from
+// nobody else: a block of the bad copy that was cancelled may still come.
 
 // freshSharers is how many fresh peers may always share a piece.
 const freshSharers = 4
@@ -75,13 +73,12 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 			rate += s.peer.rate.guess()
 		}
 	}
-	shares := pc.class == Now && m.failures == 0 || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
-	return n == 0 || n < most && shares
+	return n == 0 || n < most && blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
 }
 
 // appoint chooses the one that fetches a suspect piece.
 func (m *Machine) appoint(pc *piece) {
-	var best, later *peer
+	var best *peer
 	var least int64
 	for _, p := range m.peers {
 		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
@@ -89,12 +86,8 @@ func (m *Machine) appoint(pc *piece) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
-		if at, ok := m.partOf(p, pc.index); ok {
-			if m.now < at+outsiderTime {
-				later = p
-				continue
-			}
-			cost *= 16
+		if m.partOf(p, pc.index) {
+			cost *= 4
 		}
 		if p.streak == 0 && p.verified == 0 {
 			cost *= 16
@@ -103,14 +96,10 @@ func (m *Machine) appoint(pc *piece) {
 			best, least = p, cost
 		}
 	}
-	switch {
-	case best != nil:
+	if best != nil {
 		pc.sole = best
 		best.soleOf = append(best.soleOf, pc)
-		m.touch(best) // it may be another's turn
 		m.restrict(pc)
-	case later != nil:
-		m.lookAgain(later)
 	}
 }
 
@@ -152,7 +141,6 @@ func (m *Machine) yield(p *peer) {
 type failure struct {
 	piece   wire.Piece
 	lease   wire.Lease
-	at      time.Duration // when that was known
 	digests []wire.Digest // of each block
 	by      []int16       // who sent each block: of who, or one of those below
 	who     []culprit
@@ -177,20 +165,16 @@ func (m *Machine) failed(i wire.Piece) bool {
 	return slices.ContainsFunc(m.bad, func(f *failure) bool { return f.piece == i && f.good == nil })
 }
 
-// partOf tells whether p had a part in a failed copy of a piece, and when the last of
-// those was found to be bad.
-func (m *Machine) partOf(p *peer, i wire.Piece) (at time.Duration, ok bool) {
-	for _, f := range m.bad {
-		if f.piece == i && slices.ContainsFunc(f.who, func(c culprit) bool { return c.peer == p.id }) {
-			at, ok = f.at, true
-		}
-	}
-	return at, ok
+// partOf tells whether p had a part in a failed copy of a piece.
+func (m *Machine) partOf(p *peer, i wire.Piece) bool {
+	return slices.ContainsFunc(m.bad, func(f *failure) bool {
+		return f.piece == i && slices.ContainsFunc(f.who, func(c culprit) bool { return c.peer == p.id })
+	})
 }
 
 // fail keeps a copy that did not verify. pc is nil if the piece is forgotten.
 func (m *Machine) fail(e Verified, pc *piece) {
-	f := &failure{piece: e.Piece, lease: e.Lease, at: m.now, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
+	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
 	f.unknown = len(f.by)
 	for i := range f.by {
 		f.by[i] = unknown

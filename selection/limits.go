@@ -71,7 +71,6 @@ const (
 	mostFailures     = 64                     // failed copies of pieces kept for comparison
 	mostDigests      = 1 << 17                // digests kept in them
 	shareTime        = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
-	outsiderTime     = 500 * time.Millisecond // so long after a bad copy nobody who had a part in it fetches it again
 	suspectTime      = 10 * time.Second
 	trialTime        = 500 * time.Millisecond     // a peer whose first block is not proven for so long is trusted without
 	mostLeafExposure = 16                         // open pieces with something unverified of a peer, for what leaves have proven of it

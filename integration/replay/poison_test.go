@@ -67,19 +67,15 @@ var shapes = []shape{
 	{"4 MiB", 12, 4 << 20, 2, poisonRuns / 8},
 }
 
-// shared is how many pieces constant liars may spoil beyond one each, at worst. What
-// the reader waits for is shared by peers that have proven nothing: its first bad
-// copy convicts nobody. If only liars, or a single good peer, can be asked to fetch it
-// again, all liars may come to bring it alone first. With fewer liars that takes one
-// swarm in hundreds, which only the soak goes through.
-func shared(liars int) int {
-	switch {
-	case liars == 9 && *moreSeeds > 1:
-		return 2
-	case liars == 9 || *moreSeeds > 1:
-		return 1
+// shared is how many pieces constant liars may spoil beyond one each. The piece
+// that the reader waits for is shared by peers that have proven nothing, if it is
+// long: its first bad copy convicts nobody. If the only good peer had a part in it,
+// every liar that had one too may come to fetch it alone before that one does.
+func (s shape) shared(liars int) int {
+	if s.length <= 256<<10 || liars < 9 {
+		return 0
 	}
-	return 0
+	return 1
 }
 
 const poisonRuns = 96
@@ -111,7 +107,7 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 	piece := int(s.length / wire.BlockSize)
 	bound := 3 * piece * liars
 	if h.constant() {
-		bound = piece * (liars + shared(liars))
+		bound = piece * (liars + s.shared(liars))
 	}
 	var wastes []int
 	sum, spoiled, banned, runs := 0, 0, 0, fewer(s.runs**moreSeeds)
