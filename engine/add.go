@@ -55,6 +55,9 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	}
 	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
 	t.take(s)
+	if err := t.revive(); err != nil {
+		return nil, false, err
+	}
 	t.identify(&t.state)
 	state.NextSlot++
 	c.mu.Lock()
@@ -169,6 +172,8 @@ func (t *Torrent) merge(s Source) error {
 	}
 	l, err := t.activate()
 	switch info := s.Torrent.Info; {
+	case errors.Is(err, ErrStopped) && !isBare(info):
+		return t.resolve(info)
 	case err != nil:
 	case isBare(info):
 		err = l.put(t.c.ctx, layersWanted{info})
@@ -183,6 +188,9 @@ func (t *Torrent) merge(s Source) error {
 func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
+	if t.removed.Load() {
+		return ErrRemoved
+	}
 	if t.private() {
 		return t.learnPrivate(s)
 	}
@@ -276,6 +284,9 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c := t.c
 	c.adding.Lock()
 	defer c.adding.Unlock()
+	if t.removed.Load() {
+		return ErrRemoved
+	}
 	if t.Info() != nil {
 		return nil
 	}

@@ -222,10 +222,15 @@ func (c *Client) load() error {
 		return err
 	}
 	for _, s := range all {
+		if s.state.Removed != 0 {
+			c.bury(s)
+			continue
+		}
 		if err := c.restore(s); err != nil {
 			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
 		}
 	}
+	c.spawn(c.sweep)
 	return nil
 }
 
@@ -238,7 +243,7 @@ func (c *Client) restore(s stored) error {
 	if err != nil {
 		return err
 	}
-	if err := t.refusal(); err != nil {
+	if err := t.refusal(); errors.Is(err, ErrNoUpload) {
 		c.log.Warn("a stored torrent is left alone but for what is here of it", "torrent", t.id, "err", ErrNoUpload)
 	}
 	c.mu.Lock()
@@ -256,7 +261,7 @@ func (c *Client) restore(s stored) error {
 			state.Name = "" // chosen when the metadata is here
 			err = c.folder.saveTorrent(t.id, state)
 		}
-		if err == nil {
+		if err == nil && !t.stopped.Load() {
 			_, err = t.activate()
 		}
 		return err
