@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/handshake"
 )
@@ -75,6 +76,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()
+	t.happens(control.Event{Event: evAdded})
 	return t, true, nil
 }
 
@@ -317,6 +319,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Unlock()
 	t.info.Store(info)
 	close(t.resolved)
+	t.happens(control.Event{Event: evMetadata})
 	c.log.Info("a magnet link is resolved", "torrent", t.id, "name", state.Name)
 	return nil
 }

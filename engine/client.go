@@ -42,8 +42,9 @@ type Client struct {
 	mapping   atomic.Pointer[discovery.PortMap] // nil before a torrent searches
 	listening string                            // the first address that peers reach the client at
 	first     bool                              // the data folder was new
-	udp       *UDP                              // of uTP and the DHT; nil when there is neither
-	utp       *utp.Socket                       // nil when there is none
+	events    chronicle
+	udp       *UDP        // of uTP and the DHT; nil when there is neither
+	utp       *utp.Socket // nil when there is none
 
 	peers     atomic.Uint32 // the last wire.Peer given out
 	readers   atomic.Uint64 // the last wire.Reader given out

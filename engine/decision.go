@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/selection"
 )
 
@@ -96,6 +97,18 @@ func (c *Client) decide(t *Torrent, change func(*torrentState)) error {
 	c.mu.Unlock()
 	t.stopped.Store(after.Stopped)
 	t.paused.Store(after.Paused)
+	t.broken.Store(false) // whatever did not come, nobody may have been asked for it
+	for _, e := range []struct {
+		before, after bool
+		yes, no       string
+	}{{before.Stopped, after.Stopped, evStopped, evStarted}, {before.Paused, after.Paused, evPaused, evResumed}} {
+		switch {
+		case !e.before && e.after:
+			t.happens(control.Event{Event: e.yes})
+		case e.before && !e.after:
+			t.happens(control.Event{Event: e.no})
+		}
+	}
 	if after.Stopped {
 		t.quiet(ErrStopped)
 	} else if l := t.running(); l != nil {
@@ -158,6 +171,9 @@ func (l *loop) obeyUser() {
 		for len(l.rests) > 0 {
 			l.endRest(l.rests[0].piece)
 		}
+	}
+	if store := l.disk.get(); store != nil && !paused {
+		store.Excuse()
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.wanting)) {
 		if paused {

@@ -43,6 +43,7 @@ type loop struct {
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
 	wanting    map[wire.Reader]selection.Want
+	files      *completion    // nil before the geometry
 	paused     bool           // the machine is told of no wants, and uploads nothing
 	layers     *layering      // nil unless the metadata is here and its piece layers are not
 	leaves     *leafing       // nil unless blocks may be verified one by one
@@ -193,6 +194,7 @@ func (l *loop) begin(info *metainfo.Info) {
 	if info.HasV2() {
 		l.leaves = newLeafing(info)
 	}
+	l.files = newCompletion(info, have)
 	l.step(selection.Geometry{Geometry: info.Geometry, Have: have, Leaves: info.HasV2()})
 	l.setComplete(complete)
 	for _, k := range l.links {
@@ -352,23 +354,7 @@ func (l *loop) tell(n diskcache.News) {
 	case diskcache.Verified:
 		l.verified(n)
 	case diskcache.Evicted:
-		l.setComplete(false)
-		l.step(selection.Evicted{Piece: n.Piece})
-	}
-}
-
-func (l *loop) verified(n diskcache.News) {
-	l.closed(n.Piece)
-	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
-	if !n.OK {
-		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
-		return
-	}
-	l.endRest(n.Piece)
-	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
-	if !l.complete && l.t.whole() {
-		l.setComplete(true)
-		l.announceEnd()
+		l.evicted(n.Piece)
 	}
 }
 

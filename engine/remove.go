@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/handshake"
 )
@@ -60,6 +61,7 @@ func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 	c.mu.Lock()
 	c.hide(t)
 	c.mu.Unlock()
+	t.happens(control.Event{Event: evRemoved})
 	t.quiet(ErrRemoved)
 	t.settle()
 	t.opening.Lock()
@@ -77,6 +79,8 @@ func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 		defer timer.Stop()
 		select {
 		case <-store.Left():
+		case <-c.ctx.Done():
+			return "", ErrClosed // the next start goes on
 		case <-timer.C:
 			return "", fmt.Errorf("the data of %v is in use: it is deleted at the next start", t.id)
 		}

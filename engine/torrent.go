@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bipfs/diskcache"
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/wire"
 )
@@ -217,6 +218,7 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.id, err)
 		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
 			t.c.log.Error("the torrent cannot be read", "err", err)
+			t.happens(control.Event{Event: evError, Error: err.Error()})
 		}
 		t.refused, t.again = err, time.Now().Add(openRetry)
 		return nil, err

@@ -68,7 +68,7 @@ func (c *Client) watch() {
 		case <-c.ctx.Done():
 			return
 		}
-		before := c.look()
+		before, stores := c.look(), true
 		ticker := time.NewTicker(c.cfg.watchEvery)
 		for c.loops() > 0 && c.ctx.Err() == nil {
 			select {
@@ -76,6 +76,7 @@ func (c *Client) watch() {
 			case <-c.ctx.Done():
 				continue
 			}
+			stores = c.lookAtDisk(stores)
 			now := c.look()
 			if slept, moved := now.since(before); slept || moved {
 				c.log.Info("the machine has slept, or its network has changed", "slept", slept, "moved", moved)
