@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"bipfs/engine"
+	"bipfs/engine/control"
 	"bipfs/fs"
 )
 
@@ -22,13 +24,15 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
-	Data       string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
-	Temporary  bool          `help:"Keep nothing: data and state go when the mount goes."`
-	Options    []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	SeedRatio  float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
-	SeedTime   time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
-	MaxSeeding int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
-	LocalOnly  []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	Data         string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
+	Temporary    bool          `help:"Keep nothing: data and state go when the mount goes."`
+	Options      []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	SeedRatio    float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
+	SeedTime     time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
+	MaxSeeding   int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
+	Control      string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
+	ControlGroup string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
+	LocalOnly    []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 }
 
@@ -44,6 +48,9 @@ func (m *mountCommand) Run(s streams) error {
 	log := m.logger(s.err)
 	options, err := mountOptions(m.Options)
 	if err != nil {
+		return err
+	}
+	if _, err := m.group(); err != nil {
 		return err
 	}
 	all, err := sources(m.Source, s, log)
@@ -77,7 +84,7 @@ func (m *mountCommand) Run(s streams) error {
 	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
-	return serve(cfg, options, all, signals, s)
+	return m.serve(cfg, options, all, signals, s)
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.
@@ -91,7 +98,7 @@ func waitingReads(o *fs.Options) int {
 }
 
 // serve is the life of a mount.
-func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
+func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
 	if err := fs.Clean(cfg.Mountpoint); err != nil {
 		return err
 	}
@@ -101,7 +108,7 @@ func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os
 	}
 	err = add(client, all, cfg.Log)
 	if err == nil {
-		err = serveClient(client, cfg, options, signals, s)
+		err = m.serveClient(client, cfg, options, signals, s)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
@@ -109,10 +116,16 @@ func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os
 	return err
 }
 
-func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
+func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
 	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
 	if err != nil {
 		return err
+	}
+	socket, err := m.openControl(cfg.Mountpoint, cfg.Dir, cfg.Log) // now: nobody else mounts there
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+		defer cancel()
+		return errors.Join(err, server.Unmount(ctx))
 	}
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
@@ -132,6 +145,14 @@ func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, s
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	if socket != nil {
+		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now()}
+		wg.Go(func() {
+			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
+				cfg.Log.Error("the control socket is closed", "err", err)
+			}
+		})
+	}
 	select {
 	case sig := <-signals:
 		cfg.Log.Info("stopping", "signal", sig)

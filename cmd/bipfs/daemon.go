@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"bipfs/engine"
+	"bipfs/engine/control"
+	"bipfs/engine/metainfo"
+	"bipfs/fs"
+)
+
+// daemon is a mount as it is controlled: the engine, and what the kernel is told
+// of it.
+type daemon struct {
+	*engine.Client
+	kernel  fs.Kernel
+	started time.Time
+}
+
+// controlFolder is the folder of the control socket: the flag, this user's, or
+// one in the data folder.
+func controlFolder(flag, data string) string {
+	if flag != "" {
+		return flag
+	}
+	if dir := control.Dir(); dir != "" {
+		return dir
+	}
+	return filepath.Join(data, "control")
+}
+
+// openControl opens the control socket of a mount. Without one the mount is as
+// good as with it, so that only one that was asked for by name is an error.
+func (m *mountCommand) openControl(mountpoint, data string, log *slog.Logger) (*control.Listener, error) {
+	gid, err := m.group()
+	if err != nil {
+		return nil, err
+	}
+	l, err := control.Listen(controlFolder(m.Control, data), mountpoint, gid)
+	if err != nil && m.Control == "" && m.ControlGroup == "" {
+		log.Warn("there is no control socket: bipfs ls, add and the like will not find this mount", "err", err)
+		return nil, nil
+	}
+	return l, err
+}
+
+// group is the group of --control-group, by name or number; -1 if there is none.
+func (m *mountCommand) group() (gid int, err error) {
+	name := m.ControlGroup
+	if name == "" {
+		return -1, nil
+	}
+	if g, err := user.LookupGroup(name); err == nil {
+		name = g.Gid
+	}
+	n, err := strconv.ParseUint(name, 10, 31)
+	if err != nil {
+		return -1, usagef("--control-group %s: there is no such group", m.ControlGroup)
+	}
+	return int(n), nil
+}
+
+// Status implements control.Catalogue.
+func (d *daemon) Status() control.Status {
+	s := d.Client.Status()
+	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
+	return s
+}
+
+// Torrents implements control.Catalogue.
+func (d *daemon) Torrents() (all []control.Torrent) {
+	for _, t := range d.Client.Torrents() {
+		all = append(all, t.Status())
+	}
+	return all
+}
+
+// find is the torrent with an infohash.
+func (d *daemon) find(infohash string) (*engine.Torrent, error) {
+	if t := d.ByInfohash(infohash); t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("there is no torrent %.64q here: %w", infohash, control.ErrUnknown)
+}
+
+// Torrent implements control.Catalogue.
+func (d *daemon) Torrent(infohash string) (control.Torrent, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return control.Torrent{}, err
+	}
+	return t.Status(), nil
+}
+
+// Lookup implements control.Catalogue.
+func (d *daemon) Lookup(path string) (p control.Path, err error) {
+	name, below, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	unknown := fmt.Errorf("there is no %.255q in the mount: %w", path, control.ErrUnknown)
+	t, _ := d.ByName(name)
+	if t == nil {
+		return p, unknown
+	}
+	p = control.Path{Torrent: t.Status(), Path: below, Kind: "directory"}
+	info := t.Info()
+	if info == nil {
+		if below != "" {
+			err = fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
+		}
+		return p, err
+	}
+	nodes, at := info.Tree(), uint32(0)
+	for element := range strings.SplitSeq(below, "/") {
+		ok := true
+		if element != "" {
+			at, ok = nodes.Lookup(at, element)
+		}
+		if !ok {
+			return p, unknown
+		}
+	}
+	n := nodes.Nodes[at]
+	switch {
+	case n.File < 0:
+	case info.Files[n.File].Link != "":
+		p.Kind = "link"
+	default:
+		p.Kind = "file"
+	}
+	err = measure(t, info, at, &p)
+	return p, err
+}
+
+// measure adds up the files below a node. It looks at each of them: there may be
+// 500,000.
+func measure(t *engine.Torrent, info *metainfo.Info, at uint32, p *control.Path) error {
+	n := info.Tree().Nodes[at]
+	if n.File >= 0 {
+		f := info.Files[n.File]
+		here, err := t.Here(f.Offset, f.Length)
+		p.Length += f.Length
+		p.Here += here
+		return err
+	}
+	for _, child := range n.Children {
+		if err := measure(t, info, child, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Add implements control.Commands.
+func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torrent, err error) {
+	var source engine.Source
+	if s.Torrent != nil {
+		source.Torrent, err = metainfo.Parse(s.Torrent)
+	} else {
+		source, err = engine.ParseLink(s.Link)
+	}
+	if err != nil {
+		return added, fmt.Errorf("%w: %w", control.ErrBad, err)
+	}
+	if source, err = d.FetchSource(ctx, source); err != nil {
+		return added, fmt.Errorf("%w: %w", control.ErrRefused, err)
+	}
+	t, err := d.Client.Add(source)
+	if errors.Is(err, engine.ErrNoUpload) {
+		err = fmt.Errorf("%w: %w", control.ErrRefused, err)
+	}
+	if err != nil {
+		return added, err
+	}
+	return t.Status(), nil
+}
+
+// Remove implements control.Commands.
+func (d *daemon) Remove(infohash string, deleteData bool) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	name := t.Name()
+	err = d.Client.Remove(t, deleteData)
+	if errors.Is(err, engine.ErrRemoved) {
+		return fmt.Errorf("%w: %w", control.ErrUnknown, err)
+	}
+	// The kernel may keep names for a year. What it is told it is told by another
+	// goroutine: nobody here waits for a request that waits for us.
+	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
+	return err
+}
+
+// Decide implements control.Commands.
+func (d *daemon) Decide(infohash string, v control.Verb) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	return map[control.Verb]func(*engine.Torrent) error{
+		control.Start: d.Start, control.Stop: d.Stop, control.Pause: d.Pause, control.Resume: d.Resume,
+	}[v](t)
+}
+
+// Verify implements control.Commands.
+func (d *daemon) Verify(ctx context.Context, infohash string) (control.Verified, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return control.Verified{}, err
+	}
+	if t.Info() == nil {
+		return control.Verified{}, fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
+	}
+	return t.Verify(ctx)
+}
+
+// Resolved implements control.Observer.
+func (d *daemon) Resolved(ctx context.Context, infohash string) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-t.Resolved():
+	case <-t.Unusable():
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Peers implements control.Observer.
+func (d *daemon) Peers(ctx context.Context, infohash string) ([]control.Peer, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return nil, err
+	}
+	return t.Peers(ctx)
+}
+
+var _ control.Daemon = (*daemon)(nil)
