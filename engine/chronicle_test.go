@@ -179,8 +179,10 @@ func TestStatus(t *testing.T) {
 	if len(seeds) != 1 || seeds[0].Address != s.addr() || seeds[0].Pieces != 62 || seeds[0].Source != "user" || seeds[0].Downloaded == 0 || seeds[0].Client != "bipfs 0" {
 		t.Errorf("its peers are %+v", seeds)
 	}
-	if here, err := torrent.Here(0, 1000); err != nil || here != 1000 {
-		t.Errorf("of the first bytes %d are here, %v", here, err)
+	for want, of := range map[int64]func(int) bool{1_000_000: func(i int) bool { return i == 0 }, 0: func(int) bool { return false }} {
+		if length, here, err := torrent.Held(of); err != nil || length != want || here > length || (here > 0) != (want > 0) {
+			t.Errorf("of %d bytes %d are here, %v", length, here, err)
+		}
 	}
 	if leech.ByInfohash(torrent.ID()) != torrent || leech.ByInfohash("x") != nil {
 		t.Error("it is not found by its infohash")

@@ -157,6 +157,7 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent, p program) (un
 		return unwant, err
 	}
 	defer release()
+	defer t.blocked.begin(r.number, extents, p.name)()
 	if t.c.ctx.Err() != nil {
 		return unwant, ErrClosed
 	}

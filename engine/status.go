@@ -115,20 +115,26 @@ func hostOf(raw string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Here is how many bytes of [off, off+n) of t's content are here. It opens the
-// store, but wakes nobody.
-func (t *Torrent) Here(off, n int64) (here int64, err error) {
+// Held is how many bytes some files of t have, and how many of those are here. It
+// opens the store, but wakes nobody.
+func (t *Torrent) Held(of func(file int) bool) (length, here int64, err error) {
 	store, err := t.open()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	have := store.Have()
-	for _, e := range t.Info().Extents(nil, off, n) {
-		if have.Has(e.Piece) {
-			here += int64(e.Length)
+	have, size := store.Have(), t.Info().PieceLength
+	for i, f := range t.Info().Files {
+		if f.Length == 0 || !of(i) {
+			continue
+		}
+		length += f.Length
+		for p := f.Offset / size; p <= (f.Offset+f.Length-1)/size; p++ {
+			if have.Has(wire.Piece(p)) {
+				here += min(f.Offset+f.Length, (p+1)*size) - max(f.Offset, p*size)
+			}
 		}
 	}
-	return here, nil
+	return length, here, nil
 }
 
 // Peers are the peers that are connected, and the connections to web seeds.

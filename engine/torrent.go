@@ -39,6 +39,7 @@ type Torrent struct {
 	broken atomic.Bool // a read timed out, and no useful peer has come since
 
 	waits    waits       // of reads for the swarm
+	blocked  blocked     // of these, what for
 	walks    walks       // of readers from file to file
 	finished atomic.Bool // every piece was here at some time
 

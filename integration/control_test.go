@@ -108,6 +108,7 @@ func TestControl(t *testing.T) {
 	fails(1, "not found", "status", filepath.Join(shown, "no such file"))
 	ok("127.0.0.1:", "peers", first.hash())
 	ok("0 damaged", "verify", shown)
+	ok("no read waits", "why", shown)
 
 	documented(t, m, first)
 	ok("stopped", "stop", "magnet:?xt=urn:btih:"+second.hash())
@@ -202,6 +203,9 @@ func TestControlOpenFile(t *testing.T) {
 	eventually(t, 10*time.Second, "nobody has it open", func() bool {
 		return strings.Contains(command("ls", "--json").out, `"open": 3`)
 	})
+	if r := command("why", c.shown(m)); r.code != 0 || !strings.Contains(r.out, "piece 0: 0 of 0 peers have it, ") || strings.Count(r.out, "piece") != 3 {
+		t.Errorf("why: %v", r)
+	}
 	if r := command("rm", c.hash()); r.code != 0 {
 		t.Fatal(r)
 	}

@@ -101,33 +101,43 @@ func (d *daemon) Torrent(infohash string) (control.Torrent, error) {
 	return t.Status(), nil
 }
 
-// Lookup implements control.Catalogue.
-func (d *daemon) Lookup(path string) (p control.Path, err error) {
+// place finds the torrent that a path lies in, and what it is called there. Node
+// at is what it means, if the metadata is here.
+func (d *daemon) place(path string) (t *engine.Torrent, at uint32, below string, err error) {
 	name, below, _ := strings.Cut(strings.Trim(path, "/"), "/")
 	unknown := fmt.Errorf("there is no %.255q in the mount: %w", path, control.ErrUnknown)
-	t, _ := d.ByName(name)
-	if t == nil {
-		return p, unknown
+	if t, _ = d.ByName(name); t == nil {
+		return nil, 0, "", unknown
+	}
+	info := t.Info()
+	for element := range strings.SplitSeq(below, "/") {
+		ok := true
+		switch {
+		case element == "":
+		case info == nil:
+			return nil, 0, "", fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
+		default:
+			at, ok = info.Tree().Lookup(at, element)
+		}
+		if !ok {
+			return nil, 0, "", unknown
+		}
+	}
+	return t, at, below, nil
+}
+
+// Lookup implements control.Catalogue.
+func (d *daemon) Lookup(path string) (p control.Path, err error) {
+	t, at, below, err := d.place(path)
+	if err != nil {
+		return p, err
 	}
 	p = control.Path{Torrent: t.Status(), Path: below, Kind: "directory"}
 	info := t.Info()
 	if info == nil {
-		if below != "" {
-			err = fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
-		}
-		return p, err
+		return p, nil
 	}
-	nodes, at := info.Tree(), uint32(0)
-	for element := range strings.SplitSeq(below, "/") {
-		ok := true
-		if element != "" {
-			at, ok = nodes.Lookup(at, element)
-		}
-		if !ok {
-			return p, unknown
-		}
-	}
-	n := nodes.Nodes[at]
+	n := info.Tree().Nodes[at]
 	switch {
 	case n.File < 0:
 	case info.Files[n.File].Link != "":
@@ -135,27 +145,36 @@ func (d *daemon) Lookup(path string) (p control.Path, err error) {
 	default:
 		p.Kind = "file"
 	}
-	err = measure(t, info, at, &p)
+	files := map[int]bool{}
+	filesBelow(info.Tree(), at, files)
+	p.Length, p.Here, err = t.Held(func(file int) bool { return files[file] })
 	return p, err
 }
 
-// measure adds up the files below a node. It looks at each of them: there may be
-// 500,000.
-func measure(t *engine.Torrent, info *metainfo.Info, at uint32, p *control.Path) error {
-	n := info.Tree().Nodes[at]
+// Why implements control.Observer.
+func (d *daemon) Why(ctx context.Context, path string) (w control.Why, err error) {
+	t, at, below, err := d.place(path)
+	if err != nil {
+		return w, err
+	}
+	files := map[int]bool{}
+	if info := t.Info(); info != nil && at > 0 {
+		filesBelow(info.Tree(), at, files)
+	}
+	w, err = t.Why(ctx, func(file int) bool { return at == 0 || files[file] })
+	w.Path = below
+	return w, err
+}
+
+// filesBelow adds the files at a node, or below it.
+func filesBelow(tree *metainfo.Tree, at uint32, files map[int]bool) {
+	n := tree.Nodes[at]
 	if n.File >= 0 {
-		f := info.Files[n.File]
-		here, err := t.Here(f.Offset, f.Length)
-		p.Length += f.Length
-		p.Here += here
-		return err
+		files[int(n.File)] = true
 	}
 	for _, child := range n.Children {
-		if err := measure(t, info, child, p); err != nil {
-			return err
-		}
+		filesBelow(tree, child, files)
 	}
-	return nil
 }
 
 // Add implements control.Commands.

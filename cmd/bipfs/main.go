@@ -33,6 +33,7 @@ type commands struct {
 	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
 	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`
 	Status  statusCommand  `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
+	Why     whyCommand     `cmd:"" help:"Tell what the reads of a path in the mount wait for."`
 	Peers   peersCommand   `cmd:"" help:"List the peers of a torrent."`
 	Rm      rmCommand      `cmd:"" help:"Remove torrents from a running mount."`
 	Stop    stopCommand    `cmd:"" help:"Keep torrents from their swarms: no peers, no announces."`

@@ -96,6 +96,64 @@ func (c *peersCommand) Run(s streams) error {
 	})
 }
 
+// whyCommand is `bipfs why`.
+type whyCommand struct {
+	Path string `arg:"" help:"A path in the mount: a file, a folder, or a torrent."`
+	talkFlags
+}
+
+// Run tells.
+func (c *whyCommand) Run(s streams) error {
+	return c.talk(s, []string{c.Path}, func(ctx context.Context, t *talk) error {
+		below, err := t.below(c.Path)
+		if err != nil {
+			return err
+		}
+		var why control.Why
+		if err := t.Get(ctx, "why?path="+escape(below), &why); err != nil {
+			return err
+		}
+		return t.print(why, func(w io.Writer) {
+			for _, line := range whyLines(why) {
+				fmt.Fprintln(w, line)
+			}
+		})
+	})
+}
+
+// whyLines says it for people: the reason that they can do something about first.
+func whyLines(w control.Why) (lines []string) {
+	switch {
+	case w.State == "stopped":
+		lines = append(lines, "the torrent is stopped: bipfs start lets it have peers")
+	case w.Paused:
+		lines = append(lines, "the torrent is paused: bipfs resume lets it transfer")
+	case w.State == "resolving":
+		lines = append(lines, "the metadata is not here yet")
+	case w.State == "unusable":
+		lines = append(lines, "the metadata cannot be used: bipfs status says why")
+	}
+	if len(w.Waits) == 0 {
+		return append(lines, "no read waits for the swarm")
+	}
+	for _, o := range w.Waits {
+		line := fmt.Sprintf("piece %d: %d of %d peers have it, %d s", o.Piece, o.Have, o.Peers, o.Seconds)
+		for _, part := range []struct {
+			n    int
+			text string
+		}{{o.Choking, "choke us"}, {o.Silent, "are silent"}, {o.Asked, "are asked"}} {
+			if part.n > 0 {
+				line += fmt.Sprintf(", %d %s", part.n, part.text)
+			}
+		}
+		if len(o.By) > 0 {
+			line += " (" + shown(strings.Join(o.By, ", ")) + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
 // eventsCommand is `bipfs events`.
 type eventsCommand struct {
 	Follow bool   `short:"f" help:"Go on with what happens from now on, until Ctrl-C."`

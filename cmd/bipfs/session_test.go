@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"bipfs/engine/control"
 )
 
 func TestPeople(t *testing.T) {
@@ -45,5 +47,23 @@ func TestLines(t *testing.T) {
 	got, err := lines([]string{"a", "-", "b"}, strings.NewReader("# no\n\n c \nd"))
 	if err != nil || strings.Join(got, " ") != "a c d b" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestWhyLines: what somebody can do about it comes first, then each piece.
+func TestWhyLines(t *testing.T) {
+	for _, c := range []struct {
+		why  control.Why
+		want string
+	}{
+		{control.Why{State: "active"}, "no read waits for the swarm"},
+		{control.Why{State: "active", Waits: []control.Wait{{Piece: 91, Seconds: 12, Peers: 3}}}, "piece 91: 0 of 3 peers have it, 12 s"},
+		{control.Why{State: "active", Paused: true, Waits: []control.Wait{{Piece: 1, Peers: 9, Have: 4, Choking: 2, Silent: 1, Asked: 2, By: []string{"mpv", "cp\n"}}}},
+			"the torrent is paused: bipfs resume lets it transfer|piece 1: 4 of 9 peers have it, 0 s, 2 choke us, 1 are silent, 2 are asked (mpv, cp?)"},
+		{control.Why{State: "stopped"}, "the torrent is stopped: bipfs start lets it have peers|no read waits for the swarm"},
+	} {
+		if got := strings.Join(whyLines(c.why), "|"); got != c.want {
+			t.Errorf("%q, not %q", got, c.want)
+		}
 	}
 }

@@ -155,21 +155,30 @@ func withPrefix(all []control.Torrent, prefix string) (named []control.Torrent) 
 	return named
 }
 
-// path finds a path in the mount; one that is not absolute may also be meant from
-// the mount point.
-func (t *talk) path(ctx context.Context, arg string) (p control.Path, err error) {
+// below is a path from the mount point; one that is not absolute may be meant from
+// there.
+func (t *talk) below(arg string) (string, error) {
 	abs, err := filepath.Abs(arg)
 	if err != nil {
-		return p, err
+		return "", err
 	}
 	below, ok := control.Below(abs, t.Status.Mountpoint)
 	switch {
 	case ok && below == "":
-		return p, usagef("%s is the mount itself: name a torrent in it", arg)
+		return "", usagef("%s is the mount itself: name a torrent in it", arg)
 	case !ok && filepath.IsAbs(arg):
-		return p, fmt.Errorf("%s is not in the mount %s", arg, t.Status.Mountpoint)
+		return "", fmt.Errorf("%s is not in the mount %s", arg, t.Status.Mountpoint)
 	case !ok:
 		below = filepath.Clean(arg)
+	}
+	return below, nil
+}
+
+// path finds a path in the mount.
+func (t *talk) path(ctx context.Context, arg string) (p control.Path, err error) {
+	below, err := t.below(arg)
+	if err != nil {
+		return p, err
 	}
 	err = t.Get(ctx, "path?path="+escape(below), &p)
 	return p, err

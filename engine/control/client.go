@@ -91,12 +91,10 @@ func (c *Client) exchange(ctx context.Context, method, path, kind string, body [
 		req.Header.Set("Content-Type", kind)
 	}
 	req.Close = true
-	if err := req.Write(conn); err != nil {
-		return err
-	}
+	unsent := req.Write(conn) // a body that is refused is not read to its end: the answer says why
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
-		return err
+		return errors.Join(unsent, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {

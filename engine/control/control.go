@@ -61,6 +61,8 @@ type Observer interface {
 	// Resolved waits until the metadata of a torrent is here, or cannot be used.
 	Resolved(ctx context.Context, infohash string) error
 	Peers(ctx context.Context, infohash string) ([]Peer, error)
+	// Why is what the reads of a path, and of all below it, wait for.
+	Why(ctx context.Context, path string) (Why, error)
 	// Events are those after since that are still known, the oldest first, how
 	// many between are not, and what is closed when there are more.
 	Events(since uint64) (events []Event, missed uint64, more <-chan struct{})
@@ -146,6 +148,29 @@ type Peer struct {
 	Choked      bool   `json:"choked"` // we choke it
 	Interested  bool   `json:"interested"`
 	Snubbed     bool   `json:"snubbed"` // it owes blocks and is silent
+}
+
+// Why is what the reads of a path wait for.
+type Why struct {
+	Infohash string `json:"infohash"`
+	Path     string `json:"path"`   // below the torrent's directory; "" is that
+	State    string `json:"state"`  // of the torrent, as in Torrent
+	Paused   bool   `json:"paused"` // the torrent is: nothing is asked for
+	Reads    int    `json:"reads"`  // that wait
+	Waits    []Wait `json:"waits"`  // for each piece, 100 at most; the first to be asked for comes first
+}
+
+// Wait is a piece that reads wait for.
+type Wait struct {
+	Piece   int      `json:"piece"`
+	Seconds int64    `json:"seconds"` // since the first of them
+	Reads   int      `json:"reads"`   // that wait for it
+	By      []string `json:"by"`      // the programs, as far as they are known
+	Peers   int      `json:"peers"`   // connected
+	Have    int      `json:"have"`    // of these, have it
+	Choking int      `json:"choking"` // of those that have it, choke us
+	Silent  int      `json:"silent"`  // of those that have it, owe blocks and are silent
+	Asked   int      `json:"asked"`   // of those that have it, have been asked for blocks of it
 }
 
 // Source is what a torrent is added by: exactly one field is set.

@@ -118,6 +118,12 @@ func (f *fake) Peers(ctx context.Context, infohash string) ([]Peer, error) {
 		Pieces: 172, Downloaded: 1 << 20, Uploaded: 9, Rate: 123456, RTT: 250, Outstanding: 16, Chokes: true, Choked: true, Interested: true, Snubbed: true}}, err
 }
 
+func (f *fake) Why(ctx context.Context, path string) (Why, error) {
+	_, err := f.Lookup(path)
+	return Why{Infohash: someHash, Path: "film.mp4", State: "active", Reads: 2, Waits: []Wait{{
+		Piece: 91, Seconds: 12, Reads: 2, By: []string{"mpv"}, Peers: 3, Have: 2, Choking: 1, Silent: 1, Asked: 1}}}, err
+}
+
 func (f *fake) Events(since uint64) (events []Event, missed uint64, more <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -25,6 +25,7 @@ const (
 	longestTorrent  = 64 << 20 // bytes of a .torrent
 	headerTime      = 5 * time.Second
 	bodyTime        = 30 * time.Second // for all of a body
+	restTime        = time.Second      // for the rest of a body that was refused
 	answerTime      = 30 * time.Second // for the writing of an answer, or of an event
 	idleTime        = 30 * time.Second
 	longestWait     = 24 * time.Hour
@@ -33,20 +34,22 @@ const (
 // TorrentType is the media type of a .torrent in a request.
 const TorrentType = "application/x-bittorrent"
 
-// Serve answers requests until ctx ends, and returns when all of them have been
-// answered or given up. It closes l.
+// Serve answers requests until ctx ends, and returns when all connections have
+// ended: at once, but for those that net/http keeps for half a second so that a
+// refusal is read. It closes l.
 func Serve(ctx context.Context, l net.Listener, d Daemon, log *slog.Logger) error {
 	s := &server{d: d, log: log, adding: make(chan struct{}, mostAdding)}
 	h := &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: longestHeader,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnState:   s.count,
 	}
 	stop := context.AfterFunc(ctx, func() { h.Close() })
 	err := h.Serve(l)
 	stop()
 	h.Close()
-	s.serving.Wait()
+	s.connected.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -55,10 +58,21 @@ func Serve(ctx context.Context, l net.Listener, d Daemon, log *slog.Logger) erro
 
 // server is one Serve.
 type server struct {
-	d       Daemon
-	log     *slog.Logger
-	adding  chan struct{}
-	serving sync.WaitGroup // requests
+	d         Daemon
+	log       *slog.Logger
+	adding    chan struct{}
+	connected sync.WaitGroup // the goroutines of connections, which net/http starts
+}
+
+// count has Serve join the goroutine of each connection: net/http tells of it
+// before it starts, and at its end.
+func (s *server) count(_ net.Conn, now http.ConnState) {
+	switch now {
+	case http.StateNew:
+		s.connected.Add(1)
+	case http.StateClosed:
+		s.connected.Done()
+	}
 }
 
 // handler answers one request with a value for JSON, or an error.
@@ -76,6 +90,7 @@ func (s *server) routes() http.Handler {
 		"POST /v1/torrents/{infohash}/verify":    s.verify,
 		"POST /v1/torrents/{infohash}/{command}": s.decide,
 		"GET /v1/path":                           s.path,
+		"GET /v1/why":                            s.why,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := h(w, r)
@@ -84,8 +99,6 @@ func (s *server) routes() http.Handler {
 	}
 	mux.HandleFunc("GET /v1/events", s.events)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.serving.Add(1)
-		defer s.serving.Done()
 		if refuses, pattern := mux.Handler(r); pattern == "" {
 			s.answer(w, nil, refusal(refuses, r))
 			return
@@ -210,10 +223,11 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) (any, error) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTime))
 	source, err := readSource(w, r)
-	_ = c.SetReadDeadline(time.Time{}) // or the wait for the end of the connection would end
 	if err != nil {
+		_ = c.SetReadDeadline(time.Now().Add(restTime)) // net/http waits for what is left of it
 		return nil, err
 	}
+	_ = c.SetReadDeadline(time.Time{}) // or the wait for the end of the connection would end
 	return s.d.Add(r.Context(), source)
 }
 
@@ -221,20 +235,9 @@ func readSource(w http.ResponseWriter, r *http.Request) (source Source, err erro
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	switch kind {
 	case TorrentType:
-		source.Torrent, err = io.ReadAll(http.MaxBytesReader(w, r.Body, longestTorrent))
-		if err == nil && len(source.Torrent) == 0 {
-			err = errors.New("it is empty")
-		}
+		source.Torrent, err = readTorrent(w, r)
 	case "application/json":
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, longestJSON))
-		d.DisallowUnknownFields()
-		err = d.Decode(&source)
-		if err == nil && source.Link == "" {
-			err = errors.New("there is no link")
-		}
-		if err == nil && d.More() {
-			err = errors.New("more follows the object")
-		}
+		source.Link, err = readLink(w, r)
 	default:
 		err = fmt.Errorf("its type is neither application/json nor %s", TorrentType)
 	}
@@ -242,6 +245,46 @@ func readSource(w http.ResponseWriter, r *http.Request) (source Source, err erro
 		return Source{}, fmt.Errorf("%w: the body cannot be used: %w", ErrBad, err)
 	}
 	return source, nil
+}
+
+// bounded is the body of a request, which ends with an error after longest bytes.
+// One that says that it is longer is refused before it is read.
+func bounded(w http.ResponseWriter, r *http.Request, longest int64) (io.Reader, error) {
+	if r.ContentLength > longest {
+		return nil, fmt.Errorf("it is longer than %d bytes", longest)
+	}
+	return http.MaxBytesReader(w, r.Body, longest), nil
+}
+
+func readTorrent(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := bounded(w, r, longestTorrent)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(body)
+	if err == nil && len(b) == 0 {
+		err = errors.New("it is empty")
+	}
+	return b, err
+}
+
+func readLink(w http.ResponseWriter, r *http.Request) (string, error) {
+	body, err := bounded(w, r, longestJSON)
+	if err != nil {
+		return "", err
+	}
+	var source Source
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err = d.Decode(&source)
+	switch {
+	case err != nil:
+	case source.Link == "":
+		err = errors.New("there is no link")
+	case d.More():
+		err = errors.New("more follows the object")
+	}
+	return source.Link, err
 }
 
 // Removed is the answer to a removal.
@@ -292,6 +335,10 @@ func (s *server) peers(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	peers, err := s.d.Peers(r.Context(), t.Infohash)
 	return PeerList{t.Infohash, append([]Peer{}, peers...)}, err
+}
+
+func (s *server) why(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return s.d.Why(r.Context(), r.URL.Query().Get("path"))
 }
 
 func (s *server) path(_ http.ResponseWriter, r *http.Request) (any, error) {

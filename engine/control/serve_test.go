@@ -59,6 +59,7 @@ func TestGolden(t *testing.T) {
 		{"GET", "torrents/" + someHash + "?wait=5", "", ""},
 		{"GET", "torrents/" + someHash + "/peers", "", ""},
 		{"GET", "path?path=film.mp4%2Ffilm.mp4", "", ""},
+		{"GET", "why?path=film.mp4%2Ffilm.mp4", "", ""},
 		{"POST", "torrents", "application/json", `{"link": "magnet:?xt=urn:btih:` + someHash + `"}`},
 		{"POST", "torrents", TorrentType, "d4:infode"},
 		{"POST", "torrents/" + someHash + "/stop", "", ""},
@@ -238,7 +239,7 @@ func TestHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		io.WriteString(conn, text)
 		return conn
 	}
@@ -246,7 +247,8 @@ func TestHostile(t *testing.T) {
 		"no HTTP":        "\x13BitTorrent protocol\x00\x00\x00\x00\r\n\r\n",
 		"a long header":  "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*longestHeader) + "\r\n\r\n",
 		"a bad length":   "POST /v1/torrents HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-		"a huge torrent": fmt.Sprintf("POST /v1/torrents HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", TorrentType, longestTorrent+1, strings.Repeat("x", longestTorrent+1)),
+		"a huge torrent": fmt.Sprintf("POST /v1/torrents HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\nxxxx", TorrentType, longestTorrent+1),
+		"a long link":    fmt.Sprintf("POST /v1/torrents HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n{\"link\": \"%s", 2*longestJSON, strings.Repeat("x", longestJSON)),
 		"half a header":  "GET /v1/sta",
 	} {
 		conn := send(text)
