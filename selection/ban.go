@@ -27,16 +27,15 @@ import (
 //
 // A lie of a peer that is alone in a piece convicts it at once. If two share it,
 // and nobody else is there to fetch it again, it is one or the other: should the
-// liar be the one, it spoils a second piece. So a fresh peer, which has proven
-// nothing, is left alone in its piece while it brings that fast enough. Is it
-// late or slow, or the piece long, then fresh peers share what a read waits for;
-// of more than freshSharers only half do, so that a good one is left to fetch it
-// again. Ahead of the reads each gets a piece of its own, if they are not long or
-// there are enough.
+// liar be the one, it spoils a second piece. So ahead of the reads a fresh peer,
+// which has proven nothing, gets a piece of its own, if they are not long or there
+// are enough. What a read waits for is shared by freshSharers of them, or by half, so
+// that a good one is left to fetch it again. Once a piece has failed somebody does
+// lie: then one is left alone in that too, while it brings it fast enough.
 //
 // The one that fetches a suspect piece is the one that would take the shortest
-// time for it; a peer that had a part in the bad copy counts as slower, and
-// one that has proven nothing as slower still. The disk cache takes the piece from
+// time for it; a peer that had a part in the bad copy counts as sixteen times slower,
+// and so does one that has proven nothing. The disk cache takes the piece from
 // nobody else: a block of the bad copy that was cancelled may still come.
 
 // freshSharers is how many fresh peers may always share a piece.
@@ -68,12 +67,13 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 	}
 	n, rate := 0, int64(0)
 	for i := range pc.shares {
-		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && !s.peer.chokes {
+		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && (!s.peer.chokes || m.isEager(s.peer)) {
 			n++
 			rate += s.peer.rate.guess()
 		}
 	}
-	return n == 0 || n < most && blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
+	shares := pc.class == Now && m.failures == 0 || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
+	return n == 0 || n < most && shares
 }
 
 // appoint chooses the one that fetches a suspect piece.
@@ -82,12 +82,12 @@ func (m *Machine) appoint(pc *piece) {
 	var least int64
 	for _, p := range m.peers {
 		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
-			p.chokes && !slices.Contains(p.allowed, pc.index) {
+			m.bars(p, pc.index, pc.class) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
 		if m.partOf(p, pc.index) {
-			cost *= 4
+			cost *= 16
 		}
 		if p.streak == 0 && p.verified == 0 {
 			cost *= 16

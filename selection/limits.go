@@ -9,10 +9,11 @@ import (
 // Every bound of the machine.
 const (
 	// Requests to a peer.
-	firstDepth     = 8   // queue of a peer nothing is known of
-	leastDepth     = 2   // queue of the slowest peer that is not snubbed
-	mostDepth      = 500 // queue of any peer, whatever its reqq
-	defaultReqq    = 250 // reqq of a peer that does not say (BEP 10)
+	firstDepth     = 8                      // queue of a peer nothing is known of
+	leastDepth     = 2                      // queue of the slowest peer that is not snubbed
+	mostDepth      = 500                    // queue of any peer, whatever its reqq
+	defaultReqq    = 250                    // reqq of a peer that does not say (BEP 10)
+	eagerTime      = 100 * time.Millisecond // after our interest, so long it is asked ahead of its unchoke
 	queueTime      = 300 * time.Millisecond
 	guessedRate    = 512 << 10              // bytes a second, of a peer nothing is known of
 	guessedRTT     = 100 * time.Millisecond // of a peer nothing is known of
@@ -21,8 +22,9 @@ const (
 	fewBlocks      = 4                      // of a peer say little about its rate
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
-	leastStall     = 250 * time.Millisecond // no peer is stalled sooner,
-	firstStall     = time.Second            // nor any before this while none has answered
+	leastStall     = 250 * time.Millisecond // no peer that has answered is stalled sooner,
+	leastFirst     = 100 * time.Millisecond // nor any sooner than so long and two of the others' round trips,
+	firstStall     = time.Second            // or so long, while none has answered
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
 	mostPause      = time.Second            // the longest silence that a peer is known for

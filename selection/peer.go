@@ -33,7 +33,8 @@ type peer struct {
 	// What it lets us do, and does.
 	chokes      bool
 	chokedSince time.Duration
-	allowed     []wire.Piece // although it chokes (BEP 6)
+	allowed     []wire.Piece  // although it chokes (BEP 6)
+	eager       time.Duration // until when it is asked ahead of its unchoke; 0: it is not
 	refused     []refusal
 	reqq        int  // requests it says it queues
 	most        int  // requests it seems to queue
@@ -285,6 +286,7 @@ func (m *Machine) choked(p *peer, chokes bool) {
 	m.noisy(p)
 	p.chokedSince = m.now
 	m.yield(p)
+	p.eager = 0
 	if p.fast {
 		return
 	}

@@ -21,7 +21,7 @@ import (
 
 // takes tells whether p may be asked for blocks of a piece at all.
 func (m *Machine) takes(p *peer, pc *piece) bool {
-	if !p.has.Has(pc.index) || p.chokes && !slices.Contains(p.allowed, pc.index) {
+	if !p.has.Has(pc.index) || m.bars(p, pc.index, pc.class) {
 		return false
 	}
 	if len(p.refused) > 0 && p.refuses(pc.index) {

@@ -42,7 +42,7 @@ func (p *peer) depth() int {
 
 // capacity is how many requests p could be sent now.
 func (m *Machine) capacity(p *peer) int {
-	if p.dropped || p.stalled || !m.known || p.chokes && len(p.allowed) == 0 || p.muted > 0 || !p.interest.does {
+	if p.dropped || p.stalled || !m.known || p.chokes && len(p.allowed) == 0 && !m.isEager(p) || p.muted > 0 || !p.interest.does {
 		return 0
 	}
 	if p.kind == Ranges && !p.filling {

@@ -30,6 +30,7 @@ func (m *Machine) rejected(p *peer, b wire.Block) {
 	}
 	m.unask(p, j, false)
 	if p.chokes {
+		p.eager = 0
 		if i := slices.Index(p.allowed, b.Piece); i >= 0 {
 			p.allowed = slices.Delete(p.allowed, i, i+1)
 		}

@@ -28,7 +28,7 @@ func (p *peer) stallTime() time.Duration {
 	}
 	t := max(leastStall, p.rate.roundTrip()+2*p.rate.pause)
 	if p.rate.rtt == 0 {
-		t = max(t, firstSilence(*p.trip))
+		t = firstSilence(*p.trip)
 	}
 	if p.rate.rate > 0 {
 		t = max(t, 3*blockTime(p.rate.rate, 1))
@@ -56,7 +56,7 @@ func firstSilence(trip time.Duration) time.Duration {
 	if trip == 0 {
 		return firstStall
 	}
-	return min(leastStall+2*trip, firstStall)
+	return min(leastFirst+2*trip, firstStall)
 }
 
 // mayStall tells whether p owes us something and is not known to be silent.

@@ -68,6 +68,7 @@ func (m *Machine) control(p *peer) {
 		kind := wire.NotInterested
 		if p.interest.does {
 			kind = wire.Interested
+			m.presume(p)
 		}
 		m.send(p, wire.Message{Kind: kind})
 	}

@@ -75,7 +75,7 @@ type Finder struct {
 	next  func(*Finder, Here) (r []Range, last bool) // nil: nothing is left to find
 	steps int
 	at    int64 // where the next header lies
-	base  int64 // Matroska: what positions count from; AVI: where the list ends
+	base  int64 // Matroska: what positions count from
 	seeks int   // Matroska: SeekHeads read
 }
 

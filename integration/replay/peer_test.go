@@ -48,6 +48,7 @@ type host struct {
 	conn   *conn
 	banned bool
 	steady bool // its connections do not break
+	prompt bool // it unchokes whoever is interested
 }
 
 // lose takes a piece from a host, and says so if it speaks the word. The first
@@ -134,7 +135,9 @@ func (h *host) connect() {
 	if h.steady {
 		hesitates = 300 * time.Millisecond
 	}
-	w.after(w.between(0, hesitates), c.unchoke)
+	if !h.prompt {
+		w.after(w.between(0, hesitates), c.unchoke)
+	}
 	if h.nature == flapper {
 		w.after(w.between(time.Second, 5*time.Second), c.flap)
 	}
@@ -283,6 +286,10 @@ func (c *conn) hear(m wire.Message, payload []byte) {
 		if i := slices.Index(c.queue, m.Block()); i >= 0 {
 			c.queue = slices.Delete(c.queue, i, i+1)
 			c.refuse(m.Block())
+		}
+	case wire.Interested:
+		if c.h.prompt {
+			c.unchoke()
 		}
 	case wire.Choke, wire.Unchoke:
 		c.choked = m.Kind == wire.Choke
