@@ -201,6 +201,10 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 	return t.Status(), nil
 }
 
+// toldTime is how long the kernel may take to forget a name: it may wait itself for
+// somebody who lists a directory.
+const toldTime = time.Second
+
 // Remove implements control.Commands.
 func (d *daemon) Remove(infohash string, deleteData bool) error {
 	t, err := d.find(infohash)
@@ -212,9 +216,11 @@ func (d *daemon) Remove(infohash string, deleteData bool) error {
 	if errors.Is(err, engine.ErrRemoved) {
 		return fmt.Errorf("%w: %w", control.ErrUnknown, err)
 	}
-	// The kernel may keep names for a year. What it is told it is told by another
-	// goroutine: nobody here waits for a request that waits for us.
+	// The kernel may keep names for a year.
 	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
+	ctx, cancel := context.WithTimeout(context.Background(), toldTime)
+	defer cancel()
+	d.kernel.Told(ctx)
 	return err
 }
 
