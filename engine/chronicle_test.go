@@ -171,6 +171,11 @@ func TestStatus(t *testing.T) {
 	if told := fmt.Sprint(st); strings.Contains(told, "secret") || !strings.Contains(told, "http://127.0.0.1:1") {
 		t.Errorf("its URLs are told as %s", told)
 	}
+	eventually(t, "that the tracker fails is not told", func() bool { return slices.Contains(words(leech), evTrackerFailed) })
+	events, _, _ := leech.Events(0)
+	if told := fmt.Sprint(events); strings.Contains(told, "secret") {
+		t.Errorf("an event tells a URL: %s", told)
+	}
 	peers, err := torrent.Peers(t.Context())
 	if err != nil || len(peers) == 0 {
 		t.Fatalf("%v, %v", peers, err)
@@ -230,5 +235,16 @@ func TestVerifyStored(t *testing.T) {
 	torrent, _ = again.ByName("folder")
 	if v, err := torrent.Verify(t.Context()); err != nil || v != (control.Verified{Pieces: 16, Here: 16, Found: 16}) {
 		t.Errorf("without its journal: %+v, %v", v, err)
+	}
+}
+
+// TestDiskEvents: that the store is full, and has room again, is told once.
+func TestDiskEvents(t *testing.T) {
+	c := testClient(t, Config{})
+	if !c.lookAtDisk(false) || !c.lookAtDisk(true) {
+		t.Error("an empty store has no room")
+	}
+	if got := words(c); !slices.Equal(got, []string{evDiskFree}) {
+		t.Errorf("%q", got)
 	}
 }

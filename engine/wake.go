@@ -62,13 +62,14 @@ func (s surroundings) since(before surroundings) (slept, moved bool) {
 
 // watch looks for a sleep and for another network until the client ends.
 func (c *Client) watch() {
+	stores := true
 	for {
 		select {
 		case <-c.stirred:
 		case <-c.ctx.Done():
 			return
 		}
-		before, stores := c.look(), true
+		before := c.look()
 		ticker := time.NewTicker(c.cfg.watchEvery)
 		for c.loops() > 0 && c.ctx.Err() == nil {
 			select {
