@@ -105,7 +105,7 @@ func TestControl(t *testing.T) {
 	ok("100 %", "status", shown)
 	ok("infohash", "status", first.hash()[:8])
 	ok("of it here", "status", first.shown(m))
-	fails(1, "not found", "status", filepath.Join(shown, "no such file"))
+	fails(1, "there is no", "status", filepath.Join(shown, "no such file"))
 	ok("127.0.0.1:", "peers", first.hash())
 	ok("0 damaged", "verify", shown)
 	ok("no read waits", "why", shown)

@@ -89,7 +89,7 @@ func (d *daemon) find(infohash string) (*engine.Torrent, error) {
 	if t := d.ByInfohash(infohash); t != nil {
 		return t, nil
 	}
-	return nil, fmt.Errorf("there is no torrent %.64q here: %w", infohash, control.ErrUnknown)
+	return nil, control.As(control.ErrUnknown, fmt.Errorf("there is no torrent %.64q here", infohash))
 }
 
 // Torrent implements control.Catalogue.
@@ -105,7 +105,7 @@ func (d *daemon) Torrent(infohash string) (control.Torrent, error) {
 // at is what it means, if the metadata is here.
 func (d *daemon) place(path string) (t *engine.Torrent, at uint32, below string, err error) {
 	name, below, _ := strings.Cut(strings.Trim(path, "/"), "/")
-	unknown := fmt.Errorf("there is no %.255q in the mount: %w", path, control.ErrUnknown)
+	unknown := control.As(control.ErrUnknown, fmt.Errorf("there is no %.255q in the mount", path))
 	if t, _ = d.ByName(name); t == nil {
 		return nil, 0, "", unknown
 	}
@@ -115,7 +115,7 @@ func (d *daemon) place(path string) (t *engine.Torrent, at uint32, below string,
 		switch {
 		case element == "":
 		case info == nil:
-			return nil, 0, "", fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
+			return nil, 0, "", control.As(control.ErrRefused, fmt.Errorf("the metadata of %s is not here yet", t.Name()))
 		default:
 			at, ok = info.Tree().Lookup(at, element)
 		}
@@ -186,14 +186,14 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 		source, err = engine.ParseLink(s.Link)
 	}
 	if err != nil {
-		return added, fmt.Errorf("%w: %w", control.ErrBad, err)
+		return added, control.As(control.ErrBad, err)
 	}
 	if source, err = d.FetchSource(ctx, source); err != nil {
-		return added, fmt.Errorf("%w: %w", control.ErrRefused, err)
+		return added, control.As(control.ErrRefused, err)
 	}
 	t, err := d.Client.Add(source)
 	if errors.Is(err, engine.ErrNoUpload) {
-		err = fmt.Errorf("%w: %w", control.ErrRefused, err)
+		err = control.As(control.ErrRefused, err)
 	}
 	if err != nil {
 		return added, err
@@ -214,7 +214,7 @@ func (d *daemon) Remove(infohash string, deleteData bool) error {
 	name := t.Name()
 	err = d.Client.Remove(t, deleteData)
 	if errors.Is(err, engine.ErrRemoved) {
-		return fmt.Errorf("%w: %w", control.ErrUnknown, err)
+		return control.As(control.ErrUnknown, err)
 	}
 	// The kernel may keep names for a year.
 	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
@@ -242,7 +242,7 @@ func (d *daemon) Verify(ctx context.Context, infohash string) (control.Verified,
 		return control.Verified{}, err
 	}
 	if t.Info() == nil {
-		return control.Verified{}, fmt.Errorf("the metadata of %s is not here yet: %w", t.Name(), control.ErrRefused)
+		return control.Verified{}, control.As(control.ErrRefused, fmt.Errorf("the metadata of %s is not here yet", t.Name()))
 	}
 	return t.Verify(ctx)
 }

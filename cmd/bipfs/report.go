@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,8 +138,15 @@ func whyLines(w control.Why) (lines []string) {
 	if len(w.Waits) == 0 {
 		return append(lines, "no read waits for the swarm")
 	}
-	for _, o := range w.Waits {
+	for i := 0; i < len(w.Waits); i++ {
+		o, first := w.Waits[i], i
+		for i+1 < len(w.Waits) && alike(w.Waits[i], w.Waits[i+1]) {
+			i++
+		}
 		line := fmt.Sprintf("piece %d: %d of %d peers have it, %d s", o.Piece, o.Have, o.Peers, o.Seconds)
+		if i > first {
+			line = fmt.Sprintf("pieces %d to %d: %d of %d peers have each, %d s", o.Piece, w.Waits[i].Piece, o.Have, o.Peers, o.Seconds)
+		}
 		for _, part := range []struct {
 			n    int
 			text string
@@ -152,6 +161,15 @@ func whyLines(w control.Why) (lines []string) {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// alike reports whether the same is to be said of two pieces, and b follows a.
+func alike(a, b control.Wait) bool {
+	if a.Piece+1 != b.Piece || !slices.Equal(a.By, b.By) {
+		return false
+	}
+	b.Piece, a.By, b.By = a.Piece, nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // eventsCommand is `bipfs events`.

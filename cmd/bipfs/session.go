@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"bipfs/engine"
@@ -50,7 +51,8 @@ func (c *addCommand) Run(s streams) error {
 				result.Added = append(result.Added, added)
 			}
 			if err != nil {
-				result.Failed = append(result.Failed, failedSource{shownSource(arg), sentence(err)})
+				as := shownSource(arg)
+				result.Failed = append(result.Failed, failedSource{as, strings.TrimPrefix(sentence(err), as+": ")})
 			}
 		}
 		if err := t.print(result, func(w io.Writer) {

@@ -58,6 +58,8 @@ func TestWhyLines(t *testing.T) {
 	}{
 		{control.Why{State: "active"}, "no read waits for the swarm"},
 		{control.Why{State: "active", Waits: []control.Wait{{Piece: 91, Seconds: 12, Peers: 3}}}, "piece 91: 0 of 3 peers have it, 12 s"},
+		{control.Why{State: "active", Waits: []control.Wait{{Piece: 1, Peers: 1}, {Piece: 2, Peers: 1}, {Piece: 3, Peers: 1, Have: 1}, {Piece: 5, Peers: 1, Have: 1}}},
+			"pieces 1 to 2: 0 of 1 peers have each, 0 s|piece 3: 1 of 1 peers have it, 0 s|piece 5: 1 of 1 peers have it, 0 s"},
 		{control.Why{State: "active", Paused: true, Waits: []control.Wait{{Piece: 1, Peers: 9, Have: 4, Choking: 2, Silent: 1, Asked: 2, By: []string{"mpv", "cp\n"}}}},
 			"the torrent is paused: bipfs resume lets it transfer|piece 1: 4 of 9 peers have it, 0 s, 2 choke us, 1 are silent, 2 are asked (mpv, cp?)"},
 		{control.Why{State: "stopped"}, "the torrent is stopped: bipfs start lets it have peers|no read waits for the swarm"},

@@ -27,6 +27,14 @@ var (
 	errMethod  = errors.New("the resource has no such method") // 405
 )
 
+// As is err, to be answered as kind, which is one of the above.
+func As(kind, err error) error { return verdict{err, kind} }
+
+type verdict struct{ why, kind error }
+
+func (v verdict) Error() string   { return v.why.Error() }
+func (v verdict) Unwrap() []error { return []error{v.why, v.kind} }
+
 // Daemon is what is controlled. Its methods are called by many goroutines at
 // once, and end with their contexts.
 type Daemon interface {
