@@ -300,3 +300,44 @@ func TestDecideAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDecisionsAreStored: what was decided holds after a restart, for a link
+// without metadata too, and ends with the torrent.
+func TestDecisionsAreStored(t *testing.T) {
+	dir := t.TempDir()
+	magnet := Source{Magnet: &metainfo.Magnet{Hash: [20]byte{7}}}
+	client := testClient(t, Config{Dir: dir})
+	torrent, err := client.Add(magnet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, do := range []func(*Torrent) error{client.Pause, client.Stop} {
+		if err := do(torrent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if torrent.running() != nil {
+		t.Error("a stopped link is looked for")
+	}
+	closeClient(t, client)
+	client = testClient(t, Config{Dir: dir})
+	torrent = client.Torrents()[0]
+	if !torrent.Paused() || !torrent.Stopped() || torrent.running() != nil {
+		t.Error("it is forgotten at a restart")
+	}
+	if st := torrent.Status(); st.State != "stopped" || !st.Paused {
+		t.Errorf("%+v", st)
+	}
+	if err := client.Start(torrent); err != nil {
+		t.Fatal(err)
+	}
+	if torrent.running() == nil {
+		t.Error("a link is not looked for after Start")
+	}
+	if err := client.Remove(torrent, false); err != nil {
+		t.Fatal(err)
+	}
+	if torrent, err = client.Add(magnet); err != nil || torrent.Paused() {
+		t.Errorf("what was decided of an earlier one holds: %v", err)
+	}
+}
