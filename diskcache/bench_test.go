@@ -48,6 +48,7 @@ func (nullHandle) Preadv([][]byte, int64) (int, error) { return 0, nil }
 func (nullHandle) Sync() error                         { return nil }
 func (nullHandle) Stamp() (Stamp, error)               { return Stamp{Size: 1 << 62}, nil }
 func (nullHandle) Fd() int                             { return -1 }
+func (nullHandle) Punch(int64, int64) error            { return nil }
 func (nullHandle) Truncate(int64) error                { return nil }
 func (nullHandle) Close() error                        { return nil }
 

@@ -59,6 +59,8 @@ var (
 type Config struct {
 	Memory      int64 // bytes of block memory; Least says how few will do
 	KeepFree    int64 // bytes of the file system that are never stored into
+	Evict       bool  // make room by evicting pieces; Bound is to be called then
+	Most        int64 // with Evict: bytes of the file system that are stored into at most, or Unbounded
 	Connections int   // most spares at one time
 	Log         *slog.Logger
 	FS          FS // nil: the real one
@@ -85,6 +87,9 @@ type Disk struct {
 	miss    atomic.Int64
 	stored  atomic.Int64 // bytes that were written to data files, or are to be
 	writing atomic.Int64 // of these, those that are not written yet
+	evicted atomic.Int64 // bytes that were given back by evicting
+	bound   bound
+	bounded chan struct{} // closed by Bound
 
 	mu       sync.Mutex
 	ledger   *ledger.Ledger
@@ -134,6 +139,8 @@ func Open(c Config) (*Disk, error) {
 		bell:     make(chan struct{}, 1),
 		syncBell: make(chan struct{}, 1),
 		stop:     make(chan struct{}),
+		bounded:  make(chan struct{}),
+		bound:    bound{entered: map[string]bool{}, asleep: map[string]int64{}},
 	}
 	rest := blocks - c.Connections
 	d.ledger = ledger.New(ledger.Config{
@@ -155,6 +162,9 @@ func Open(c Config) (*Disk, error) {
 func (d *Disk) start() {
 	hashers := max(2, min(4, runtime.GOMAXPROCS(0)))
 	d.workers = hashers + writers + loaders + 3
+	if d.config.Evict {
+		d.workers++
+	}
 	d.ended = make(chan struct{}, d.workers)
 	run := func(n int, work func()) {
 		for range n {
@@ -170,6 +180,9 @@ func (d *Disk) start() {
 	run(1, d.keep)
 	run(1, d.sync)
 	run(1, d.deliver)
+	if d.config.Evict {
+		run(1, d.govern)
+	}
 }
 
 // deliver is the worker that hands out what was in memory.
@@ -206,6 +219,8 @@ type Stats struct {
 	Hits, Misses int64 // blocks that were read from memory, and from the store
 	Hashed       int64 // bytes that were hashed for the proof of a piece
 	Storing      bool  // false while the store is full
+	Stored       int64 // bytes of the file system that the store takes, with Config.Evict
+	Evicted      int64 // bytes that were given back to it
 }
 
 // Stats can be asked for at any time, after Close, too.
@@ -213,10 +228,13 @@ func (d *Disk) Stats() Stats {
 	d.mu.Lock()
 	c := d.ledger.Counts()
 	d.mu.Unlock()
+	d.bound.mu.Lock()
+	stored := d.bound.used
+	d.bound.mu.Unlock()
 	return Stats{
 		Counts: c, SparesOut: int(d.spares.Load()), Taken: d.memory.taken(),
 		Cached: int(d.cache.count.Load()), Hits: d.hit.Load(), Misses: d.miss.Load(), Hashed: d.hashed.Load(),
-		Storing: !d.writer.isPaused(),
+		Storing: !d.writer.isPaused(), Stored: stored, Evicted: d.evicted.Load(),
 	}
 }
 
@@ -286,6 +304,9 @@ func (d *Disk) leave(ctx context.Context) error {
 				waiting = false
 			case <-look.C:
 				if d.writer.isPaused() {
+					if d.writer.isBounded() {
+						return nil // that is as it was asked for
+					}
 					return errors.New("not everything was written: the store is full")
 				}
 			case <-ctx.Done():

@@ -78,6 +78,7 @@ func (t *Torrent) dropped(p *piece) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.have.Clear(p.number)
+	t.leaveDebris(p.number) // what a write that failed has left
 	t.wasted.Dropped += int64(t.spec.PieceSize(p.number))
 	t.tell(News{Kind: Evicted, Piece: p.number})
 	t.disk.mu.Lock()

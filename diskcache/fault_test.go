@@ -18,22 +18,26 @@ import (
 // lifeOfTorrent fetches everything, reads everything, closes and opens again,
 // and reads again. What is absent after a fault is fetched again; a wrong byte
 // never is.
-func lifeOfTorrent(t *testing.T, fs *simFS, x *truth) {
+func lifeOfTorrent(t *testing.T, fs *simFS, x *truth, most ...int64) {
 	r := rand.New(rand.NewPCG(3, 4))
-	b, err := addAnyway(t, fs, x)
+	b, err := addAnyway(t, fs, x, most...)
 	if err != nil {
 		return
 	}
 	for p := range wire.Piece(x.Pieces()) {
 		b.fetch(p, r)
+		if len(most) > 0 {
+			b.Unexpect(p)
+		}
 	}
 	b.refetchAll(r)
 	time.Sleep(2 * syncEvery)
 	b.close()
-	if b, err = addAnyway(t, fs, x); err != nil {
+	if b, err = addAnyway(t, fs, x, most...); err != nil {
 		return
 	}
 	b.refetchAll(r)
+	time.Sleep(2 * syncEvery) // a store that has just been full cannot be closed in peace
 	b.close()
 	if fs.open != 0 {
 		t.Errorf("%d files are left open", fs.open)
@@ -41,13 +45,19 @@ func lifeOfTorrent(t *testing.T, fs *simFS, x *truth) {
 }
 
 // addAnyway opens a disk; a torrent that cannot be added at once can be the
-// second time.
-func addAnyway(t *testing.T, fs *simFS, x *truth) (*bench, error) {
+// second time. most is the bound of the store, if there is one.
+func addAnyway(t *testing.T, fs *simFS, x *truth, most ...int64) (*bench, error) {
 	t.Helper()
 	c := Config{FS: fs, Connections: 2, Memory: Least(2) + 16*wire.BlockSize}
+	if len(most) > 0 {
+		c.Evict, c.Most = true, most[0]
+	}
 	d, err := Open(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.Evict {
+		d.Bound(func() []Tenant { return nil })
 	}
 	torrent, err := d.Add(x.spec("/x"))
 	if err != nil {
@@ -65,6 +75,9 @@ func (b *bench) refetchAll(r *rand.Rand) {
 		for try := 0; ; try++ {
 			err := b.read(b.truth.Whole(p))
 			if err == nil {
+				if b.disk.config.Evict {
+					b.Unexpect(p)
+				}
 				break
 			}
 			if !errors.Is(err, ErrAbsent) || try > 3 {
@@ -83,7 +96,20 @@ func TestFaultAtEveryOperation(t *testing.T) {
 	if racing { // slower by far, and the same faults
 		step = 12
 	}
-	for _, fault := range []unix.Errno{unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EACCES, errShort} {
+	everyFault(t, x, step, []unix.Errno{unix.EIO, unix.ENOSPC, unix.EMFILE, unix.EACCES, errShort})
+}
+
+// TestFaultWhileEvicting is the same in a store that is too small.
+func TestFaultWhileEvicting(t *testing.T) {
+	step := 3
+	if racing {
+		step = 24
+	}
+	everyFault(t, newTruth(2, 400_000, 100_000), step, []unix.Errno{unix.EIO, unix.ENOSPC}, 250_000)
+}
+
+func everyFault(t *testing.T, x *truth, step int, faults []unix.Errno, most ...int64) {
+	for _, fault := range faults {
 		t.Run(fmt.Sprintf("%x", int(fault)), func(t *testing.T) {
 			for n, last := 1, 1; n <= last; n += step {
 				synctest.Test(t, func(t *testing.T) {
@@ -94,7 +120,7 @@ func TestFaultAtEveryOperation(t *testing.T) {
 						}
 						return nil
 					}
-					lifeOfTorrent(t, fs, x)
+					lifeOfTorrent(t, fs, x, most...)
 					last = fs.ops
 				})
 				if t.Failed() {
@@ -156,7 +182,17 @@ func TestPowerCut(t *testing.T) {
 	crashes(t, (*simFS).powerCut, func(m mark) bool { return m == durable })
 }
 
-func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark) bool) {
+// TestKilledEvicting and TestPowerCutEvicting are the same while pieces are evicted:
+// nothing that is marked has a hole in it.
+func TestKilledEvicting(t *testing.T) {
+	crashes(t, func(fs *simFS, _ *rand.Rand) *simFS { return fs.killed() }, func(mark) bool { return true }, 250_000)
+}
+
+func TestPowerCutEvicting(t *testing.T) {
+	crashes(t, (*simFS).powerCut, func(m mark) bool { return m == durable }, 250_000)
+}
+
+func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark) bool, most ...int64) {
 	x := newTruth(5, 600_000, 50_000)
 	proved := 0
 	seeds, least := uint64(60), 50
@@ -169,15 +205,21 @@ func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark
 			fs := newSimFS()
 			crashed := make(chan *simFS, 1)
 			at := 1 + r.IntN(150)
+			if len(most) > 0 {
+				at *= 2 // evicting takes as many again
+			}
 			fs.fault = func(n int, _, _ string) error {
 				if n == at {
 					crashed <- crash(fs, rand.New(rand.NewPCG(seed, 6)))
 				}
 				return nil
 			}
-			b, _ := addAnyway(t, fs, x)
+			b, _ := addAnyway(t, fs, x, most...)
 			for p := range wire.Piece(x.Pieces()) {
 				b.fetch(p, r)
+				if len(most) > 0 {
+					b.Unexpect(p)
+				}
 				time.Sleep(time.Duration(r.IntN(3000)) * time.Millisecond)
 			}
 			b.close()
@@ -188,7 +230,7 @@ func crashes(t *testing.T, crash func(*simFS, *rand.Rand) *simFS, sure func(mark
 				left = crash(fs, r)
 			}
 			journal := left.data("/x", "journal")
-			if b, _ = addAnyway(t, left, x); b == nil {
+			if b, _ = addAnyway(t, left, x, most...); b == nil {
 				t.Fatal("cannot be opened again")
 			}
 			have := b.Have()

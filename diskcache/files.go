@@ -313,7 +313,7 @@ func fleeting(err error) bool {
 
 // full reports whether an error says that there is no room in the store.
 func full(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, errKeepFree)
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, errKeepFree) || errors.Is(err, errBound)
 }
 
 var errKeepFree = errors.New("storing would leave less free space than is to be kept")

@@ -21,6 +21,9 @@ type Handle interface {
 	Sync() error
 	Stamp() (Stamp, error)
 	Truncate(size int64) error
+	// Punch gives the space of n bytes from off on back to the file system: they
+	// are zeros then. The length stays. Both are multiples of Page.
+	Punch(off, n int64) error
 	Fd() int // for the kernel
 	Close() error
 }

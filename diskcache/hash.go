@@ -22,6 +22,10 @@ func (d *Disk) hash() {
 // stretch is the most blocks that are hashed between two looks at the piece.
 const stretch = 64
 
+// leastStretch is how many blocks are there to be hashed, if there are so many to
+// come, when a worker is woken: to wake one for each costs as much as to hash it.
+const leastStretch = 8
+
 func (t *Torrent) hash(p *piece) {
 	var run [stretch]*wire.Buf
 	for {

@@ -59,6 +59,7 @@ type lendable struct {
 type Lent struct {
 	t      *Torrent
 	of     *lendable
+	number int // of the file
 	handle Handle
 }
 
@@ -69,8 +70,19 @@ func (l *Lent) Fd() int { return l.handle.Fd() }
 func (l *Lent) Close() {
 	l.handle.Close()
 	l.t.mu.Lock()
-	l.of.lent--
-	l.t.mu.Unlock()
+	defer l.t.mu.Unlock()
+	if l.of.lent--; l.of.lent == 0 {
+		l.t.returned(l.number)
+	}
+}
+
+// returned is that a file is lent no more. It may have been read until now. The
+// caller holds t.mu.
+func (t *Torrent) returned(number int) {
+	length := t.spec.Files[number].Length
+	t.disk.unlend(length)
+	first, last := t.starts[number], t.starts[number]+length-1
+	t.clock.touchAll(wire.Piece(first/t.spec.PieceLength), wire.Piece(last/t.spec.PieceLength), t.disk.now())
 }
 
 // Lend lends file number, unless some of it is not here, or not stored yet, or
@@ -98,12 +110,13 @@ func (t *Torrent) Lend(number int) (*Lent, bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || l.stamp.Size != t.spec.Files[number].Length || !t.storedFile(number) || !t.confirmedFile(number, l) {
+	if t.closed || l.stamp.Size != t.spec.Files[number].Length || !t.storedFile(number) || !t.confirmedFile(number, l) ||
+		l.lent == 0 && !t.disk.mayLend(l.stamp.Size) {
 		handle.Close()
 		return nil, false
 	}
 	l.lent++
-	return &Lent{t, l, handle}, true
+	return &Lent{t, l, number, handle}, true
 }
 
 // lendable is what is known of a file, which is long enough.
@@ -240,6 +253,19 @@ func (t *Torrent) doubt(p wire.Piece) {
 	}
 	delete(g.partly, p)
 	g.forgot++
+}
+
+// unconfirm is that a piece is stored no more. The caller holds t.mu.
+func (t *Torrent) unconfirm(p wire.Piece) {
+	if t.lending.confirmed != nil {
+		t.lending.confirmed.Clear(p)
+	}
+	delete(t.lending.partly, p)
+	for number := range t.filesOf(p) {
+		if l := t.lending.files[number]; l != nil {
+			l.whole = false
+		}
+	}
 }
 
 // forget takes back what was confirmed of a file. The caller holds t.mu.

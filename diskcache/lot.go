@@ -60,10 +60,13 @@ func (w *writer) next() lot {
 // ready takes a lot out of the queue, or tells for how long more pieces are waited
 // for. The caller holds w.mu.
 func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
-	if w.paused && w.until > now {
+	resting := w.paused && w.until > now
+	if resting && !w.bounded || !w.disk.isSurveyed() {
 		return nil, 0
 	}
-	first := slices.IndexFunc(w.queue, func(p *piece) bool { return p.retry <= now && (p.parted || !p.t.storing) })
+	first := slices.IndexFunc(w.queue, func(p *piece) bool {
+		return p.retry <= now && (p.parted || !p.t.storing && !resting)
+	})
 	if first < 0 {
 		return nil, 0
 	}
@@ -75,7 +78,7 @@ func (w *writer) ready(now time.Duration) (l lot, wait time.Duration) {
 	if w.active > 0 && w.active+p.room > w.most {
 		return nil, 0
 	}
-	room := min(mostLot, w.most-w.active)
+	room := min(mostLot, w.most-w.active, w.disk.lotShare())
 	kept := w.queue[:0]
 	for i, q := range w.queue {
 		if i == first || i > first && !alone && q.room <= room && q.t == p.t && !q.parted && q.failures == 0 {

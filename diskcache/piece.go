@@ -1,6 +1,7 @@
 package diskcache
 
 import (
+	"slices"
 	"time"
 
 	"bipfs/diskcache/ledger"
@@ -11,6 +12,10 @@ import (
 type File struct {
 	Length int64
 	Pad    bool // zeros that only fill up a piece (BEP 47): never stored
+
+	// Ends is how much of its beginning, and of its end, is evicted after all else,
+	// bytes; 0: nothing.
+	Ends int64
 
 	// Root is the pieces root (BEP 52), in a torrent that is v2 only. It tells
 	// the journal of one content from that of another.
@@ -180,6 +185,9 @@ func (t *Torrent) revoked(o ledger.Order) {
 // gives its memory back.
 func (t *Torrent) end(p *piece) {
 	delete(t.pieces, p.number)
+	if !t.have.Has(p.number) {
+		t.leaveDebris(p.number) // what was spilled
+	}
 	if p.state == waiting {
 		p.state = ended
 		t.disk.endLease(p.lease, 0)
@@ -292,11 +300,16 @@ func (t *Torrent) Swap(from wire.Peer, b wire.Block, full *wire.Buf) (empty *wir
 }
 
 // ready reports whether block i, which just came, gives a worker something to
-// do: the hash can go on, a leaf can be looked at, or enough has come to be
-// spilled.
+// do: the hash can go on for a while, a leaf can be looked at, or enough has come to
+// be spilled.
 func (p *piece) ready(i int) bool {
-	if !p.parted {
-		return i == p.next || len(p.todo) > 0
+	switch {
+	case p.parted:
+		return p.come == p.count || 2*len(p.empty) <= p.held
+	case p.come == p.count, len(p.todo) > 0:
+		return true
+	case i < p.next || i >= p.next+leastStretch || p.next+leastStretch > p.count:
+		return false
 	}
-	return p.come == p.count || 2*len(p.empty) <= p.held
+	return !slices.Contains(p.bufs[p.next:p.next+leastStretch], nil)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -249,12 +250,18 @@ func TestLeaveEndsWaits(t *testing.T) {
 // TestEverybodyAtOnce: connections, readers, uploads and a torrent that comes
 // and goes, in the least memory; no wrong byte, no buffer left.
 func TestEverybodyAtOnce(t *testing.T) {
-	synctest.Test(t, everybodyAtOnce)
+	synctest.Test(t, func(t *testing.T) { everybodyAtOnce(t, newSimFS(), Config{}) })
 }
 
-func everybodyAtOnce(t *testing.T) {
+func everybodyAtOnce(t *testing.T, fs *simFS, c Config) {
 	x := newTruth(9, 6<<20, 128<<10)
-	b := newBench(t, x, Config{FS: newSimFS(), Connections: 6, Memory: Least(6) + 16*wire.BlockSize}, "/x")
+	c.FS, c.Connections, c.Memory = fs, 6, Least(6)+16*wire.BlockSize
+	b := newBench(t, x, c, "/x")
+	var log strings.Builder
+	b.disk.log = plainLog(&log)
+	if c.Evict {
+		b.disk.Bound(func() []Tenant { return nil })
+	}
 	span, least := 5*time.Second, int64(100)
 	if racing {
 		span, least = time.Second, 10
@@ -283,6 +290,9 @@ func everybodyAtOnce(t *testing.T) {
 	})
 	all.Wait()
 	b.close()
+	if log.Len() > 0 {
+		t.Error(log.String())
+	}
 	if swarm.read.Load() < least || swarm.loaded.Load() < least {
 		t.Errorf("%d reads and %d uploads prove nothing", swarm.read.Load(), swarm.loaded.Load())
 	}

@@ -95,6 +95,7 @@ func (t *Torrent) gather(es []wire.Extent, reserved int) (loans []wire.Loan, mis
 	for _, j := range joins {
 		j.job.joined[j.block]++
 	}
+	t.noteRead(es)
 	t.disk.hit.Add(int64(len(loans) - len(joins)))
 	t.disk.miss.Add(int64(len(joins)))
 	return loans, missing, joins, nil

@@ -1,6 +1,7 @@
 package diskcache
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -252,6 +253,27 @@ func (h *simHandle) Truncate(n int64) error {
 	return nil
 }
 
+func (h *simHandle) Punch(off, n int64) error {
+	if err := real(h.fs.begin("punch", h.name)); err != nil {
+		return err
+	}
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	if off%4096 != 0 || n%4096 != 0 {
+		panic("parts of pages are punched")
+	}
+	h.f.changes++
+	for page := off / 4096; page*4096 < off+n; page++ {
+		delete(h.f.pages, int(page))
+	}
+	if end := min(off+n, int64(len(h.f.data))); off < end {
+		zeros := make([]byte, end-off)
+		copy(h.f.data[off:], zeros)
+		h.f.writes = append(h.f.writes, simWrite{off, zeros})
+	}
+	return nil
+}
+
 func (h *simHandle) Close() error {
 	h.fs.mu.Lock()
 	defer h.fs.mu.Unlock()
@@ -269,7 +291,7 @@ func (s *simFS) killed() *simFS {
 	defer s.mu.Unlock()
 	c := newSimFS()
 	for name, f := range s.files {
-		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: map[int]int{}, changes: f.changes}
+		c.files[name] = &simFile{data: slices.Clone(f.data), durable: slices.Clone(f.data), pages: maps.Clone(f.pages), changes: f.changes}
 	}
 	return c
 }

@@ -1,6 +1,9 @@
 package diskcache
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // space is what is known of the free space of a torrent's file system.
 type space struct {
@@ -22,10 +25,23 @@ const spaceMargin = 1 << 20
 const resumeMargin = 64 << 20
 
 // room claims space for n bytes; the claim is taken off Disk.writing when they
-// are written. All writes since the last answer of the file system count, and
+// are written. If there is none, others are evicted for it, if that is to be.
+func (t *Torrent) room(n int64) (claim int64, err error) {
+	d := t.disk
+	if d.config.Evict && d.writer.tight.Swap(false) { // whatever it says of free space
+		d.evict(n + spareRoom)
+	}
+	claim, short, err := t.roomNow(n)
+	if errors.Is(err, errKeepFree) && d.config.Evict && d.evict(short+spareRoom) > 0 {
+		claim, _, err = t.roomNow(n)
+	}
+	return claim, err
+}
+
+// roomNow is that without eviction; short is how much is lacking. All writes since the last answer of the file system count, and
 // those under way when it answered, other torrents' too, wherever they went: it
 // errs on the safe side.
-func (t *Torrent) room(n int64) (claim int64, err error) {
+func (t *Torrent) roomNow(n int64) (claim, short int64, err error) {
 	d := t.disk
 	n += n / 16 // for what the file system itself needs
 	total := d.stored.Add(n)
@@ -39,12 +55,12 @@ func (t *Torrent) room(n int64) (claim int64, err error) {
 	s, ok := t.spaceKnown()
 	if !ok {
 		if err := d.fs.MkdirAll(t.spec.Dir); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		at := d.now()
 		free, err := d.fs.Free(t.spec.Dir)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		s = space{free: free, at: at, stored: total - underWay, known: true}
 		t.setSpace(s)
@@ -53,11 +69,31 @@ func (t *Torrent) room(n int64) (claim int64, err error) {
 	if d.writer.isPaused() {
 		margin = resumeMargin
 	}
-	if s.free-(total-s.stored) < d.config.KeepFree+margin {
+	if short = d.config.KeepFree + margin - (s.free - (total - s.stored)); short > 0 {
 		t.setSpace(space{}) // ask again next time: that is a pause later
-		return 0, errKeepFree
+		return 0, short, errKeepFree
 	}
-	return n, nil
+	return n, 0, nil
+}
+
+// tellStoring says that storing is paused, by err, or goes on. A store that is as
+// large as it may be comes and goes by itself: that is said once.
+func (d *Disk) tellStoring(paused bool, err error, t *Torrent) {
+	b := &d.bound
+	b.mu.Lock()
+	said := b.said
+	b.said = errors.Is(err, errBound) || !paused && said
+	again := b.said && said
+	b.mu.Unlock()
+	switch {
+	case again:
+	case errors.Is(err, errBound):
+		d.log.Info("the store is as large as it may be, and all of it is being read: what comes meanwhile is not stored", "most", d.config.Most)
+	case paused:
+		d.log.Warn("storing is paused, reads go on from memory and network: free some space", "dir", t.spec.Dir, "err", err)
+	default:
+		d.log.Info("storing goes on")
+	}
 }
 
 func (t *Torrent) spaceKnown() (s space, ok bool) {

@@ -69,6 +69,13 @@ func (t *Torrent) spillBlocks(p *piece, numbers []int, bufs []*wire.Buf) error {
 		return err
 	}
 	defer t.disk.writing.Add(-claim)
+	if err := t.claimed(p); err != nil {
+		return err
+	}
+	defer t.hole.RUnlock()
+	if t.hasEnded(p) {
+		return nil // and its place may be another's
+	}
 	for from := 0; from < len(numbers); {
 		to := from
 		var vector [][]byte
@@ -96,6 +103,17 @@ func (t *Torrent) spillBlocks(p *piece, numbers []int, bufs []*wire.Buf) error {
 		t.tell(News{Kind: Room, Piece: p.number, Lease: p.lease, N: n})
 	}
 	return nil
+}
+
+// hasEnded reports whether a piece was given up while a worker had it. What had
+// been counted for it is debris then.
+func (t *Torrent) hasEnded(p *piece) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.state == ended && t.pieces[p.number] == nil && !t.have.Has(p.number) {
+		t.leaveDebris(p.number)
+	}
+	return p.state == ended
 }
 
 // checkSpilled decides over a parted piece that is whole. A good one is marked

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -72,6 +73,8 @@ type bench struct {
 }
 
 func testLog(t testing.TB) *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func plainLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func newBench(t testing.TB, x *truth, c Config, dir string) *bench {
 	t.Helper()

@@ -26,37 +26,12 @@ type Spec struct {
 	Node func(wire.Piece) (node wire.Hash, layer int)
 
 	Files []File
-}
 
-// NewsKind is what a piece of news says.
-type NewsKind uint8
-
-// The news of a torrent.
-const (
-	Granted  NewsKind = iota // Piece has Lease, with room for N blocks
-	Room                     // Lease has room for N more
-	Revoke                   // Lease is over; what it held is lost
-	Verified                 // Piece was checked: OK or not; Lease is over
-	Evicted                  // Piece is not here any more
-	Proven                   // Blocks of an open piece are right, and here to be read
-	Spoiled                  // Blocks were bad, as their leaves tell, and are gone again; From brought them
-)
-
-// IsOfBlocks reports whether news says what became of blocks that peers brought.
-func (k NewsKind) IsOfBlocks() bool { return k == Verified || k == Proven || k == Spoiled }
-
-// News is something that happened to a piece. A Verified that is OK is true
-// whatever its lease: the piece is here. One of lease 0 answers an Open of a
-// piece that was here already.
-type News struct {
-	Kind    NewsKind
-	Piece   wire.Piece
-	Lease   wire.Lease
-	N       int
-	OK      bool
-	Digests []wire.Digest // of each block, of a bad piece and of the good one after it
-	Blocks  []int         // their numbers in Piece
-	From    wire.Peer
+	// What eviction goes by: when the torrent was read last before this run, and
+	// whether nothing of it is evicted now; nil: never. Kept is called from any
+	// goroutine, with no lock held.
+	Used time.Time
+	Kept func() bool
 }
 
 // Wasted counts bytes that came and were of no use.
@@ -79,6 +54,10 @@ type Torrent struct {
 	left    chan struct{} // closed when nothing of it is left to do
 	storing bool          // a lot of it is with a worker; under writer.mu
 
+	// hole is held by whoever makes holes in the files, and shared by those who
+	// write to them. It is taken before all other locks, and while the disk works.
+	hole sync.RWMutex
+
 	mu       sync.Mutex
 	have     wire.Bitfield // verified and here, in memory or stored
 	pieces   map[wire.Piece]*piece
@@ -87,6 +66,12 @@ type Torrent struct {
 	awaited  map[wire.Piece]*awaited
 	jobs     map[uint64]*job // reads from the store under way, by block
 	unsynced map[wire.Piece]*unsynced
+	counted  wire.Bitfield           // may have bytes in the store; nil without eviction
+	debris   map[wire.Piece]struct{} // of them, those that are of no use
+	ends     wire.Bitfield           // the pieces that are evicted last; nil: none
+	clock    readClock
+	unswept  bool // what a kill left may lie in its files; see sweep.go
+	deaf     bool // nobody hears its news
 	news     []News
 	wasted   Wasted
 	closed   bool
@@ -102,6 +87,30 @@ type Torrent struct {
 // earlier Torrent of the same folder are being written, it waits up to five
 // seconds, then it is ErrBusy. ErrVersion is the journal of a newer program.
 func (d *Disk) Add(s Spec) (*Torrent, error) {
+	t, err := d.newTorrent(s)
+	if err != nil {
+		return nil, err
+	}
+	t.users = 1 // the Disk may be closed while the journal is read
+	if err := t.enter(); err != nil {
+		return nil, err
+	}
+	have, err := t.journal.load()
+	if err != nil {
+		t.gone()
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.have = have
+	t.enterStore()
+	t.users--
+	t.retire()
+	return t, nil
+}
+
+// newTorrent is a torrent that nobody knows yet.
+func (d *Disk) newTorrent(s Spec) (*Torrent, error) {
 	t := &Torrent{
 		disk: d, spec: s,
 		bell: make(chan struct{}, 1), left: make(chan struct{}),
@@ -130,21 +139,26 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 		turn: make(chan struct{}, 1),
 	}
 	t.stamps = stamps{d.files, filepath.Join(t.spec.Dir, "stamps")}
-	t.users = 1 // the Disk may be closed while the journal is read
-	if err := t.enter(); err != nil {
-		return nil, err
-	}
-	have, err := t.journal.load()
-	if err != nil {
-		t.gone()
-		return nil, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.have = have
-	t.users--
-	t.retire()
+	t.markEnds()
 	return t, nil
+}
+
+// markEnds notes the pieces that the ends of files lie in.
+func (t *Torrent) markEnds() {
+	mark := func(off, end int64) {
+		if t.ends == nil {
+			t.ends = wire.NewBitfield(t.spec.Pieces())
+		}
+		for at := off; at < end; at += t.spec.PieceLength - at%t.spec.PieceLength {
+			t.ends.Set(wire.Piece(at / t.spec.PieceLength))
+		}
+	}
+	for i, f := range t.spec.Files {
+		if n := min(f.Ends, f.Length); n > 0 && t.disk.config.Evict {
+			mark(t.starts[i], t.starts[i]+n)
+			mark(t.starts[i]+f.Length-n, t.starts[i]+f.Length)
+		}
+	}
 }
 
 // enter takes the folder, from a former Torrent that is about to leave it, too.
@@ -211,6 +225,7 @@ func (t *Torrent) retire() {
 // gone takes out what is left of the torrent.
 func (t *Torrent) gone() {
 	d := t.disk
+	t.leaveStore()
 	if t.journal != nil {
 		t.journal.close()
 	}
@@ -246,31 +261,6 @@ func (t *Torrent) Wasted() Wasted {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.wasted
-}
-
-// Bell has one ring in it when there is news.
-func (t *Torrent) Bell() <-chan struct{} { return t.bell }
-
-// News appends the news since the last call to buf, in order.
-func (t *Torrent) News(buf []News) []News {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	buf = append(buf, t.news...)
-	clear(t.news)
-	t.news = t.news[:0]
-	return buf
-}
-
-// tell adds to the news. The caller holds t.mu.
-func (t *Torrent) tell(n News) {
-	if t.closed {
-		return
-	}
-	t.news = append(t.news, n)
-	select {
-	case t.bell <- struct{}{}:
-	default:
-	}
 }
 
 // Expect tells that a reader is going to read p: what is here of it stays as
@@ -312,6 +302,7 @@ func (t *Torrent) absent(n wire.Piece, why error) error {
 	}
 	if had {
 		t.have.Clear(n)
+		t.leaveDebris(n)
 		delete(t.unsynced, n)
 		t.crcs.forget(n)
 		if p := t.pieces[n]; p != nil && p.state == clean {

@@ -80,6 +80,15 @@ func (f *file) Truncate(size int64) error { return f.path("truncate", unix.Ftrun
 func (f *file) Close() error              { return f.path("close", unix.Close(f.fd)) }
 func (f *file) Fd() int                   { return f.fd }
 
+func (f *file) Punch(off, n int64) error {
+	for {
+		err := unix.Fallocate(f.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		if err != unix.EINTR {
+			return f.path("punch a hole in", err)
+		}
+	}
+}
+
 func (f *file) Stamp() (Stamp, error) {
 	var s unix.Stat_t
 	err := unix.Fstat(f.fd, &s)

@@ -22,17 +22,30 @@ func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 			here++
 			continue
 		}
-		crcs, ok := t.hashStored(n, buf)
-		if !ok {
-			continue
-		}
-		if err := t.journal.put(entry{piece: n, mark: written, crcs: crcs}); err != nil {
+		ok, err := t.verify(n, buf)
+		if err != nil {
 			return here, err
 		}
-		t.found(n, crcs)
-		here++
+		if ok {
+			here++
+		}
 	}
 	return here, nil
+}
+
+// verify is Verify for one piece.
+func (t *Torrent) verify(n wire.Piece, buf []byte) (ok bool, err error) {
+	t.hole.RLock()
+	defer t.hole.RUnlock()
+	crcs, ok := t.hashStored(n, buf)
+	if !ok {
+		return false, nil
+	}
+	if err := t.journal.put(entry{piece: n, mark: written, crcs: crcs}); err != nil {
+		return false, err
+	}
+	t.found(n, crcs)
+	return true, nil
 }
 
 // hashStored hashes a piece as it lies in the data files. A file that is
@@ -56,6 +69,7 @@ func (t *Torrent) found(n wire.Piece, crcs []uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.have.Set(n)
+	t.countFound(n)
 	t.note(&piece{number: n, crcs: crcs})
 	t.tell(News{Kind: Verified, Piece: n, OK: true})
 	if a := t.awaited[n]; a != nil {

@@ -1,8 +1,10 @@
 package diskcache
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,10 +21,13 @@ type writer struct {
 	queue    []*piece // oldest first
 	active   int      // blocks with the workers
 	paused   bool     // the store is full
+	bounded  bool     // by its own bound
 	pauses   int      // how often it was
 	until    time.Duration
 	stopping bool
 	sleeping bool // a worker waits for more pieces to write at once
+
+	tight atomic.Bool // the file system has no room, whatever it says
 }
 
 const (
@@ -82,6 +87,13 @@ func (w *writer) isPaused() bool {
 	return w.paused
 }
 
+// isBounded reports whether it is paused as the store has its size.
+func (w *writer) isBounded() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.paused && w.bounded
+}
+
 func (w *writer) run() {
 	for l := w.next(); l != nil; l = w.next() {
 		w.done(l, l[0].t.put(l))
@@ -91,22 +103,31 @@ func (w *writer) run() {
 // done puts pieces that could not be written back.
 func (w *writer) done(l lot, err error) {
 	p := l[0]
+	bound := errors.Is(err, errBound)
 	w.mu.Lock()
 	w.active -= l.room()
 	p.t.storing = p.t.storing && p.parted // spilling is none of its business
-	resumed, stopped := false, false
-	now := w.disk.now()
+	resumed, stopped, now := false, false, w.disk.now()
 	switch {
 	case err == nil:
-		// A write that was under way when the store was full says nothing.
-		resumed = w.paused && p.pauses == w.pauses
+		// A write that was under way when the store was full says nothing; nor does a
+		// long piece, which has its room whatever the bound.
+		resumed = w.paused && p.pauses == w.pauses && !(w.bounded && p.parted)
 		w.paused = w.paused && !resumed
+	case bound && p.parted: // nobody waits for it yet, and others may not wait for it
+		p.retry = now + pause
+		w.queue = append(w.queue, l...)
 	case full(err):
-		stopped = !w.paused
-		if stopped {
+		if stopped = !w.paused; stopped {
 			w.pauses++
 		}
-		w.paused, w.until = true, now+pause
+		w.paused, w.bounded, w.until = true, bound, now+pause
+		if bound {
+			w.until = now + tick // as readers go on, something may go
+		}
+		if !bound && !errors.Is(err, errKeepFree) {
+			w.tight.Store(true)
+		}
 		w.queue = slices.Insert(w.queue, 0, l...)
 	default:
 		for _, p := range l {
@@ -120,12 +141,9 @@ func (w *writer) done(l lot, err error) {
 	w.mu.Unlock()
 	w.more.Broadcast()
 	switch {
-	case stopped:
-		w.disk.pause(true)
-		w.disk.log.Warn("storing is paused, reads go on from memory and network: free some space", "dir", p.t.spec.Dir, "err", err)
-	case resumed:
-		w.disk.pause(false)
-		w.disk.log.Info("storing goes on")
+	case stopped, resumed:
+		w.disk.pause(stopped)
+		w.disk.tellStoring(stopped, err, p.t)
 	case again:
 		w.disk.log.Warn("a piece could not be stored, it is tried again", "dir", p.t.spec.Dir, "piece", p.number, "err", err)
 	}
@@ -156,6 +174,10 @@ func (t *Torrent) put(l lot) error {
 		return err
 	}
 	defer t.disk.writing.Add(-claim)
+	if err := t.claimed(l...); err != nil {
+		return err
+	}
+	defer t.hole.RUnlock()
 	t.mu.Lock()
 	// What is found out from now on, that the file was changed by others, undoes it.
 	for _, p := range l {

@@ -163,7 +163,7 @@ func (c *Client) open() error {
 	}
 	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
-		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree,
+		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree, Evict: c.cfg.Evict, Most: c.cfg.Disk,
 		Connections: spares(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
@@ -186,6 +186,7 @@ func (c *Client) open() error {
 	if err := c.load(); err != nil {
 		return err
 	}
+	c.disk.Bound(c.tenants)
 	if c.seeds() {
 		c.spawn(c.tend)
 	}

@@ -4,7 +4,12 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"bipfs/diskcache"
 )
+
+// Unbounded is a Config.Disk that is no bound of its own.
+const Unbounded = diskcache.Unbounded
 
 // Config is what a client needs to know.
 type Config struct {
@@ -12,6 +17,8 @@ type Config struct {
 	Mountpoint  string        // told to whoever finds the folder in use
 	Memory      int64         // bound on block memory, bytes; at least LeastMemory
 	KeepFree    int64         // free space that storing leaves, bytes
+	Evict       bool          // make room for what is read by evicting what was read long ago
+	Disk        int64         // with Evict: bytes that are stored at most; Unbounded: as KeepFree leaves
 	Listen      []string      // addresses to accept peers at; none = all, at a port chosen once
 	Peers       []string      // host:port, tried for every torrent
 	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
@@ -19,11 +26,15 @@ type Config struct {
 	SeedRatio   float64       // bytes to give for each byte got, before a torrent seeds no more; 0 = none seeds
 	SeedTime    time.Duration // or time to be offered for; 0 = none seeds
 	MaxSeeding  int           // torrents that seed at a time; 0 = none
-	Encryption  Encryption    // of peer connections
-	Bind        string        // device or address that all packets leave from; "" = any
-	Proxy       string        // URL of a proxy that everything goes through; "" = none
-	NoPEX       bool          // no exchange of peers with peers (BEP 11)
-	NoUTP       bool          // no uTP (BEP 29)
+	// A private torrent seeds, if any does, and is kept until it has given so much
+	// for each byte got, or was offered for so long. 0 = it is one like all others.
+	PrivateSeedRatio float64
+	PrivateSeedTime  time.Duration
+	Encryption       Encryption // of peer connections
+	Bind             string     // device or address that all packets leave from; "" = any
+	Proxy            string     // URL of a proxy that everything goes through; "" = none
+	NoPEX            bool       // no exchange of peers with peers (BEP 11)
+	NoUTP            bool       // no uTP (BEP 29)
 	// Blocklist is a file, or an http or https URL, of addresses that no peer
 	// may have; "" = none.
 	Blocklist string

@@ -127,11 +127,31 @@ func (k *link) Received(ctx context.Context, p wire.Peer, m wire.Message, payloa
 	return k.loop.put(ctx, selection.Received{Peer: p, Message: m, Payload: payload})
 }
 
-// Stored tells the loop that a block has come. The disk cache has it, so the
-// loop must know, even if the connection ends meanwhile: or the block would be
-// asked for again and again, and refused each time.
+// arrivals are blocks of a peer that came one behind the other.
+type arrivals struct {
+	peer wire.Peer
+	n    int
+	all  [peer.MostArrivals]peer.Arrival
+}
+
+// Arrived tells the loop that blocks have come. The disk cache has them, so the
+// loop must know, even if the connection ends meanwhile: or they would be asked
+// for again and again, and refused each time.
+func (k *link) Arrived(_ context.Context, p wire.Peer, all []peer.Arrival) error {
+	e := arrivals{peer: p, n: len(all)}
+	copy(e.all[:], all)
+	return k.loop.put(context.Background(), e)
+}
+
+// Stored is Arrived for a block of a web seed.
 func (k *link) Stored(_ context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
 	return k.loop.put(context.Background(), selection.Stored{Peer: p, Block: b, Lease: lease})
+}
+
+func (l *loop) storedBlock(e selection.Stored) {
+	l.stored++
+	l.leafBlock(e)
+	l.step(e)
 }
 
 // extendedWritten returns slots of the lane for BEP 10.

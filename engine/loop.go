@@ -186,7 +186,7 @@ func (l *loop) begin(info *metainfo.Info) {
 	l.meta, l.layers = nil, nil
 	l.disk.set(store)
 	l.bell = store.Bell()
-	have := store.Have()
+	have := store.Listen()
 	complete := have.Count() == info.Pieces()
 	if complete {
 		l.t.finished.Store(true)
@@ -234,10 +234,14 @@ func (l *loop) event(e any) {
 		case selection.Written:
 			l.wrote(e)
 		case selection.Stored:
-			l.stored++
-			l.leafBlock(e)
+			l.storedBlock(e)
+			return
 		}
 		l.step(e)
+	case arrivals:
+		for _, a := range e.all[:e.n] {
+			l.storedBlock(selection.Stored{Peer: e.peer, Block: a.Block, Lease: a.Lease})
+		}
 	case joined:
 		l.join(e.link)
 	case left:

@@ -100,5 +100,9 @@ func (c *Client) FreeToStore() int64 {
 	if err := syscall.Statfs(c.cfg.Dir, &s); err != nil {
 		return 0
 	}
-	return max(0, int64(s.Bavail)*int64(s.Bsize)-c.cfg.KeepFree)
+	free := int64(s.Bavail)*int64(s.Bsize) - c.cfg.KeepFree
+	if c.cfg.Evict {
+		free = min(free, c.cfg.Disk-c.disk.Stats().Stored)
+	}
+	return max(0, free)
 }

@@ -199,22 +199,7 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 	if time.Now().Before(t.again) {
 		return nil, t.refused
 	}
-	files := make([]diskcache.File, len(info.Files))
-	for i, f := range info.Files {
-		files[i] = diskcache.File{Length: f.Length, Pad: f.Pad}
-	}
-	spec := diskcache.Spec{Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files}
-	if info.HasV2() {
-		spec.Node = info.Node
-	}
-	if info.HasV1() {
-		spec.Hash = info.PieceHash
-	} else {
-		for i := range files {
-			files[i].Root = info.Root(i)
-		}
-	}
-	s, err := t.c.disk.Add(spec)
+	s, err := t.c.disk.Add(t.spec(info))
 	if err != nil {
 		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.id, err)
 		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
@@ -224,6 +209,7 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		t.refused, t.again = err, time.Now().Add(openRetry)
 		return nil, err
 	}
+	s.Deafen() // until there is a loop
 	t.store.Store(s)
 	return s, nil
 }
@@ -273,6 +259,9 @@ func (t *Torrent) asleep() bool {
 		return false
 	}
 	t.loop = nil
+	if s := t.store.Load(); s != nil {
+		s.Deafen()
+	}
 	// Under the lock, or it would forget what the next loop has just offered.
 	t.c.hand.Forget(t.hash)
 	return true

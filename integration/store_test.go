@@ -193,8 +193,8 @@ func TestKeepFree(t *testing.T) {
 	if least < keep {
 		t.Errorf("%d MiB were free, %d are to be kept", least>>20, keep>>20)
 	}
-	if n := strings.Count(m.printed(), "level=WARN"); n != 1 {
-		t.Errorf("%d warnings, expected is one", n)
+	if n := strings.Count(m.printed(), "level=WARN"); n != 0 {
+		t.Errorf("%d warnings, expected is none: what was read gives way", n)
 	}
 	m.stop(5 * time.Second)
 }

@@ -24,15 +24,18 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
-	Data         string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
-	Temporary    bool          `help:"Keep nothing: data and state go when the mount goes."`
-	Options      []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	SeedRatio    float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
-	SeedTime     time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
-	MaxSeeding   int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
-	Control      string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
-	ControlGroup string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
-	LocalOnly    []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	Data             string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
+	Temporary        bool          `help:"Keep nothing: data and state go when the mount goes."`
+	Options          []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	Disk             *Size         `help:"Store so much at most: what was read longest ago gives way (default: all but --keep-free)." placeholder:"SIZE"`
+	SeedRatio        float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
+	SeedTime         time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
+	PrivateSeedRatio float64       `default:"1" help:"A private torrent seeds, and nothing of it gives way, until it has given so many times what it got (default: 1)." placeholder:"RATIO"`
+	PrivateSeedTime  time.Duration `default:"72h" help:"Or until it was offered for so long (default: 72h)." placeholder:"DUR"`
+	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
+	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
+	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
+	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 }
 
@@ -77,14 +80,30 @@ func (m *mountCommand) Run(s streams) error {
 		return err
 	}
 	cfg.Mountpoint = mountpoint
-	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
-		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
+	if err := m.bounds(&cfg); err != nil {
+		return err
 	}
-	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
 	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return m.serve(cfg, options, all, signals, s)
+}
+
+// bounds is how much is stored, and what is given for it.
+func (m *mountCommand) bounds(cfg *engine.Config) error {
+	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
+		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
+	}
+	if m.PrivateSeedRatio < 0 || m.PrivateSeedTime < 0 || math.IsNaN(m.PrivateSeedRatio) {
+		return usagef("--private-seed-ratio and --private-seed-time are not negative")
+	}
+	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
+	cfg.PrivateSeedRatio, cfg.PrivateSeedTime = m.PrivateSeedRatio, m.PrivateSeedTime
+	cfg.Evict, cfg.Disk = true, engine.Unbounded
+	if m.Disk != nil {
+		cfg.Disk = int64(*m.Disk)
+	}
+	return nil
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.

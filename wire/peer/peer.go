@@ -12,9 +12,9 @@
 //	  |    the blocks on their way,         |                         |
 //	  |    and the one spare buffer         +--> Torrent.Written      |
 //	  v                                                               v
-//	reader <---------------- head, then payload straight into the spare
+//	reader <---------------- payload straight into the spare, the next head behind it
 //	  |
-//	  +--> Disk.Swap (full for empty) --> Torrent.Stored
+//	  +--> Disk.Swap (full for empty) --> Torrent.Arrived, some together
 //	  +--> Torrent.Received (everything else)
 //
 // The reader waits for the socket and for the torrent's loop, the writer for
@@ -47,11 +47,12 @@ const (
 	WriteLimit     = 30 * time.Second  // the longest time in which the peer takes in less than one block of what we write
 	KeepAliveAfter = 100 * time.Second // of our own silence; peers close after two minutes of it (BEP 3)
 
-	MaxMessage  = 1 + wire.MaxPieces/8 // bytes of a message without its length prefix: the longest bitfield
-	MaxExtended = 64<<10 + 1<<10       // bytes of the payload of an extended message (BEP 10)
-	MaxAsked    = 2048                 // blocks on their way; as many more may be cancelled and not answered yet
-	maxVector   = 8                    // blocks of one write: messages wait behind no more than these
-	firstRead   = wire.BlockSize       // bytes of payload that a peer's word alone makes us allocate
+	MaxMessage   = 1 + wire.MaxPieces/8 // bytes of a message without its length prefix: the longest bitfield
+	MaxExtended  = 64<<10 + 1<<10       // bytes of the payload of an extended message (BEP 10)
+	MostArrivals = 8                    // blocks that are told of together
+	MaxAsked     = 2048                 // blocks on their way; as many more may be cancelled and not answered yet
+	maxVector    = 8                    // blocks of one write: messages wait behind no more than these
+	firstRead    = wire.BlockSize       // bytes of payload that a peer's word alone makes us allocate
 )
 
 // Reasons for which a connection ends, beside the errors of the socket, of the
@@ -85,14 +86,22 @@ type Torrent interface {
 	// The payload becomes the torrent's. A PieceBlock here is a block that
 	// nobody asked for; its payload is discarded already.
 	Received(ctx context.Context, p wire.Peer, m wire.Message, payload []byte) error
-	// Stored is a block that was asked for, came and was swapped in under
-	// lease; 0: it was no longer wanted.
-	Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error
+	// Arrived is of blocks that were asked for, in the order in which they came: at
+	// most MostArrivals. While more comes they are told together; before the
+	// connection waits for the peer, or hands on anything else of it, or ends, all
+	// have been told. The slice is valid during the call.
+	Arrived(ctx context.Context, p wire.Peer, all []Arrival) error
 	// Written gives slots back: their messages are on the socket.
 	Written(ctx context.Context, p wire.Peer, w Written) error
 	// Starved is a request that was not written, for want of a spare. Its slot
 	// has come back.
 	Starved(ctx context.Context, p wire.Peer, b wire.Block) error
+}
+
+// Arrival is a block that was swapped in under Lease; 0: it was no longer wanted.
+type Arrival struct {
+	Block wire.Block
+	Lease wire.Lease
 }
 
 // VectorWriter is a connection that is no socket of the kernel's: one that
@@ -157,6 +166,7 @@ type Conn struct {
 	head  *bufio.Reader    // over in
 	waste io.LimitedReader // over head
 	asked asked
+	come  []Arrival // not told yet; of the reader
 	out   outbox
 	sink  sink
 
@@ -177,6 +187,7 @@ func New(c Config) *Conn {
 	p := &Conn{peer: c.Peer, conn: c.Conn, disk: c.Disk, torrent: c.Torrent}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	p.in = source{conn: c.Conn, read: &p.downloaded, hush: p.out.hush, wrote: &p.wrote, born: time.Now()}
+	p.in.kernel = p.in.socket.init(c.Conn, p.tell)
 	if c.Reader != nil {
 		early, _ := c.Reader.Peek(c.Reader.Buffered())
 		p.in.early = append(p.in.early, early...)
@@ -203,6 +214,7 @@ func (c *Conn) Run(ctx context.Context) error {
 	})
 	c.out.open(func() { c.writers.Go(c.written) })
 	c.Close(guard(c.read))
+	c.Close(guard(c.tell))
 	c.Close(guard(c.shut))
 	c.writers.Wait()
 	c.asked.end()

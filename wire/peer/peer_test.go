@@ -188,13 +188,15 @@ func (l *leech) Received(context.Context, wire.Peer, wire.Message, []byte) error
 func (l *leech) Written(context.Context, wire.Peer, Written) error               { return nil }
 func (l *leech) Starved(context.Context, wire.Peer, wire.Block) error            { return nil }
 
-func (l *leech) Stored(context.Context, wire.Peer, wire.Block, wire.Lease) error {
+func (l *leech) Arrived(_ context.Context, _ wire.Peer, all []Arrival) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.come++; l.come == l.todo {
-		close(l.done)
+	for range all {
+		if l.come++; l.come == l.todo {
+			close(l.done)
+		}
+		l.ask(1)
 	}
-	l.ask(1)
 	return nil
 }
 

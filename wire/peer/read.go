@@ -63,7 +63,35 @@ func (c *Conn) handle(m wire.Message) error {
 	default: // of an extension that we do not speak
 		return c.discard(m.Payload)
 	}
+	return c.received(m, payload)
+}
+
+// received hands on a message, behind the blocks that came before it.
+func (c *Conn) received(m wire.Message, payload []byte) error {
+	if err := c.tell(); err != nil {
+		return err
+	}
 	return c.torrent.Received(c.life, c.peer, m, payload)
+}
+
+// arrived has the torrent told of a block: at once if nobody knows when the next
+// would come.
+func (c *Conn) arrived(b wire.Block, lease wire.Lease) error {
+	c.come = append(c.come, Arrival{b, lease})
+	if c.in.kernel && len(c.come) < MostArrivals {
+		return nil
+	}
+	return c.tell()
+}
+
+// tell has the torrent told of all blocks that came.
+func (c *Conn) tell() error {
+	if len(c.come) == 0 {
+		return nil
+	}
+	come := c.come
+	c.come = c.come[:0]
+	return c.torrent.Arrived(c.life, c.peer, come)
 }
 
 // inside is err, which is an unexpected end if the stream ended within a
@@ -85,14 +113,14 @@ func (c *Conn) readBlock(m wire.Message) error {
 		if err := c.discard(m.Payload); err != nil {
 			return err
 		}
-		return c.torrent.Received(c.life, c.peer, m, nil)
+		return c.received(m, nil)
 	}
 	if buf == nil {
 		c.wasted.Add(int64(m.Payload))
 		if err := c.discard(m.Payload); err != nil {
 			return err
 		}
-		return c.torrent.Stored(c.life, c.peer, b, 0)
+		return c.arrived(b, 0)
 	}
 	if _, err := io.ReadFull(c.head, buf[:b.Length]); err != nil {
 		c.asked.give(buf)
@@ -106,7 +134,7 @@ func (c *Conn) readBlock(m wire.Message) error {
 	if lease == 0 {
 		c.wasted.Add(int64(b.Length))
 	}
-	return c.torrent.Stored(c.life, c.peer, b, lease)
+	return c.arrived(b, lease)
 }
 
 // readPayload reads n bytes into memory that grows as they come: what a peer
@@ -135,8 +163,8 @@ func (c *Conn) discard(n uint32) error {
 	return err
 }
 
-// source is the socket as the reader sees it: the bytes that came behind the
-// handshake first, and an error when the peer is late.
+// source is the socket as the reader sees it: first the bytes that came behind the
+// handshake or a block, and an error when the peer is late.
 //
 // Being late is a matter of messages, but a deadline is set with a timer of
 // the runtime, too dear for each of 20,000 messages a second. So the deadline
@@ -144,12 +172,14 @@ func (c *Conn) discard(n uint32) error {
 // late by now: while it waits for a message armed is never after due, and it is
 // moved about once a minute. Only a first message that comes in drops moves it sooner.
 type source struct {
-	conn  net.Conn
-	early []byte
-	read  *atomic.Int64 // bytes
-	hush  func()        // has a keep-alive sent
-	wrote *atomic.Int64 // when something was written last, in ns after born
-	born  time.Time
+	conn   net.Conn
+	kernel bool // conn is read by way of socket
+	socket receiver
+	early  []byte
+	read   *atomic.Int64 // bytes
+	hush   func()        // has a keep-alive sent
+	wrote  *atomic.Int64 // when something was written last, in ns after born
+	born   time.Time
 
 	met     bool      // a whole message has come
 	between bool      // no byte of the next message is here
@@ -225,7 +255,7 @@ func (s *source) Read(p []byte) (int, error) {
 		s.arm(time.Now())
 	}
 	for {
-		n, err := s.conn.Read(p)
+		n, err := s.receive(p)
 		if n > 0 {
 			s.came(n)
 			return n, nil // an error comes again
@@ -243,6 +273,14 @@ func (s *source) Read(p []byte) (int, error) {
 		s.speak(now)
 		s.arm(now)
 	}
+}
+
+func (s *source) receive(p []byte) (n int, err error) {
+	if !s.kernel {
+		return s.conn.Read(p)
+	}
+	n, s.early, err = s.socket.read(p)
+	return n, err
 }
 
 // came notes n more bytes.

@@ -287,7 +287,7 @@ func (s *still) Swap(_ wire.Peer, _ wire.Block, full *wire.Buf) (*wire.Buf, wire
 	return full, 1
 }
 func (s *still) Received(context.Context, wire.Peer, wire.Message, []byte) error { return nil }
-func (s *still) Stored(context.Context, wire.Peer, wire.Block, wire.Lease) error { return nil }
+func (s *still) Arrived(context.Context, wire.Peer, []Arrival) error             { return nil }
 func (s *still) Written(context.Context, wire.Peer, Written) error               { return nil }
 func (s *still) Starved(context.Context, wire.Peer, wire.Block) error            { return nil }
 

@@ -179,8 +179,13 @@ func (w *world) Received(ctx context.Context, p wire.Peer, m wire.Message, paylo
 	return w.pass(ctx, "received")
 }
 
-func (w *world) Stored(ctx context.Context, p wire.Peer, b wire.Block, lease wire.Lease) error {
-	w.note("stored %v lease %d", b, lease)
+func (w *world) Arrived(ctx context.Context, p wire.Peer, all []Arrival) error {
+	if len(all) == 0 || len(all) > MostArrivals {
+		w.t.Errorf("told of %d blocks", len(all))
+	}
+	for _, a := range all {
+		w.note("stored %v lease %d", a.Block, a.Lease)
+	}
 	return w.pass(ctx, "stored")
 }
 
