@@ -341,3 +341,18 @@ func TestDecisionsAreStored(t *testing.T) {
 		t.Errorf("what was decided of an earlier one holds: %v", err)
 	}
 }
+
+// TestRemoveMakesRoom: what is deleted does not count for --disk any more.
+func TestRemoveMakesRoom(t *testing.T) {
+	c := newContent(t, 16<<10, 500_000)
+	leech, torrent, r := leeching(t, Config{Evict: true, Disk: 100 << 20, Peers: []string{seeder(t, c).addr()}}, c)
+	r.Close()
+	readAll(t, torrent, c)
+	eventually(t, "nothing is counted", func() bool { return leech.disk.Stats().Stored > 400_000 })
+	if err := leech.Remove(torrent, true); err != nil {
+		t.Fatal(err)
+	}
+	if n := leech.disk.Stats().Stored; n != 0 {
+		t.Errorf("%d bytes are counted", n)
+	}
+}

@@ -89,7 +89,11 @@ func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 	defer t.saving.Unlock()
 	t.discarded = true
 	trash = c.folder.trash(t.slot)
-	return trash, os.Rename(c.folder.torrentDir(t.id), trash)
+	if err := os.Rename(c.folder.torrentDir(t.id), trash); err != nil {
+		return "", err
+	}
+	c.disk.Deleted(c.folder.torrentDir(t.id))
+	return trash, nil
 }
 
 // hide undoes insert and know. The lock is held.
