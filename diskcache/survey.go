@@ -80,3 +80,14 @@ func (d *Disk) measure(s Spec) (n int64, err error) {
 	}
 	return t.costOf(have), err
 }
+
+// Deleted tells that the folder of a torrent that is not open is no more: what it
+// had stored counts no longer.
+func (d *Disk) Deleted(dir string) {
+	b := &d.bound
+	b.mu.Lock()
+	b.used -= b.asleep[dir]
+	delete(b.asleep, dir)
+	b.mu.Unlock()
+	d.writer.look()
+}

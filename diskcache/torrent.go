@@ -328,3 +328,7 @@ func (t *Torrent) stored(n wire.Piece) bool {
 	defer t.mu.Unlock()
 	return t.have.Has(n)
 }
+
+// Left is closed when a torrent that was taken out of use has let go of its
+// folder: all that it had to write is written.
+func (t *Torrent) Left() <-chan struct{} { return t.left }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/handshake"
 )
@@ -55,6 +56,9 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	}
 	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
 	t.take(s)
+	if err := t.revive(); err != nil {
+		return nil, false, err
+	}
 	t.identify(&t.state)
 	state.NextSlot++
 	c.mu.Lock()
@@ -72,6 +76,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()
+	t.happens(control.Event{Event: evAdded})
 	return t, true, nil
 }
 
@@ -169,6 +174,8 @@ func (t *Torrent) merge(s Source) error {
 	}
 	l, err := t.activate()
 	switch info := s.Torrent.Info; {
+	case errors.Is(err, ErrStopped) && !isBare(info):
+		return t.resolve(info)
 	case err != nil:
 	case isBare(info):
 		err = l.put(t.c.ctx, layersWanted{info})
@@ -183,6 +190,9 @@ func (t *Torrent) merge(s Source) error {
 func (t *Torrent) learn(s Source) error {
 	t.c.adding.Lock()
 	defer t.c.adding.Unlock()
+	if t.removed.Load() {
+		return ErrRemoved
+	}
 	if t.private() {
 		return t.learnPrivate(s)
 	}
@@ -276,6 +286,9 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c := t.c
 	c.adding.Lock()
 	defer c.adding.Unlock()
+	if t.removed.Load() {
+		return ErrRemoved
+	}
 	if t.Info() != nil {
 		return nil
 	}
@@ -306,6 +319,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Unlock()
 	t.info.Store(info)
 	close(t.resolved)
+	t.happens(control.Event{Event: evMetadata})
 	c.log.Info("a magnet link is resolved", "torrent", t.id, "name", state.Name)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 
+	"bipfs/engine/control"
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
 	"bipfs/wire"
@@ -69,6 +70,9 @@ func (l *loop) announceAs(hash wire.Digest, tiers [][]string) {
 			}
 		},
 		Seeders: t.seenSeeders,
+		News: func(tracker, text string) {
+			t.happens(control.Event{Event: evTrackerFailed, Tracker: tracker, Error: text})
+		},
 		Private: l.private(),
 		Switched: func() {
 			t.c.hand.Withdraw(t.hash, handshake.Tracker) // now: those of the other one are offered next

@@ -42,8 +42,9 @@ type Client struct {
 	mapping   atomic.Pointer[discovery.PortMap] // nil before a torrent searches
 	listening string                            // the first address that peers reach the client at
 	first     bool                              // the data folder was new
-	udp       *UDP                              // of uTP and the DHT; nil when there is neither
-	utp       *utp.Socket                       // nil when there is none
+	events    chronicle
+	udp       *UDP        // of uTP and the DHT; nil when there is neither
+	utp       *utp.Socket // nil when there is none
 
 	peers     atomic.Uint32 // the last wire.Peer given out
 	readers   atomic.Uint64 // the last wire.Reader given out
@@ -223,10 +224,15 @@ func (c *Client) load() error {
 		return err
 	}
 	for _, s := range all {
+		if s.state.Removed != 0 {
+			c.bury(s)
+			continue
+		}
 		if err := c.restore(s); err != nil {
 			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
 		}
 	}
+	c.spawn(c.sweep)
 	return nil
 }
 
@@ -239,7 +245,7 @@ func (c *Client) restore(s stored) error {
 	if err != nil {
 		return err
 	}
-	if err := t.refusal(); err != nil {
+	if err := t.refusal(); errors.Is(err, ErrNoUpload) {
 		c.log.Warn("a stored torrent is left alone but for what is here of it", "torrent", t.id, "err", ErrNoUpload)
 	}
 	c.mu.Lock()
@@ -257,7 +263,7 @@ func (c *Client) restore(s stored) error {
 			state.Name = "" // chosen when the metadata is here
 			err = c.folder.saveTorrent(t.id, state)
 		}
-		if err == nil {
+		if err == nil && !t.stopped.Load() {
 			_, err = t.activate()
 		}
 		return err

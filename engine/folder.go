@@ -55,6 +55,10 @@ type torrentState struct {
 	Mtime   int64    `json:"mtime,omitempty"`   // Unix seconds; 0 while unresolved
 	PeerID  string   `json:"peer_id,omitempty"` // hexadecimal; of one that is private, or may be
 	Key     uint32   `json:"key,omitempty"`     // of its announces
+	Stopped bool     `json:"stopped,omitempty"` // by the user; Paused too
+	Paused  bool     `json:"paused,omitempty"`
+	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
+	Discard bool     `json:"discard,omitempty"` // its data goes as well
 }
 
 // ErrMounted is that another process holds the data folder.
@@ -228,6 +232,9 @@ func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
 	}
 	var all []stored
 	for _, e := range entries {
+		if isDiscarded(e.Name()) {
+			continue
+		}
 		s, err := f.torrent(e.Name())
 		if err != nil {
 			log.Warn("a stored torrent cannot be read and is left alone", "torrent", e.Name(), "err", err)

@@ -34,6 +34,7 @@ type link struct {
 	seed *webSeed        // nil: a peer
 
 	// Of the loop alone:
+	client     string           // what it calls itself
 	metadataID uint8            // what the peer calls ut_metadata; 0 = it has none
 	dontHaveID uint8            // what it calls lt_donthave; 0 = it does not speak it
 	uploadOnly bool             // it was told that we want no more
@@ -240,7 +241,7 @@ func (l *loop) drop(c selection.Drop) {
 	k := l.links[c.Peer]
 	if c.Ban {
 		l.log.Warn("a peer is banned", "peer", c.Addr, "reason", c.Reason)
-		l.t.c.hand.Ban(c.Addr)
+		l.banned(c.Addr, c.Reason)
 	}
 	if k == nil {
 		return
@@ -341,6 +342,9 @@ func (l *loop) greeted(k *link, payload []byte) {
 	}
 	if id, said := h.M[extension.UTMetadata]; said { // a later handshake says what has changed
 		k.metadataID = id
+	}
+	if h.V != "" {
+		k.client = printable(h.V)
 	}
 	l.says(k, h)
 	l.introduce(k, h)

@@ -42,25 +42,28 @@ type loop struct {
 	links      map[wire.Peer]*link
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
-	layers     *layering         // nil unless the metadata is here and its piece layers are not
-	leaves     *leafing          // nil unless blocks may be verified one by one
-	telling    bool              // leaves are being worked out for a peer
-	rests      []rest            // pieces that are completed after a read, the oldest first
-	resolved   bool              // the metadata is whole: its layers are asked for, or it is being stored
-	unstored   *metainfo.Info    // metadata that could not be stored
-	again      time.Time         // when that is tried again
-	refused    string            // why it could not be stored, as logged last
-	exchangeAt time.Time         // when a peer is to be told of others; zero: never
-	moves      moves             // of peers, to tell the others
-	searching  bool              // looking for peers
-	fetches    bool              // for as many as it takes to fetch
-	spent      bool              // it has given enough: uploads do not keep it awake
-	leaveOpen  func()            // ends the search in the DHT and by LSD; nil before it begins
-	ending     bool              // going dormant: connections are being closed
-	lastUse    time.Time         // when something was last wanted or uploaded
-	complete   bool              // every piece is here
-	judged     time.Time         // when the peers were last judged useful or not
-	unjudged   bool              // something has happened since
+	wanting    map[wire.Reader]selection.Want
+	files      *completion    // nil before the geometry
+	paused     bool           // the machine is told of no wants, and uploads nothing
+	layers     *layering      // nil unless the metadata is here and its piece layers are not
+	leaves     *leafing       // nil unless blocks may be verified one by one
+	telling    bool           // leaves are being worked out for a peer
+	rests      []rest         // pieces that are completed after a read, the oldest first
+	resolved   bool           // the metadata is whole: its layers are asked for, or it is being stored
+	unstored   *metainfo.Info // metadata that could not be stored
+	again      time.Time      // when that is tried again
+	refused    string         // why it could not be stored, as logged last
+	exchangeAt time.Time      // when a peer is to be told of others; zero: never
+	moves      moves          // of peers, to tell the others
+	searching  bool           // looking for peers
+	fetches    bool           // for as many as it takes to fetch
+	spent      bool           // it has given enough: uploads do not keep it awake
+	leaveOpen  func()         // ends the search in the DHT and by LSD; nil before it begins
+	ending     bool           // going dormant: connections are being closed
+	lastUse    time.Time      // when something was last wanted or uploaded
+	complete   bool           // every piece is here
+	judged     time.Time      // when the peers were last judged useful or not
+	unjudged   bool           // something has happened since
 	ctx        context.Context
 	cancel     context.CancelFunc
 }
@@ -94,10 +97,11 @@ func newLoop(t *Torrent) *loop {
 	l := &loop{
 		t: t, log: t.c.log.With("torrent", t.id),
 		inbox: make(chan any, inboxEvents), wants: make(chan selection.Event, wantEvents),
-		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{},
+		done: make(chan struct{}), links: map[wire.Peer]*link{}, told: map[string]bool{}, wanting: map[wire.Reader]selection.Want{},
 		lastUse: time.Now(),
 	}
-	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.me.key), Upload: !t.c.cfg.NoUpload})
+	l.paused = t.Paused()
+	l.m = selection.New(selection.Config{Seed: uint64(t.slot)<<32 | uint64(t.c.me.key), Upload: l.uploads()})
 	l.ctx, l.cancel = context.WithCancel(t.c.ctx)
 	return l
 }
@@ -190,6 +194,7 @@ func (l *loop) begin(info *metainfo.Info) {
 	if info.HasV2() {
 		l.leaves = newLeafing(info)
 	}
+	l.files = newCompletion(info, have)
 	l.step(selection.Geometry{Geometry: info.Geometry, Have: have, Leaves: info.HasV2()})
 	l.setComplete(complete)
 	for _, k := range l.links {
@@ -271,6 +276,8 @@ func (l *loop) event(e any) {
 		l.toldLeaves(e)
 	case leavesRested:
 		l.restedLeaves()
+	case order:
+		e(l)
 	}
 }
 
@@ -351,23 +358,7 @@ func (l *loop) tell(n diskcache.News) {
 	case diskcache.Verified:
 		l.verified(n)
 	case diskcache.Evicted:
-		l.setComplete(false)
-		l.step(selection.Evicted{Piece: n.Piece})
-	}
-}
-
-func (l *loop) verified(n diskcache.News) {
-	l.closed(n.Piece)
-	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
-	if !n.OK {
-		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
-		return
-	}
-	l.endRest(n.Piece)
-	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
-	if !l.complete && l.t.whole() {
-		l.setComplete(true)
-		l.announceEnd()
+		l.evicted(n.Piece)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/wire/extension"
 )
@@ -56,7 +57,7 @@ func (l *loop) metadataPiece(k *link, m extension.Metadata) {
 	for _, p := range liars {
 		if liar := l.links[p]; liar != nil {
 			l.log.Warn("a peer sent false metadata and is banned", "peer", liar.hand.Addr)
-			l.t.c.hand.Ban(liar.hand.Addr.Addr())
+			l.banned(liar.hand.Addr.Addr(), "it sent false metadata")
 			liar.conn.Close(errBanned)
 		}
 	}
@@ -171,4 +172,5 @@ func (l *loop) giveUp(err error) {
 	}
 	l.log.Error("the torrent's metadata cannot be used", "err", err)
 	l.t.giveUp(err)
+	l.t.happens(control.Event{Event: evError, Error: l.t.why.Error()})
 }

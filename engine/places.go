@@ -63,8 +63,12 @@ func (p *places) take(ctx context.Context, of *waits) (_ context.Context, releas
 	case <-own.given:
 		return ctx, release, nil
 	case <-ctx.Done():
+		err := ctx.Err()
+		if why := context.Cause(ctx); isOurs(why) {
+			err = why
+		}
 		release()
-		return nil, nil, ctx.Err()
+		return nil, nil, err
 	}
 }
 
@@ -136,5 +140,18 @@ func (p *places) release(own *place) {
 	p.leave(own)
 	if first := p.queue.Front(); first != nil {
 		p.give(p.queue.Remove(first).(*place))
+	}
+}
+
+// turnAway ends the waits of one torrent, those in the queue too.
+func (p *places) turnAway(of *waits, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, waiting := range []*list.List{&p.taken, &p.queue} {
+		for e := waiting.Front(); e != nil; e = e.Next() {
+			if own := e.Value.(*place); own.of == of {
+				own.lost(why) // and gives its place back
+			}
+		}
 	}
 }

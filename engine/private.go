@@ -34,7 +34,12 @@ func (t *Torrent) mayBePrivate() bool {
 
 // refusal is why t is kept from the network, or nil.
 func (t *Torrent) refusal() error {
-	if t.c.cfg.NoUpload && t.private() {
+	switch {
+	case t.removed.Load():
+		return ErrRemoved
+	case t.stopped.Load():
+		return ErrStopped
+	case t.c.cfg.NoUpload && t.private():
 		return fmt.Errorf("%w: %w", syscall.EPERM, ErrNoUpload)
 	}
 	return nil
@@ -70,7 +75,7 @@ func (l *loop) keepPrivate() {
 			k.conn.Close(errPrivate)
 		}
 	}
-	if err := l.t.refusal(); err != nil {
+	if err := l.t.refusal(); errors.Is(err, ErrNoUpload) {
 		l.log.Error("the torrent is left alone", "err", ErrNoUpload)
 		return // and goes dormant
 	}

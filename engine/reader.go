@@ -92,6 +92,9 @@ func (r *Reader) Read(ctx context.Context, off int64, n int, by Caller) ([]wire.
 	if off < 0 || off >= r.file.Length || n <= 0 {
 		return nil, nil
 	}
+	if r.t.removed.Load() {
+		return nil, ErrRemoved
+	}
 	n = int(min(int64(n), r.file.Length-off))
 	extents := r.geo.Extents(nil, r.file.Offset+off, int64(n))
 	c := r.t.c
@@ -102,7 +105,10 @@ func (r *Reader) Read(ctx context.Context, off int64, n int, by Caller) ([]wire.
 	defer r.left(r.follow(off, int64(n), p))
 	loans, err := r.store.Acquire(ctx, extents)
 	if errors.Is(err, diskcache.ErrAbsent) {
-		return r.fetch(ctx, extents, p)
+		loans, err = r.fetch(ctx, extents, p)
+	}
+	if err != nil && r.t.removed.Load() {
+		err = ErrRemoved // whatever it met on the way
 	}
 	return loans, err
 }
@@ -151,6 +157,7 @@ func (r *Reader) wait(ctx context.Context, extents []wire.Extent, p program) (un
 		return unwant, err
 	}
 	defer release()
+	defer t.blocked.begin(r.number, extents, p.name)()
 	if t.c.ctx.Err() != nil {
 		return unwant, ErrClosed
 	}
@@ -185,8 +192,8 @@ func (r *Reader) await(ctx context.Context, extents []wire.Extent) error {
 	patience, short := t.patience()
 	err := r.store.Await(ctx, extents, patience)
 	switch {
-	case context.Cause(ctx) == ErrNoPeers:
-		return ErrNoPeers // the place is somebody else's
+	case context.Cause(ctx) == ErrNoPeers || isOurs(context.Cause(ctx)):
+		return context.Cause(ctx) // the place is somebody else's, or the user wants no waiting here
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case !errors.Is(err, diskcache.ErrNoProgress):

@@ -85,6 +85,9 @@ func parseRecord(b []byte) (r record, err error) {
 func (t *Torrent) saveRecord() error {
 	t.saving.Lock()
 	defer t.saving.Unlock()
+	if t.discarded {
+		return nil
+	}
 	t.mu.Lock()
 	r := t.recordNow()
 	t.mu.Unlock()

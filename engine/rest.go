@@ -65,6 +65,12 @@ func (l *loop) wanted(e selection.Event) {
 	if ok {
 		l.search()
 		l.searchMore()
+		l.wanting[w.Reader] = w
+	} else if u, ok := e.(selection.Unwant); ok {
+		delete(l.wanting, u.Reader)
+	}
+	if l.paused {
+		return
 	}
 	l.step(e)
 	if ok {

@@ -65,22 +65,28 @@ func (c *Client) insert(t *Torrent, name string) {
 // know has t found by every infohash of it that is known, with metadata info,
 // which may be nil: both of a hybrid are one torrent. The lock is held.
 func (c *Client) know(t *Torrent, info *metainfo.Info) {
+	for _, hash := range t.hashes(info) {
+		if c.torrents[hash] == nil {
+			c.torrents[hash] = t
+			c.hidden[handshake.Obfuscate(hash)] = hash
+		}
+	}
+}
+
+// hashes are the infohashes of t that are known with metadata info, which may be
+// nil.
+func (t *Torrent) hashes(info *metainfo.Info) (all []wire.Digest) {
 	ids := []metainfo.ID{t.id}
 	if info != nil {
 		ids = append(ids, info.ID())
 	}
 	for _, id := range ids {
-		hashes := []wire.Digest{id.Hash}
+		all = append(all, id.Hash)
 		if id.HasV2() {
-			hashes = append(hashes, id.V2.Short())
-		}
-		for _, hash := range hashes {
-			if c.torrents[hash] == nil {
-				c.torrents[hash] = t
-				c.hidden[handshake.Obfuscate(hash)] = hash
-			}
+			all = append(all, id.V2.Short())
 		}
 	}
+	return all
 }
 
 // freeName is the name that t would be shown under. The lock is held.

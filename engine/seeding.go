@@ -93,7 +93,7 @@ func (c *Client) chooseAll() (waiting []seed) {
 		read, was := t.handles > 0, !t.seedingSince.IsZero()
 		t.mu.Unlock()
 		switch {
-		case t.Info() == nil || t.refusal() != nil || r.Here == 0 || goals.met(r) && !t.hasToGive(r):
+		case t.Info() == nil || t.refusal() != nil || t.Paused() || r.Here == 0 || goals.met(r) && !t.hasToGive(r):
 			t.setSeeding(false)
 		case read:
 		default:

@@ -49,23 +49,43 @@ func (s Source) link() *metainfo.Magnet {
 	}
 }
 
-// ParseSource reads one SOURCE of the command line: the path of a .torrent
-// file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
-// 32 base32 digits, or 64 hex of v2). A file is read and checked here; a URL is not fetched.
-func ParseSource(s string) (Source, error) {
+// ParseLink reads a SOURCE that is no file: a magnet link, an http(s) URL of a
+// .torrent, or an infohash. A URL is not fetched.
+func ParseLink(s string) (Source, error) {
+	if l, ok, err := parseLink(s); ok {
+		return l, err
+	}
+	if id, ok := idOf(s); ok {
+		return Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}, nil
+	}
+	return Source{}, fmt.Errorf("%s: neither a magnet link, an http(s) URL nor an infohash", shorten(s))
+}
+
+// parseLink reads what begins as a link does.
+func parseLink(s string) (l Source, ok bool, err error) {
 	switch scheme, _, _ := strings.Cut(strings.ToLower(s), ":"); scheme {
 	case "magnet":
 		m, err := metainfo.ParseMagnet(s)
 		if err != nil {
-			return Source{}, fmt.Errorf("%s: %w", shorten(s), err)
+			return Source{}, true, fmt.Errorf("%s: %w", shorten(s), err)
 		}
-		return Source{Magnet: m}, nil
+		return Source{Magnet: m}, true, nil
 	case "http", "https":
 		u, err := url.Parse(s)
 		if err != nil || u.Host == "" {
-			return Source{}, fmt.Errorf("%s: not a URL", shorten(s))
+			return Source{}, true, errors.New("not a URL of a .torrent: there is no host")
 		}
-		return Source{URL: s}, nil
+		return Source{URL: s}, true, nil
+	}
+	return Source{}, false, nil
+}
+
+// ParseSource reads one SOURCE of the command line: the path of a .torrent
+// file, a magnet link, an http(s) URL of a .torrent, or an infohash (40 hex or
+// 32 base32 digits, or 64 hex of v2). A file is read and checked here; a URL is not fetched.
+func ParseSource(s string) (Source, error) {
+	if l, ok, err := parseLink(s); ok {
+		return l, err
 	}
 	if id, ok := idOf(s); ok {
 		if _, err := os.Lstat(s); err != nil {
@@ -116,7 +136,11 @@ func (c *Client) FetchSource(ctx context.Context, s Source) (Source, error) {
 	defer cancel()
 	t, err := c.fetchTorrent(ctx, s.URL)
 	if err != nil {
-		return Source{}, fmt.Errorf("%s: %w", shorten(s.URL), err)
+		var in *url.Error
+		if errors.As(err, &in) { // it says the whole URL, which may hold a passkey
+			err = in.Err
+		}
+		return Source{}, fmt.Errorf("%s/…: %w", hostOf(s.URL), err)
 	}
 	return Source{Torrent: t}, nil
 }

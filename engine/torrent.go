@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bipfs/diskcache"
+	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/wire"
 )
@@ -38,20 +39,25 @@ type Torrent struct {
 	broken atomic.Bool // a read timed out, and no useful peer has come since
 
 	waits    waits       // of reads for the swarm
+	blocked  blocked     // of these, what for
 	walks    walks       // of readers from file to file
 	finished atomic.Bool // every piece was here at some time
+
+	stopped, paused atomic.Bool // by the user
+	removed         atomic.Bool
 
 	own atomic.Pointer[identity] // nil: the client's; set before anybody else sees t
 
 	state torrentState // guarded by Client.mu
 
 	// info and store are set once, store first, under Client.adding and opening.
-	info    atomic.Pointer[metainfo.Info]     // nil while it is not resolved
-	store   atomic.Pointer[diskcache.Torrent] // nil until the first use
-	opening sync.Mutex
-	saving  sync.Mutex // held while the record is written
-	refused error      // why the store could not be opened; guarded by opening
-	again   time.Time  // when that is tried again
+	info      atomic.Pointer[metainfo.Info]     // nil while it is not resolved
+	store     atomic.Pointer[diskcache.Torrent] // nil until the first use
+	opening   sync.Mutex
+	saving    sync.Mutex // held while the record is written
+	discarded bool       // it is not to be written any more; guarded by saving
+	refused   error      // why the store could not be opened; guarded by opening
+	again     time.Time  // when that is tried again
 
 	// What is guarded by mu, under which nothing waits.
 	mu           sync.Mutex
@@ -85,6 +91,8 @@ func newTorrent(c *Client, id metainfo.ID, s torrentState) *Torrent {
 		live: map[wire.Peer]connection{},
 	}
 	t.waits.useful = t.useful.Load
+	t.stopped.Store(s.Stopped)
+	t.paused.Store(s.Paused)
 	return t
 }
 
@@ -185,6 +193,9 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 	if s := t.store.Load(); s != nil {
 		return s, nil
 	}
+	if t.removed.Load() {
+		return nil, ErrRemoved
+	}
 	if time.Now().Before(t.again) {
 		return nil, t.refused
 	}
@@ -193,6 +204,7 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 		err = fmt.Errorf("%w: the store of %v cannot be opened: %w", syscall.EIO, t.id, err)
 		if t.c.ctx.Err() == nil && (t.refused == nil || t.refused.Error() != err.Error()) {
 			t.c.log.Error("the torrent cannot be read", "err", err)
+			t.happens(control.Event{Event: evError, Error: err.Error()})
 		}
 		t.refused, t.again = err, time.Now().Add(openRetry)
 		return nil, err
@@ -222,6 +234,9 @@ func (t *Torrent) activate() (*loop, error) {
 	defer t.mu.Unlock()
 	if t.loop != nil {
 		return t.loop, nil
+	}
+	if err := t.refusal(); err != nil { // the user has decided so meanwhile
+		return nil, err
 	}
 	l := newLoop(t)
 	if !t.c.spawn(l.run) {

@@ -62,6 +62,7 @@ func (s surroundings) since(before surroundings) (slept, moved bool) {
 
 // watch looks for a sleep and for another network until the client ends.
 func (c *Client) watch() {
+	stores := true
 	for {
 		select {
 		case <-c.stirred:
@@ -76,6 +77,7 @@ func (c *Client) watch() {
 			case <-c.ctx.Done():
 				continue
 			}
+			stores = c.lookAtDisk(stores)
 			now := c.look()
 			if slept, moved := now.since(before); slept || moved {
 				c.log.Info("the machine has slept, or its network has changed", "slept", slept, "moved", moved)

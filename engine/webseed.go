@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"bipfs/engine/control"
 	"bipfs/selection"
 	"bipfs/wire"
 	"bipfs/wire/peer"
@@ -246,6 +247,7 @@ func (l *loop) dropWebSeed(c selection.Drop) bool {
 		if s := l.web.all[raw]; s != nil {
 			l.log.Warn("a web seed is banned", "url", s.String(), "reason", c.Reason)
 			s.end(errBanned)
+			l.t.happens(control.Event{Event: evBanned, Peer: hostOf(raw), Error: c.Reason})
 		}
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -172,6 +173,9 @@ func TestWebSeedsThatFail(t *testing.T) {
 			readAll(t, torrent, c)
 			if n := bad.Load(); n > 16 {
 				t.Errorf("%d requests to the bad one", n)
+			}
+			if name == "wrong bytes" {
+				eventually(t, "the ban is not told", func() bool { return slices.Contains(words(torrent.c), evBanned) })
 			}
 			torrent.mu.Lock()
 			defer torrent.mu.Unlock()

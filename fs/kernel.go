@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 
@@ -19,14 +20,32 @@ const mostNotices = 64 << 10
 type Kernel struct{ n *notices }
 
 // Entry says that a name came, went or means something else now.
-func (k Kernel) Entry(dir ID, name string) { k.n.put(notice{entry, dir, 0, name}) }
+func (k Kernel) Entry(dir ID, name string) { k.n.put(notice{kind: entry, dir: dir, name: name}) }
 
 // Gone says that a name that meant child is no more, even where it is in use as
 // a working directory.
-func (k Kernel) Gone(dir, child ID, name string) { k.n.put(notice{gone, dir, child, name}) }
+func (k Kernel) Gone(dir, child ID, name string) {
+	k.n.put(notice{kind: gone, dir: dir, child: child, name: name})
+}
 
 // Invalidate says that the attributes of id changed. Its bytes cannot.
 func (k Kernel) Invalidate(id ID) { k.n.put(notice{kind: attributes, dir: id}) }
+
+// Told waits until the kernel has been told all that was said before, or ctx ends.
+// It is never called by a handler: the kernel may hold a notice up until that is
+// answered.
+func (k Kernel) Told(ctx context.Context) {
+	if k.n == nil {
+		return
+	}
+	told := make(chan struct{})
+	k.n.put(notice{kind: mark, told: told})
+	select {
+	case <-told:
+	case <-k.n.stop:
+	case <-ctx.Done():
+	}
+}
 
 type kind uint8
 
@@ -34,12 +53,14 @@ const (
 	entry kind = iota
 	gone
 	attributes
+	mark // nothing for the kernel
 )
 
 type notice struct {
 	kind       kind
 	dir, child ID
 	name       string
+	told       chan struct{} // of a mark: closed when its turn comes
 }
 
 // teller is the part of fuse.Server that tells the kernel.
@@ -135,6 +156,9 @@ func (q *notices) run() {
 func (q *notices) tell(n notice) {
 	var st fuse.Status
 	switch n.kind {
+	case mark:
+		close(n.told)
+		return
 	case entry:
 		st = q.to.EntryNotify(uint64(n.dir), n.name)
 	case gone:

@@ -1,10 +1,12 @@
 package fs
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -57,6 +59,31 @@ func TestNoticesCoalesce(t *testing.T) {
 		q.close()
 		k.Entry(1, "after the end")
 		Kernel{}.Entry(1, "nobody")
+	})
+}
+
+// TestNoticesTold: who waits waits for what was said before, and no longer than it
+// likes, nor than the mount.
+func TestNoticesTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &ears{hold: make(chan struct{}), st: fuse.OK}
+		q := startNotices(e, quiet())
+		k := Kernel{q}
+		k.Gone(1, 5, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		k.Told(ctx)
+		if ctx.Err() == nil {
+			t.Error("it is told, and the kernel has not heard it")
+		}
+		e.hold <- struct{}{}
+		k.Told(t.Context())
+		if want := []string{"gone 1 5 a"}; !slices.Equal(e.heard, want) {
+			t.Errorf("%q", e.heard)
+		}
+		q.close()
+		k.Told(t.Context())
+		Kernel{}.Told(t.Context())
 	})
 }
 

@@ -60,6 +60,9 @@ func TestRulesCatch(t *testing.T) {
 		{"a method called Get", networkRule, "engine/x.go", "var a = client.Get()", ""},
 		{"a dot import", networkRule, "engine/x.go", "import . \"net\"", "hides its uses"},
 		{"at the door", networkRule, "engine/network_http.go", "import \"net\"\nvar d net.Dialer", ""},
+		{"a unix socket", networkRule, "engine/control/socket.go", "import \"net\"\nvar l, _ = net.ListenUnix()", ""},
+		{"a unix socket elsewhere", networkRule, "engine/control/serve.go", "import \"net\"\nvar l, _ = net.DialUnix()", "net.DialUnix goes around"},
+		{"more than a unix socket", networkRule, "engine/control/socket.go", "import \"net\"\nvar l, _ = net.Dial()", "net.Dial goes around"},
 		{"in a test", networkRule, "engine/x_test.go", "import \"net\"\nvar d net.Dialer", ""},
 
 		{"bare go", goroutineRule, "fs/x.go", "func f() { go f() }", "a bare go statement"},

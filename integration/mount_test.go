@@ -65,6 +65,9 @@ func (o mounting) command() *exec.Cmd {
 	if !slices.Contains(o.flags, "--dht-node") {
 		argv = append(argv, "--no-dht") // the nodes that it would ask are in the world
 	}
+	if !slices.Contains(o.flags, "--control") {
+		argv = append(argv, "--control", filepath.Join(o.data, "control")) // and not in /run
+	}
 	argv = append(argv, o.flags...)
 	argv = append(append(argv, o.dir), o.sources...)
 	cmd := exec.Command(argv[0], argv[1:]...)

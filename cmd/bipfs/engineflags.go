@@ -122,6 +122,18 @@ func limitHeap(memory int64) {
 // dataDir is the data folder: the flag, $STATE_DIRECTORY, or bipfs in
 // $XDG_DATA_HOME. It is made where it is missing.
 func dataDir(flag string) (string, error) {
+	dir, err := dataPath(flag)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the data folder %s cannot be made: %w", dir, err)
+	}
+	return dir, nil
+}
+
+// dataPath is the data folder, which may be missing.
+func dataPath(flag string) (string, error) {
 	dir := flag
 	if dir == "" {
 		// systemd gives a list when a unit has several; the first is ours.
@@ -138,12 +150,5 @@ func dataDir(flag string) (string, error) {
 		}
 		dir = filepath.Join(base, "bipfs")
 	}
-	dir, err := filepath.Abs(dir)
-	if err == nil {
-		err = os.MkdirAll(dir, 0o700)
-	}
-	if err != nil {
-		return "", fmt.Errorf("the data folder %s cannot be made: %w", dir, err)
-	}
-	return dir, nil
+	return filepath.Abs(dir)
 }

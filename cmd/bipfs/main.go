@@ -30,6 +30,18 @@ const (
 type commands struct {
 	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
 	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
+	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
+	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`
+	Status  statusCommand  `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
+	Why     whyCommand     `cmd:"" help:"Tell what the reads of a path in the mount wait for."`
+	Peers   peersCommand   `cmd:"" help:"List the peers of a torrent."`
+	Rm      rmCommand      `cmd:"" help:"Remove torrents from a running mount."`
+	Stop    stopCommand    `cmd:"" help:"Keep torrents from their swarms: no peers, no announces."`
+	Start   startCommand   `cmd:"" help:"Undo stop."`
+	Pause   pauseCommand   `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
+	Resume  resumeCommand  `cmd:"" help:"Undo pause."`
+	Verify  verifyCommand  `cmd:"" help:"Check all that is here of torrents."`
+	Events  eventsCommand  `cmd:"" help:"Print what has happened, and happens."`
 	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount."`
 	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
 	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
@@ -89,6 +101,9 @@ func run(args []string, s streams) (code int) {
 	}
 	if err == nil {
 		return 0
+	}
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
 	}
 	fmt.Fprintln(s.err, "bipfs:", sentence(err))
 	if errors.As(err, &usageError{}) {

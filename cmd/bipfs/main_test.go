@@ -58,6 +58,10 @@ func TestErrorsAreOneSentence(t *testing.T) {
 		{"no mount point there", []string{"mount", "--data", t.TempDir(), "/nonexistent"}, 1, "/nonexistent"},
 		{"not mounted", []string{"unmount", mnt}, 1, mnt},
 		{"fetch without -o", []string{"fetch", "magnet:?xt=urn:btih:" + strings.Repeat("a", 40)}, 2, "--output"},
+		{"nothing to control", []string{"ls", "--control", t.TempDir()}, 1, "nothing is mounted"},
+		{"nothing to control there", []string{"status", "--control", t.TempDir(), "--mount", mnt}, 1, mnt},
+		{"add nothing", []string{"add"}, 2, "<source>"},
+		{"no such group", []string{"mount", "--control-group", "no such group", "--data", t.TempDir(), mnt}, 2, "no such group"},
 		{"create two formats", []string{"create", "--v2", "--hybrid", "/nonexistent"}, 2, "--hybrid and --v2"},
 		{"create nothing", []string{"create", "/nonexistent"}, 1, "/nonexistent"},
 	} {

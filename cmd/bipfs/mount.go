@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"bipfs/engine"
+	"bipfs/engine/control"
 	"bipfs/fs"
 )
 
@@ -31,6 +33,8 @@ type mountCommand struct {
 	PrivateSeedRatio float64       `default:"1" help:"A private torrent seeds, and nothing of it gives way, until it has given so many times what it got (default: 1)." placeholder:"RATIO"`
 	PrivateSeedTime  time.Duration `default:"72h" help:"Or until it was offered for so long (default: 72h)." placeholder:"DUR"`
 	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
+	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
+	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 }
@@ -47,6 +51,9 @@ func (m *mountCommand) Run(s streams) error {
 	log := m.logger(s.err)
 	options, err := mountOptions(m.Options)
 	if err != nil {
+		return err
+	}
+	if _, err := m.group(); err != nil {
 		return err
 	}
 	all, err := sources(m.Source, s, log)
@@ -79,7 +86,7 @@ func (m *mountCommand) Run(s streams) error {
 	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
-	return serve(cfg, options, all, signals, s)
+	return m.serve(cfg, options, all, signals, s)
 }
 
 // bounds is how much is stored, and what is given for it.
@@ -110,7 +117,7 @@ func waitingReads(o *fs.Options) int {
 }
 
 // serve is the life of a mount.
-func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
+func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
 	if err := fs.Clean(cfg.Mountpoint); err != nil {
 		return err
 	}
@@ -120,7 +127,7 @@ func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os
 	}
 	err = add(client, all, cfg.Log)
 	if err == nil {
-		err = serveClient(client, cfg, options, signals, s)
+		err = m.serveClient(client, cfg, options, signals, s)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
@@ -128,10 +135,16 @@ func serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os
 	return err
 }
 
-func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
+func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
 	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
 	if err != nil {
 		return err
+	}
+	socket, err := m.openControl(cfg.Mountpoint, cfg.Dir, cfg.Log) // now: nobody else mounts there
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+		defer cancel()
+		return errors.Join(err, server.Unmount(ctx))
 	}
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
@@ -151,6 +164,14 @@ func serveClient(client *engine.Client, cfg engine.Config, options fs.Options, s
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	if socket != nil {
+		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now()}
+		wg.Go(func() {
+			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
+				cfg.Log.Error("the control socket is closed", "err", err)
+			}
+		})
+	}
 	select {
 	case sig := <-signals:
 		cfg.Log.Info("stopping", "signal", sig)

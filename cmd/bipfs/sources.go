@@ -42,23 +42,44 @@ func sources(args []string, s streams, log *slog.Logger) ([]named, error) {
 // longestLine is the length in bytes of the longest line of a list.
 const longestLine = 1 << 20
 
-func sourceList(r io.Reader, log *slog.Logger) ([]named, error) {
-	var all []named
+// lines are SOURCE arguments, with those of the list on stdin in the place of -.
+func lines(args []string, stdin io.Reader) (all []string, err error) {
+	for _, arg := range args {
+		if arg != "-" {
+			all = append(all, arg)
+			continue
+		}
+		err = eachLine(stdin, func(line string) { all = append(all, line) })
+		if err != nil {
+			return nil, fmt.Errorf("stdin: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// eachLine calls do for each line of a list that is neither empty nor a comment.
+func eachLine(r io.Reader, do func(line string)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, longestLine)
 	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
+		if line := strings.TrimSpace(lines.Text()); line != "" && !strings.HasPrefix(line, "#") {
+			do(line)
 		}
+	}
+	return lines.Err()
+}
+
+func sourceList(r io.Reader, log *slog.Logger) ([]named, error) {
+	var all []named
+	err := eachLine(r, func(line string) {
 		source, err := engine.ParseSource(line)
 		if err != nil {
 			log.Error("a torrent of the list is skipped", "err", err)
-			continue
+			return
 		}
 		all = append(all, named{Source: source, listed: true})
-	}
-	return all, lines.Err()
+	})
+	return all, err
 }
 
 // add gives the client its sources. A private torrent under --no-upload is an

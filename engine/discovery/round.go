@@ -172,6 +172,9 @@ func (t *Trackers) settle(o outcome) bool {
 	t.mu.Unlock()
 	if news != "" {
 		t.c.Log.Warn(news, "tracker", o.of.shown)
+		if t.c.News != nil {
+			t.c.News(o.of.shown, news)
+		}
 	}
 	if o.err == nil && !t.c.Private {
 		t.note(o.of, keeps(o.answer, now))

@@ -42,8 +42,11 @@ type Config struct {
 	// Seeders takes how many have the whole torrent, by a tracker's word; nil:
 	// nobody does.
 	Seeders func(n int)
-	Log     *slog.Logger // nil: no log
-	Seed    uint64       // of the order of trackers and of the jitter
+	// News takes what is worth a line of the log: the first failure of a row, or a
+	// warning. The tracker is without path and query. nil: nobody does.
+	News func(tracker, text string)
+	Log  *slog.Logger // nil: no log
+	Seed uint64       // of the order of trackers and of the jitter
 
 	// Ledger keeps what the trackers are told; nil: nobody does, and the torrent
 	// is not private.

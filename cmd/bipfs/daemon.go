@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"bipfs/engine"
+	"bipfs/engine/control"
+	"bipfs/engine/metainfo"
+	"bipfs/fs"
+)
+
+// daemon is a mount as it is controlled: the engine, and what the kernel is told
+// of it.
+type daemon struct {
+	*engine.Client
+	kernel  fs.Kernel
+	started time.Time
+}
+
+// controlFolder is the folder of the control socket: the flag, this user's, or
+// one in the data folder.
+func controlFolder(flag, data string) string {
+	if flag != "" {
+		return flag
+	}
+	if dir := control.Dir(); dir != "" {
+		return dir
+	}
+	return filepath.Join(data, "control")
+}
+
+// openControl opens the control socket of a mount. Without one the mount is as
+// good as with it, so that only one that was asked for by name is an error.
+func (m *mountCommand) openControl(mountpoint, data string, log *slog.Logger) (*control.Listener, error) {
+	gid, err := m.group()
+	if err != nil {
+		return nil, err
+	}
+	l, err := control.Listen(controlFolder(m.Control, data), mountpoint, gid)
+	if err != nil && m.Control == "" && m.ControlGroup == "" {
+		log.Warn("there is no control socket: bipfs ls, add and the like will not find this mount", "err", err)
+		return nil, nil
+	}
+	return l, err
+}
+
+// group is the group of --control-group, by name or number; -1 if there is none.
+func (m *mountCommand) group() (gid int, err error) {
+	name := m.ControlGroup
+	if name == "" {
+		return -1, nil
+	}
+	if g, err := user.LookupGroup(name); err == nil {
+		name = g.Gid
+	}
+	n, err := strconv.ParseUint(name, 10, 31)
+	if err != nil {
+		return -1, usagef("--control-group %s: there is no such group", m.ControlGroup)
+	}
+	return int(n), nil
+}
+
+// Status implements control.Catalogue.
+func (d *daemon) Status() control.Status {
+	s := d.Client.Status()
+	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
+	return s
+}
+
+// Torrents implements control.Catalogue.
+func (d *daemon) Torrents() (all []control.Torrent) {
+	for _, t := range d.Client.Torrents() {
+		all = append(all, t.Status())
+	}
+	return all
+}
+
+// find is the torrent with an infohash.
+func (d *daemon) find(infohash string) (*engine.Torrent, error) {
+	if t := d.ByInfohash(infohash); t != nil {
+		return t, nil
+	}
+	return nil, control.As(control.ErrUnknown, fmt.Errorf("there is no torrent %.64q here", infohash))
+}
+
+// Torrent implements control.Catalogue.
+func (d *daemon) Torrent(infohash string) (control.Torrent, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return control.Torrent{}, err
+	}
+	return t.Status(), nil
+}
+
+// place finds the torrent that a path lies in, and what it is called there. Node
+// at is what it means, if the metadata is here.
+func (d *daemon) place(path string) (t *engine.Torrent, at uint32, below string, err error) {
+	name, below, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	unknown := control.As(control.ErrUnknown, fmt.Errorf("there is no %.255q in the mount", path))
+	if t, _ = d.ByName(name); t == nil {
+		return nil, 0, "", unknown
+	}
+	info := t.Info()
+	for element := range strings.SplitSeq(below, "/") {
+		ok := true
+		switch {
+		case element == "":
+		case info == nil:
+			return nil, 0, "", control.As(control.ErrRefused, fmt.Errorf("the metadata of %s is not here yet", t.Name()))
+		default:
+			at, ok = info.Tree().Lookup(at, element)
+		}
+		if !ok {
+			return nil, 0, "", unknown
+		}
+	}
+	return t, at, below, nil
+}
+
+// Lookup implements control.Catalogue.
+func (d *daemon) Lookup(path string) (p control.Path, err error) {
+	t, at, below, err := d.place(path)
+	if err != nil {
+		return p, err
+	}
+	p = control.Path{Torrent: t.Status(), Path: below, Kind: "directory"}
+	info := t.Info()
+	if info == nil {
+		return p, nil
+	}
+	n := info.Tree().Nodes[at]
+	switch {
+	case n.File < 0:
+	case info.Files[n.File].Link != "":
+		p.Kind = "link"
+	default:
+		p.Kind = "file"
+	}
+	files := map[int]bool{}
+	filesBelow(info.Tree(), at, files)
+	p.Length, p.Here, err = t.Held(func(file int) bool { return files[file] })
+	return p, err
+}
+
+// Why implements control.Observer.
+func (d *daemon) Why(ctx context.Context, path string) (w control.Why, err error) {
+	t, at, below, err := d.place(path)
+	if err != nil {
+		return w, err
+	}
+	files := map[int]bool{}
+	if info := t.Info(); info != nil && at > 0 {
+		filesBelow(info.Tree(), at, files)
+	}
+	w, err = t.Why(ctx, func(file int) bool { return at == 0 || files[file] })
+	w.Path = below
+	return w, err
+}
+
+// filesBelow adds the files at a node, or below it.
+func filesBelow(tree *metainfo.Tree, at uint32, files map[int]bool) {
+	n := tree.Nodes[at]
+	if n.File >= 0 {
+		files[int(n.File)] = true
+	}
+	for _, child := range n.Children {
+		filesBelow(tree, child, files)
+	}
+}
+
+// Add implements control.Commands.
+func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torrent, err error) {
+	var source engine.Source
+	if s.Torrent != nil {
+		source.Torrent, err = metainfo.Parse(s.Torrent)
+	} else {
+		source, err = engine.ParseLink(s.Link)
+	}
+	if err != nil {
+		return added, control.As(control.ErrBad, err)
+	}
+	if source, err = d.FetchSource(ctx, source); err != nil {
+		return added, control.As(control.ErrRefused, err)
+	}
+	t, err := d.Client.Add(source)
+	if errors.Is(err, engine.ErrNoUpload) {
+		err = control.As(control.ErrRefused, err)
+	}
+	if err != nil {
+		return added, err
+	}
+	return t.Status(), nil
+}
+
+// toldTime is how long the kernel may take to forget a name: it may wait itself for
+// somebody who lists a directory.
+const toldTime = time.Second
+
+// Remove implements control.Commands.
+func (d *daemon) Remove(infohash string, deleteData bool) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	name := t.Name()
+	err = d.Client.Remove(t, deleteData)
+	if errors.Is(err, engine.ErrRemoved) {
+		return control.As(control.ErrUnknown, err)
+	}
+	// The kernel may keep names for a year.
+	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
+	ctx, cancel := context.WithTimeout(context.Background(), toldTime)
+	defer cancel()
+	d.kernel.Told(ctx)
+	return err
+}
+
+// Decide implements control.Commands.
+func (d *daemon) Decide(infohash string, v control.Verb) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	return map[control.Verb]func(*engine.Torrent) error{
+		control.Start: d.Start, control.Stop: d.Stop, control.Pause: d.Pause, control.Resume: d.Resume,
+	}[v](t)
+}
+
+// Verify implements control.Commands.
+func (d *daemon) Verify(ctx context.Context, infohash string) (control.Verified, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return control.Verified{}, err
+	}
+	if t.Info() == nil {
+		return control.Verified{}, control.As(control.ErrRefused, fmt.Errorf("the metadata of %s is not here yet", t.Name()))
+	}
+	return t.Verify(ctx)
+}
+
+// Resolved implements control.Observer.
+func (d *daemon) Resolved(ctx context.Context, infohash string) error {
+	t, err := d.find(infohash)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-t.Resolved():
+	case <-t.Unusable():
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// Peers implements control.Observer.
+func (d *daemon) Peers(ctx context.Context, infohash string) ([]control.Peer, error) {
+	t, err := d.find(infohash)
+	if err != nil {
+		return nil, err
+	}
+	return t.Peers(ctx)
+}
+
+var _ control.Daemon = (*daemon)(nil)

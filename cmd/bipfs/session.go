@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"bipfs/engine"
+	"bipfs/engine/control"
+	"bipfs/engine/metainfo"
+)
+
+// The commands for the torrents of a running mount.
+
+func escape(s string) string { return url.QueryEscape(s) }
+
+// addCommand is `bipfs add`.
+type addCommand struct {
+	Source []string      `arg:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
+	Wait   time.Duration `help:"Wait so long for the metadata of each." placeholder:"DUR"`
+	talkFlags
+}
+
+// failedSource is a source that could not be added.
+type failedSource struct {
+	Source string `json:"source"`
+	Error  string `json:"error"`
+}
+
+// Run adds. Those that cannot be are named at the end, and the others stay.
+func (c *addCommand) Run(s streams) error {
+	return c.talk(s, nil, func(ctx context.Context, t *talk) error {
+		result := struct {
+			Added  []control.Torrent `json:"added"`
+			Failed []failedSource    `json:"failed"`
+		}{[]control.Torrent{}, []failedSource{}}
+		args, err := lines(c.Source, s.in)
+		if err != nil {
+			return err
+		}
+		for _, arg := range args {
+			added, err := t.add(ctx, arg, c.Wait)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if added.Infohash != "" {
+				result.Added = append(result.Added, added)
+			}
+			if err != nil {
+				as := shownSource(arg)
+				result.Failed = append(result.Failed, failedSource{as, strings.TrimPrefix(sentence(err), as+": ")})
+			}
+		}
+		if err := t.print(result, func(w io.Writer) {
+			for _, a := range result.Added {
+				fmt.Fprintf(w, "%s\t%s\n", a.Infohash, shown(a.Name))
+			}
+		}); err != nil {
+			return err
+		}
+		for _, f := range result.Failed {
+			fmt.Fprintf(s.err, "bipfs: %s: %s\n", shown(f.Source), f.Error)
+		}
+		if n := len(result.Failed); n > 0 {
+			return fmt.Errorf("%d of %d sources: not done", n, len(args))
+		}
+		return nil
+	})
+}
+
+// shownSource is a source as it may be shown: the path and query of a URL, and the
+// trackers of a link, may hold a passkey.
+func shownSource(arg string) string {
+	if m, err := metainfo.ParseMagnet(arg); err == nil {
+		return "magnet:" + m.ID().String()
+	}
+	if u, err := url.Parse(arg); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host + "/…"
+	}
+	return shortened(arg)
+}
+
+// add adds one source. A file is read here: the mount may be of another user.
+func (t *talk) add(ctx context.Context, arg string, wait time.Duration) (added control.Torrent, err error) {
+	source, err := engine.ParseSource(arg)
+	if err != nil {
+		return added, err
+	}
+	kind, body := control.TorrentType, []byte(nil)
+	if source.Torrent != nil {
+		body = source.Torrent.Encode()
+	} else {
+		kind, body = "application/json", marshal(control.Source{Link: arg})
+	}
+	if err := t.Do(ctx, http.MethodPost, "torrents", kind, body, &added); err != nil {
+		return added, err
+	}
+	if wait <= 0 || added.State != "resolving" {
+		return added, nil
+	}
+	seconds := int64((wait + time.Second - 1) / time.Second)
+	if err := t.Get(ctx, fmt.Sprintf("torrents/%s?wait=%d", added.Infohash, seconds), &added); err != nil {
+		return added, err
+	}
+	switch added.State {
+	case "resolving":
+		err = fmt.Errorf("its metadata is not here after %v; it stays added", wait)
+	case "unusable":
+		err = fmt.Errorf("%s", added.Error)
+	}
+	return added, err
+}
+
+// lsCommand is `bipfs ls`.
+type lsCommand struct{ talkFlags }
+
+// Run lists.
+func (c *lsCommand) Run(s streams) error {
+	return c.talk(s, nil, func(ctx context.Context, t *talk) error {
+		var all control.List
+		if err := t.Get(ctx, "torrents", &all); err != nil {
+			return err
+		}
+		return t.print(all, func(w io.Writer) {
+			fmt.Fprintln(w, "INFOHASH\tSTATE\tHERE\tSIZE\tPEERS\tNAME")
+			for _, o := range all.Torrents {
+				fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%s\n", o.Infohash, state(o), percent(o.Here, o.Length), people(o.Length), o.Peers, shown(o.Name))
+			}
+		})
+	})
+}
+
+// state is what a torrent does, in a word.
+func state(t control.Torrent) string {
+	if t.Paused {
+		return t.State + ", paused"
+	}
+	return t.State
+}
+
+// percent is how much of a torrent is here: 100 % is all of it.
+func percent(here, length int64) string {
+	switch {
+	case length <= 0:
+		return "-"
+	case here >= length:
+		return "100 %"
+	}
+	return fmt.Sprintf("%d %%", min(99, int64(float64(here)/float64(length)*100)))
+}
+
+// people is a number of bytes as people read it.
+func people(n int64) string {
+	for _, u := range units {
+		if u.bytes > 1 && u.bytes&(u.bytes-1) == 0 && n >= u.bytes {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.bytes), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// rmCommand is `bipfs rm`.
+type rmCommand struct {
+	Torrent    []string `arg:"" help:"Infohash or its first digits, magnet link, or a path in the mount."`
+	DeleteData bool     `help:"Delete what is here of it, too; without it, adding it again goes on from there."`
+	talkFlags
+}
+
+// Run removes.
+func (c *rmCommand) Run(s streams) error {
+	return c.talk(s, c.Torrent, func(ctx context.Context, t *talk) error {
+		return t.each(ctx, c.Torrent, func(o control.Torrent) error {
+			var removed control.Removed
+			err := t.Do(ctx, http.MethodDelete, fmt.Sprintf("torrents/%s?delete_data=%v", o.Infohash, c.DeleteData), "", nil, &removed)
+			if err != nil {
+				return err
+			}
+			return t.print(removed, func(w io.Writer) { fmt.Fprintf(w, "removed\t%s\n", shown(o.Name)) })
+		})
+	})
+}
+
+// Each of the four decisions is a command.
+type (
+	startCommand  struct{ decideCommand }
+	stopCommand   struct{ decideCommand }
+	pauseCommand  struct{ decideCommand }
+	resumeCommand struct{ decideCommand }
+)
+
+type decideCommand struct {
+	Torrent []string `arg:"" help:"Infohash or its first digits, magnet link, or a path in the mount."`
+	talkFlags
+}
+
+func (c *decideCommand) run(s streams, v control.Verb) error {
+	return c.talk(s, c.Torrent, func(ctx context.Context, t *talk) error {
+		return t.each(ctx, c.Torrent, func(o control.Torrent) error {
+			var now control.Torrent
+			if err := t.Do(ctx, http.MethodPost, fmt.Sprintf("torrents/%s/%s", o.Infohash, v), "", nil, &now); err != nil {
+				return err
+			}
+			return t.print(now, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", state(now), shown(now.Name)) })
+		})
+	})
+}
+
+// Run starts.
+func (c *startCommand) Run(s streams) error { return c.run(s, control.Start) }
+
+// Run stops.
+func (c *stopCommand) Run(s streams) error { return c.run(s, control.Stop) }
+
+// Run pauses.
+func (c *pauseCommand) Run(s streams) error { return c.run(s, control.Pause) }
+
+// Run resumes.
+func (c *resumeCommand) Run(s streams) error { return c.run(s, control.Resume) }
+
+// verifyCommand is `bipfs verify`.
+type verifyCommand struct {
+	Torrent []string `arg:"" help:"Infohash or its first digits, magnet link, or a path in the mount."`
+	talkFlags
+}
+
+// Run verifies. Damaged pieces are a failure.
+func (c *verifyCommand) Run(s streams) error {
+	return c.talk(s, c.Torrent, func(ctx context.Context, t *talk) error {
+		return t.each(ctx, c.Torrent, func(o control.Torrent) error {
+			var v control.Verified
+			if err := t.Do(ctx, http.MethodPost, "torrents/"+o.Infohash+"/verify", "", nil, &v); err != nil {
+				return err
+			}
+			err := t.print(v, func(w io.Writer) {
+				fmt.Fprintf(w, "%d of %d pieces are here and right, %d damaged\t%s\n", v.Here, v.Pieces, v.Damaged, shown(o.Name))
+			})
+			if err == nil && v.Damaged > 0 {
+				err = fmt.Errorf("%d damaged pieces are fetched again when they are read", v.Damaged)
+			}
+			return err
+		})
+	})
+}

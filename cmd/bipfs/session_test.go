@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"bipfs/engine/control"
+)
+
+func TestPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 30: "1.0 GiB", 5 << 40: "5.0 TiB", 1<<63 - 1: "8.0 EiB"} {
+		if got := people(n); got != want {
+			t.Errorf("%d: %q, not %q", n, got, want)
+		}
+	}
+}
+
+// TestPercent: 100 % is all of it, and less is less.
+func TestPercent(t *testing.T) {
+	for _, c := range []struct {
+		here, length int64
+		want         string
+	}{{0, 0, "-"}, {0, 1000, "0 %"}, {999, 1000, "99 %"}, {1000, 1000, "100 %"}, {1<<62 - 1, 1 << 62, "99 %"}, {1 << 61, 1 << 62, "50 %"}} {
+		if got := percent(c.here, c.length); got != c.want {
+			t.Errorf("%d of %d: %q, not %q", c.here, c.length, got, c.want)
+		}
+	}
+}
+
+// TestShown: a terminal is sent no controls, and nobody passkeys.
+func TestShown(t *testing.T) {
+	if got := shown("a\x1b[31mb\nc\u202ed é界"); got != "a?[31mb?c?d é界" {
+		t.Errorf("%q", got)
+	}
+	for arg, want := range map[string]string{
+		"https://t.example/secret/x.torrent?key=secret":                                            "https://t.example/…",
+		"magnet:?xt=urn:btih:" + strings.Repeat("ab", 20) + "&tr=https%3A%2F%2Ft.example%2Fsecret": "magnet:" + strings.Repeat("ab", 20),
+		"film.torrent": "film.torrent",
+	} {
+		if got := shownSource(arg); got != want {
+			t.Errorf("%s is shown as %s", arg, got)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	got, err := lines([]string{"a", "-", "b"}, strings.NewReader("# no\n\n c \nd"))
+	if err != nil || strings.Join(got, " ") != "a c d b" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestWhyLines: what somebody can do about it comes first, then each piece.
+func TestWhyLines(t *testing.T) {
+	for _, c := range []struct {
+		why  control.Why
+		want string
+	}{
+		{control.Why{State: "active"}, "no read waits for the swarm"},
+		{control.Why{State: "active", Waits: []control.Wait{{Piece: 91, Seconds: 12, Peers: 3}}}, "piece 91: 0 of 3 peers have it, 12 s"},
+		{control.Why{State: "active", Waits: []control.Wait{{Piece: 1, Peers: 1}, {Piece: 2, Peers: 1}, {Piece: 3, Peers: 1, Have: 1}, {Piece: 5, Peers: 1, Have: 1}}},
+			"pieces 1 to 2: 0 of 1 peers have each, 0 s|piece 3: 1 of 1 peers have it, 0 s|piece 5: 1 of 1 peers have it, 0 s"},
+		{control.Why{State: "active", Paused: true, Waits: []control.Wait{{Piece: 1, Peers: 9, Have: 4, Choking: 2, Silent: 1, Asked: 2, By: []string{"mpv", "cp\n"}}}},
+			"the torrent is paused: bipfs resume lets it transfer|piece 1: 4 of 9 peers have it, 0 s, 2 choke us, 1 are silent, 2 are asked (mpv, cp?)"},
+		{control.Why{State: "stopped"}, "the torrent is stopped: bipfs start lets it have peers|no read waits for the swarm"},
+	} {
+		if got := strings.Join(whyLines(c.why), "|"); got != c.want {
+			t.Errorf("%q, not %q", got, c.want)
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"unicode"
+
+	"bipfs/engine/control"
+	"bipfs/engine/metainfo"
+)
+
+// talkFlags are the flags of every command that talks to a running mount.
+type talkFlags struct {
+	Mount   string `help:"The mount that is meant, by its mount point or any path in it; needed where there are several." placeholder:"PATH"`
+	Control string `help:"Look for control sockets in this folder (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs)." placeholder:"DIR" type:"path"`
+	JSON    bool   `name:"json" help:"Print JSON, as docs/API.md has it."`
+}
+
+// errInterrupted ends a command by Ctrl-C.
+var errInterrupted = errors.New("interrupted")
+
+// exitInterrupted is the exit code then: 128 and the signal's number.
+const exitInterrupted = 128 + int(syscall.SIGINT)
+
+// talk finds the mount that is meant and calls f with it. args are the arguments
+// of the command, which may be paths in the mount. Ctrl-C ends f's context.
+func (f talkFlags) talk(s streams, args []string, do func(ctx context.Context, t *talk) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
+	defer stop()
+	var dirs []string
+	if f.Control != "" {
+		dirs = []string{f.Control}
+	} else {
+		if dir := control.Dir(); dir != "" {
+			dirs = append(dirs, dir)
+		}
+		if data, err := dataPath(""); err == nil {
+			dirs = append(dirs, filepath.Join(data, "control"))
+		}
+	}
+	found, err := f.choose(control.Find(ctx, dirs...), args)
+	if err == nil {
+		err = do(ctx, &talk{Found: found, streams: s, json: f.JSON})
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// choose is the mount that --mount names, or the one that a path among the
+// arguments lies in, or the only one.
+func (f talkFlags) choose(all []control.Found, args []string) (control.Found, error) {
+	if f.Mount != "" {
+		path, err := filepath.Abs(f.Mount)
+		if err != nil {
+			return control.Found{}, err
+		}
+		found, err := control.Choose(all, path)
+		if err != nil {
+			if real, err2 := filepath.EvalSymlinks(path); err2 == nil {
+				found, err = control.Choose(all, real)
+			}
+		}
+		return found, err
+	}
+	if len(all) > 1 {
+		for _, arg := range args {
+			if path, err := filepath.Abs(arg); err == nil {
+				if found, err := control.Choose(all, path); err == nil {
+					return found, nil
+				}
+			}
+		}
+	}
+	return control.Choose(all, "")
+}
+
+// talk is one command's talk with a mount.
+type talk struct {
+	control.Found
+	streams
+	json bool
+}
+
+// print prints v as JSON if that is asked for, else what people writes, in
+// columns.
+func (t *talk) print(v any, people func(w io.Writer)) error {
+	if t.json {
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(t.out, "%s\n", b)
+		return err
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	people(w)
+	return w.Flush()
+}
+
+// shown is a name as a terminal may be sent it.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// leastPrefix is the least digits of an infohash that name a torrent.
+const leastPrefix = 4
+
+// torrent finds what a TORRENT argument names: a magnet link, an infohash or the
+// beginning of one, or a path in the mount.
+func (t *talk) torrent(ctx context.Context, arg string) (found control.Torrent, err error) {
+	if strings.HasPrefix(strings.ToLower(arg), "magnet:") {
+		m, err := metainfo.ParseMagnet(arg)
+		if err != nil {
+			return found, err
+		}
+		err = t.Get(ctx, "torrents/"+m.ID().String(), &found)
+		return found, err
+	}
+	if prefix := strings.ToLower(arg); len(prefix) >= leastPrefix && strings.Trim(prefix, "0123456789abcdef") == "" {
+		var all control.List
+		if err := t.Get(ctx, "torrents", &all); err != nil {
+			return found, err
+		}
+		if named := withPrefix(all.Torrents, prefix); len(named) == 1 {
+			return named[0], nil
+		} else if len(named) > 1 {
+			return found, usagef("%s is the beginning of %d infohashes: give more digits", arg, len(named))
+		}
+	}
+	p, err := t.path(ctx, arg)
+	return p.Torrent, err
+}
+
+func withPrefix(all []control.Torrent, prefix string) (named []control.Torrent) {
+	for _, t := range all {
+		if strings.HasPrefix(t.Infohash, prefix) || t.InfohashV2 != "" && strings.HasPrefix(t.InfohashV2, prefix) {
+			named = append(named, t)
+		}
+	}
+	return named
+}
+
+// below is a path from the mount point; one that is not absolute may be meant from
+// there.
+func (t *talk) below(arg string) (string, error) {
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return "", err
+	}
+	below, ok := control.Below(abs, t.Status.Mountpoint)
+	switch {
+	case ok && below == "":
+		return "", usagef("%s is the mount itself: name a torrent in it", arg)
+	case !ok && filepath.IsAbs(arg):
+		return "", fmt.Errorf("%s is not in the mount %s", arg, t.Status.Mountpoint)
+	case !ok:
+		below = filepath.Clean(arg)
+	}
+	return below, nil
+}
+
+// path finds a path in the mount.
+func (t *talk) path(ctx context.Context, arg string) (p control.Path, err error) {
+	below, err := t.below(arg)
+	if err != nil {
+		return p, err
+	}
+	err = t.Get(ctx, "path?path="+escape(below), &p)
+	return p, err
+}
+
+// each calls do for every torrent that is named. One that fails is said, and the
+// others go on.
+func (t *talk) each(ctx context.Context, args []string, do func(control.Torrent) error) error {
+	failed := 0
+	for _, arg := range args {
+		found, err := t.torrent(ctx, arg)
+		if err == nil {
+			err = do(found)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			failed++
+			fmt.Fprintf(t.err, "bipfs: %s: %s\n", shown(shownSource(arg)), sentence(err))
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d torrents: not done", failed, len(args))
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"bipfs/engine/control"
+	"bipfs/engine/metainfo"
+	"bipfs/handshake"
+)
+
+// How a torrent goes. Its folder stays, and what is here of it with it, so that
+// adding it again takes up where it was; or all of that goes as well.
+//
+//	shown ──state says removed──▶ not shown ──loop ended, store left──▶ kept
+//	                                                                 └─▶ renamed ─▶ deleted
+//
+// A crash in between leaves a folder that says what was to become of it: the
+// next start goes on from there. Slots are not used again, so nothing that the
+// kernel still knows of it ever means another file.
+
+// discarded is how the names of folders begin that are being deleted.
+const discarded = ".deleted-"
+
+// leaveTime is how long what is verified gets to be written, before the folder
+// of a removed torrent is deleted at the next start.
+const leaveTime = 10 * time.Second
+
+// Remove takes t out of the client. It is not shown any more when Remove
+// returns; reads of open files are ErrRemoved. Its data stays, unless deleteData.
+func (c *Client) Remove(t *Torrent, deleteData bool) error {
+	if !c.enter() {
+		return ErrClosed
+	}
+	defer c.wg.Done()
+	trash, err := c.remove(t, deleteData)
+	if err == nil && trash != "" {
+		err = os.RemoveAll(trash)
+	}
+	return err
+}
+
+func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	if t.removed.Load() {
+		return "", ErrRemoved
+	}
+	c.mu.Lock()
+	state := t.state
+	c.mu.Unlock()
+	state.Removed, state.Discard = time.Now().UnixNano(), deleteData
+	if err := t.saveState(state); err != nil {
+		return "", fmt.Errorf("store that %v is removed: %w", t.id, err)
+	}
+	t.removed.Store(true)
+	c.mu.Lock()
+	c.hide(t)
+	c.mu.Unlock()
+	t.happens(control.Event{Event: evRemoved})
+	t.quiet(ErrRemoved)
+	t.settle()
+	t.opening.Lock()
+	store := t.store.Load()
+	t.opening.Unlock()
+	if store != nil {
+		store.Leave()
+	}
+	c.log.Info("a torrent is removed", "torrent", t.id, "data", !deleteData)
+	if !deleteData {
+		return "", nil
+	}
+	if store != nil {
+		timer := time.NewTimer(leaveTime)
+		defer timer.Stop()
+		select {
+		case <-store.Left():
+		case <-c.ctx.Done():
+			return "", ErrClosed // the next start goes on
+		case <-timer.C:
+			return "", fmt.Errorf("the data of %v is in use: it is deleted at the next start", t.id)
+		}
+	}
+	t.saving.Lock()
+	defer t.saving.Unlock()
+	t.discarded = true
+	trash = c.folder.trash(t.slot)
+	if err := os.Rename(c.folder.torrentDir(t.id), trash); err != nil {
+		return "", err
+	}
+	c.disk.Deleted(c.folder.torrentDir(t.id))
+	return trash, nil
+}
+
+// hide undoes insert and know. The lock is held.
+func (c *Client) hide(t *Torrent) {
+	if i, ok := slices.BinarySearchFunc(c.order, t.slot, bySlot); ok {
+		c.order = slices.Delete(c.order, i, i+1)
+	}
+	if c.names[t.state.Name] == t {
+		delete(c.names, t.state.Name)
+	}
+	for _, name := range t.state.Earlier {
+		if c.earlier[name] == t {
+			delete(c.earlier, name)
+		}
+	}
+	for _, hash := range t.hashes(t.Info()) {
+		if c.torrents[hash] == t {
+			delete(c.torrents, hash)
+			delete(c.hidden, handshake.Obfuscate(hash))
+		}
+	}
+}
+
+// revive gives a torrent that nobody else sees yet what is left of an earlier
+// life of it: what its trackers were told, who it was to them, and its metadata
+// if that is missing.
+func (t *Torrent) revive() error {
+	f := t.c.folder
+	s, err := f.torrent(t.id.String())
+	if err != nil || s.state.Removed == 0 {
+		return nil // there is none, or none that anybody removed
+	}
+	if s.state.Discard {
+		return os.RemoveAll(f.torrentDir(t.id))
+	}
+	t.record = s.record
+	t.finished.Store(s.record.Completed)
+	t.state.PeerID, t.state.Key = s.state.PeerID, s.state.Key
+	if t.Info() != nil || t.bare != nil || s.metainfo == nil {
+		return nil
+	}
+	meta, err := metainfo.Parse(s.metainfo)
+	if err != nil || !t.id.Names(meta.Info.ID()) {
+		return nil // the swarm has it too
+	}
+	t.known(meta.Info)
+	t.state.Mtime = s.state.Mtime
+	if t.private() {
+		t.trackers = meta.Trackers
+	} else {
+		t.trackers = append(t.trackers, meta.Trackers...)
+	}
+	return nil
+}
+
+// bury has a torrent that is stored as removed stay so. Its slot stays taken.
+func (c *Client) bury(s stored) {
+	c.mu.Lock()
+	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
+	c.mu.Unlock()
+	if !s.state.Discard {
+		return
+	}
+	if err := os.Rename(c.folder.torrentDir(s.id), c.folder.trash(s.state.Slot)); err != nil {
+		c.log.Warn("the data of a removed torrent cannot be deleted", "torrent", s.id.String(), "err", err)
+	}
+}
+
+// sweep deletes what was being deleted when a client ended.
+func (c *Client) sweep() {
+	dir := filepath.Join(c.folder.dir, "torrents")
+	entries, _ := os.ReadDir(dir) // it was read a moment ago
+	for _, e := range entries {
+		if c.ctx.Err() != nil || !isDiscarded(e.Name()) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			c.log.Warn("the data of a removed torrent cannot be deleted", "err", err)
+		}
+	}
+}
+
+// trash is where the folder of a removed torrent is deleted.
+func (f *folder) trash(slot uint32) string {
+	return filepath.Join(f.dir, "torrents", fmt.Sprint(discarded, slot))
+}
+
+// isDiscarded reports whether a folder below torrents/ is being deleted.
+func isDiscarded(name string) bool { return strings.HasPrefix(name, discarded) }
