@@ -82,7 +82,10 @@ func (m *memory) take(bufs []*wire.Buf) {
 		bufs[i] = m.headers[n].buf
 		s := &m.slabs[n/slabBlocks]
 		s.taken++
-		s.touched = true
+		if !s.touched {
+			s.touched = true
+			populate(m.slab(int(n / slabBlocks)))
+		}
 	}
 }
 
@@ -124,6 +127,12 @@ func (m *memory) number(b *wire.Buf) int {
 
 func (m *memory) header(b *wire.Buf) *block { return &m.headers[m.number(b)] }
 
+// slab is the memory of one.
+func (m *memory) slab(i int) []byte {
+	from := i * slabBlocks * wire.BlockSize
+	return m.region[from:min(len(m.region), from+slabBlocks*wire.BlockSize)]
+}
+
 // rest gives slabs that have been idle for slabIdle back to the system.
 func (m *memory) rest(now time.Duration) {
 	m.mu.Lock()
@@ -131,8 +140,7 @@ func (m *memory) rest(now time.Duration) {
 	for i := range m.slabs {
 		s := &m.slabs[i]
 		if s.touched && s.taken == 0 && now-s.idle >= slabIdle {
-			from := i * slabBlocks * wire.BlockSize
-			forget(m.region[from:min(len(m.region), from+slabBlocks*wire.BlockSize)])
+			forget(m.slab(i))
 			s.touched = false
 		}
 	}
