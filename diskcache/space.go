@@ -38,9 +38,9 @@ func (t *Torrent) room(n int64) (claim int64, err error) {
 	return claim, err
 }
 
-// roomNow is that without eviction; short is how much is lacking. All writes since the last answer of the file system count, and
-// those under way when it answered, other torrents' too, wherever they went: it
-// errs on the safe side.
+// roomNow is that without eviction; short is how much is lacking. All writes since
+// the last answer of the file system count, and those under way when it answered,
+// other torrents' too, wherever they went: it errs on the safe side.
 func (t *Torrent) roomNow(n int64) (claim, short int64, err error) {
 	d := t.disk
 	n += n / 16 // for what the file system itself needs

@@ -64,10 +64,10 @@ func (c *Client) Resume(t *Torrent) error {
 	return c.decide(t, func(s *torrentState) { s.Paused = false })
 }
 
-// Stopped reports whether t is stopped, Paused whether it is paused.
+// Stopped reports whether t is stopped.
 func (t *Torrent) Stopped() bool { return t.stopped.Load() }
 
-// Paused: see Stopped.
+// Paused reports whether t is paused.
 func (t *Torrent) Paused() bool { return t.paused.Load() }
 
 // decide changes the state of t, stores it, and then has it hold.

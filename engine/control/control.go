@@ -2,7 +2,7 @@
 // on a unix socket, one for each mount (docs/API.md).
 //
 //	bipfs ls ──▶ Client ──▶ socket ──▶ Serve ──▶ Daemon
-//	              find.go    socket.go  serve.go   (the engine, behind cmd/bipfs)
+//	            client.go    socket.go  serve.go   (the engine, behind cmd/bipfs)
 //
 // Who may open the socket may do what its owner may: that is checked when the
 // connection is accepted, and nowhere else. Within v1 fields are only added.
