@@ -70,6 +70,7 @@ const (
 	// Proof and defence.
 	mostFailures     = 64                     // failed copies of pieces kept for comparison
 	mostDigests      = 1 << 17                // digests kept in them
+	mendLength       = 4 << 20                // bytes of a piece: of longer ones the disk cache keeps no bad copy
 	shareTime        = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
 	suspectTime      = 10 * time.Second
 	trialTime        = 500 * time.Millisecond     // a peer whose first block is not proven for so long is trusted without
