@@ -64,7 +64,7 @@ func (t *Torrent) mend(p *piece, digests []wire.Digest) (m mended) {
 		sent[i] = mend.Sent{From: from, Digest: digests[i]}
 	}
 	room := true
-	m.more = s.Add(sent, func(i int) []byte {
+	s.Add(sent, func(i int) []byte {
 		n := int64(p.length(i))
 		if !room {
 			return nil
@@ -80,7 +80,9 @@ func (t *Torrent) mend(p *piece, digests []wire.Digest) (m mended) {
 		choice, m.guilty = s.Mend(func(choice []mend.Content) bool { return t.isRight(p, choice) })
 	}
 	if choice == nil {
-		m.more = m.more && room
+		t.disk.spoilt.Add(s.Size() - s.size)
+		s.size = s.Size()
+		m.more = room && s.More()
 		t.keepSpoilt(p, s, m.more)
 		return m
 	}

@@ -58,8 +58,11 @@ func (m *Machine) exposure(p *peer) int {
 // joins tells whether p should join those who bring a piece. It is a matter of
 // preference: if nobody else brings it, anybody may.
 func (m *Machine) joins(p *peer, pc *piece) bool {
-	if p.streak > 0 || p.leaves > 0 || pc.suspect || pc.sharedBy(p) {
+	if p.streak > 0 || p.leaves > 0 || pc.suspect {
 		return true
+	}
+	if pc.sharedBy(p) {
+		return !m.waits(p, pc)
 	}
 	mended := m.mendsAny()
 	most := freshSharers
@@ -77,6 +80,21 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 		}
 	}
 	return n == 0 || n < most && (mended && pc.class == Now || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime)
+}
+
+// waits tells whether p, which is fresh and has begun a piece that a read waits for, should
+// leave the rest to others for a moment: they connect when it does.
+func (m *Machine) waits(p *peer, pc *piece) bool {
+	s := &pc.shares[pc.share(p)]
+	until := pc.begun + shareWait
+	if m.now >= until || pc.class != Now || !m.mendsAny() || s.asked < max(fewBlocks, len(pc.blocks)/freshSharers) {
+		return false
+	}
+	if p.again == 0 || p.again > until {
+		p.again = until
+		m.clock.set(p)
+	}
+	return true
 }
 
 // appoint chooses the one that fetches a suspect piece.
@@ -163,8 +181,9 @@ const (
 
 // culprit is a peer that may be guilty. It may be gone.
 type culprit struct {
-	peer wire.Peer
-	addr netip.Addr
+	peer      wire.Peer
+	addr      netip.Addr
+	convicted bool
 }
 
 // failed tells whether a copy of a piece failed and none was good since.
@@ -248,7 +267,7 @@ func (m *Machine) blame(f *failure, i int, p *peer) {
 	n := slices.IndexFunc(f.who, func(c culprit) bool { return c.peer == p.id })
 	if n < 0 {
 		n = len(f.who)
-		f.who = append(f.who, culprit{p.id, p.addr})
+		f.who = append(f.who, culprit{peer: p.id, addr: p.addr})
 	}
 	f.by[i] = int16(n)
 	f.unknown--
@@ -323,8 +342,13 @@ func (m *Machine) judge(f *failure) {
 // seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
-	if p != nil && p.dropped {
+	if c.convicted || p != nil && p.dropped {
 		return
+	}
+	for _, f := range m.bad {
+		for i := range f.who {
+			f.who[i].convicted = f.who[i].convicted || f.who[i].peer == c.peer
+		}
 	}
 	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
 		return q != p && q.addr == c.addr && q.kind != Ranges && q.verified > 0 && !q.dropped
@@ -334,13 +358,6 @@ func (m *Machine) convict(c culprit, why string) {
 	}
 	if ban {
 		m.banned++
-		for _, f := range m.bad { // it is told once
-			for i := range f.who {
-				if f.who[i].peer == c.peer {
-					f.who[i].addr = netip.Addr{}
-				}
-			}
-		}
 	}
 	if p != nil {
 		m.dropped++

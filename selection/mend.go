@@ -19,8 +19,8 @@ import (
 // piece comes in a fraction of the time. Others are asked for a block only if none of
 // those who shared it is left for it, or only slow ones: whoever joins may be one liar more.
 //
-// If somebody is here that has proven good, that one fetches the piece alone: that
-// cannot fail.
+// If somebody is here that has proven good, that one fetches the piece alone. If all are
+// convicted who shared it, others share it anew.
 
 // mendsAny tells whether pieces of this torrent may be mended.
 func (m *Machine) mendsAny() bool { return !m.leaves && m.geo.PieceLength <= mendLength }
@@ -39,11 +39,11 @@ func (m *Machine) mendable(i wire.Piece) bool {
 	return false
 }
 
-// proven tells whether a peer that has proven good, and had no part in a bad copy of a
-// piece, could bring it.
+// proven tells whether a peer that has proven good could bring a piece. It may have a part
+// in the bad copy: it is more likely to be one of those who have not.
 func (m *Machine) proven(i wire.Piece) bool {
 	return slices.ContainsFunc(m.peers, func(p *peer) bool {
-		return p.verified > 0 && m.able(p, i, Now) && !m.partOf(p, i)
+		return p.verified > 0 && m.able(p, i, Now)
 	})
 }
 
@@ -139,6 +139,11 @@ func (m *Machine) indict(i wire.Piece, guilty []wire.Peer) {
 				m.convict(f.who[n], badBlocks)
 				break
 			}
+		}
+	}
+	for _, f := range slices.Clone(m.bad) {
+		if f.piece == i && f.unknown == 0 && !slices.ContainsFunc(f.who, func(c culprit) bool { return !c.convicted }) {
+			m.acquit(f) // it is clear who did it
 		}
 	}
 }

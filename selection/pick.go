@@ -86,13 +86,17 @@ func (m *Machine) deal(pc *piece) {
 		p := o[0].peer
 		m.hedge(p, pc)
 		passes := m.passes(p, pc)
-		if i := m.nextFor(p, pc); i >= 0 && p.hunger > 0 && !passes && m.joins(p, pc) {
+		i := -1
+		if p.hunger > 0 && !passes && m.joins(p, pc) {
+			i = m.nextFor(p, pc)
+		}
+		if i >= 0 {
 			m.ask(p, pc, i)
 			if p.kind == Ranges {
 				m.fill(p, pc)
 			}
 		}
-		if p.hunger > 0 && !passes && pc.sharedBy(p) && m.takes(p, pc) {
+		if i >= 0 && p.hunger > 0 && m.takes(p, pc) {
 			o[0].eta = p.eta()
 		} else {
 			o[0] = o[len(o)-1]

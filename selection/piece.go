@@ -35,6 +35,7 @@ type piece struct {
 	first  int // no block before it is free
 	free   int
 	heat   heat
+	begun  time.Duration // when the first block was asked for; 0: none was
 	asked  int
 	stored int
 	shares []share
@@ -370,7 +371,7 @@ func (m *Machine) end(pc *piece, cancel bool) {
 	pc.state, pc.lease, pc.room, pc.only = closed, 0, 0, 0
 	m.cool(pc)
 	pc.blocks, pc.shares, pc.early, pc.spoilt = nil, nil, nil, nil
-	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
+	pc.first, pc.free, pc.asked, pc.stored, pc.begun = 0, 0, 0, 0, 0
 }
 
 // lessen follows a change that left less in a share: with nothing in it, its

@@ -58,9 +58,8 @@ type Sent struct {
 }
 
 // Add takes in a bad copy, block by block. data is called for what no copy had
-// before. It reports whether one more copy may help: whether there are neither too
-// many of them nor too many senders.
-func (p *Piece) Add(blocks []Sent, data func(block int) []byte) (more bool) {
+// before.
+func (p *Piece) Add(blocks []Sent, data func(block int) []byte) {
 	choice := make([]byte, len(blocks))
 	for i, s := range blocks {
 		if !slices.Contains(p.senders, s.From) {
@@ -77,12 +76,27 @@ func (p *Piece) Add(blocks []Sent, data func(block int) []byte) (more bool) {
 	}
 	p.tried[string(choice)] = true
 	p.copies++
-	return p.copies < MostCopies && len(p.senders) > 1 && len(p.senders) <= MostSenders
+}
+
+// More reports whether one more copy may help: whether there are neither too many of
+// them nor too many senders, and not all of these are guilty.
+func (p *Piece) More() bool {
+	return p.copies < MostCopies && 0 < len(p.senders) && len(p.senders) <= MostSenders
+}
+
+// Size is how many bytes of data it has.
+func (p *Piece) Size() (n int64) {
+	for _, contents := range p.blocks {
+		for _, c := range contents {
+			n += int64(len(c.Data))
+		}
+	}
+	return n
 }
 
 // Mend looks for a choice of contents that is right, believing as many senders as
-// can be. If there is none, the guilty are those whose own copy is whole, and bad.
-// right is asked a bounded number of times.
+// can be. If there is none, the guilty are those whose own copy is whole, and bad; what
+// only they sent is forgotten. right is asked a bounded number of times.
 func (p *Piece) Mend(right func(choice []Content) bool) (choice []Content, guilty []wire.Peer) {
 	if len(p.senders) > MostSenders {
 		return nil, nil
@@ -113,7 +127,25 @@ func (p *Piece) Mend(right func(choice []Content) bool) (choice []Content, guilt
 			guilty = append(guilty, p.senders[bits.TrailingZeros(set)])
 		}
 	}
+	p.forget(guilty)
 	return nil, guilty
+}
+
+// forget forgets what only the guilty sent, a copy each.
+func (p *Piece) forget(guilty []wire.Peer) {
+	if len(guilty) == 0 {
+		return
+	}
+	isGuilty := func(from wire.Peer) bool { return slices.Contains(guilty, from) }
+	p.senders = slices.DeleteFunc(p.senders, isGuilty)
+	for i := range p.blocks {
+		for n := range p.blocks[i] {
+			p.blocks[i][n].from = slices.DeleteFunc(p.blocks[i][n].from, isGuilty)
+		}
+		p.blocks[i] = slices.DeleteFunc(p.blocks[i], func(c Content) bool { return len(c.from) == 0 })
+	}
+	p.copies -= len(guilty)
+	clear(p.tried) // its numbers are others now
 }
 
 // choose is what the senders of a set say about each block, by number, if there is

@@ -38,7 +38,7 @@ func (l *lot) mend(t *testing.T, order func(copies, block int) int) (vain int, g
 		if good {
 			return copies, guilty
 		}
-		more := p.Add(sent, func(int) []byte { return nil })
+		p.Add(sent, func(int) []byte { return nil })
 		choice, bad := p.Mend(func(choice []Content) bool {
 			return !slices.ContainsFunc(choice, func(c Content) bool { return c.Digest != wire.Digest{} })
 		})
@@ -46,7 +46,7 @@ func (l *lot) mend(t *testing.T, order func(copies, block int) int) (vain int, g
 		if choice != nil {
 			return copies, guilty
 		}
-		if !more || len(guilty) == len(l.lies) {
+		if !p.More() {
 			return copies + 1, guilty
 		}
 	}
@@ -113,10 +113,10 @@ func TestAllLie(t *testing.T) {
 // One peer alone is guilty at once, and nothing is asked for again.
 func TestAlone(t *testing.T) {
 	p := New(2)
-	more := p.Add([]Sent{{1, wire.Digest{1}}, {1, wire.Digest{}}}, func(int) []byte { return nil })
+	p.Add([]Sent{{1, wire.Digest{1}}, {1, wire.Digest{}}}, func(int) []byte { return nil })
 	choice, guilty := p.Mend(func([]Content) bool { t.Error("the copy is tried again"); return false })
-	if more || choice != nil || len(guilty) != 1 || guilty[0] != 1 {
-		t.Error(more, choice, guilty)
+	if p.More() || choice != nil || len(guilty) != 1 || guilty[0] != 1 {
+		t.Error(p.More(), choice, guilty)
 	}
 }
 
@@ -125,24 +125,24 @@ func TestBounds(t *testing.T) {
 	for _, n := range []int{MostSenders, MostSenders + 1} {
 		t.Run(fmt.Sprint(n, " senders"), func(t *testing.T) {
 			p := New(2 * n)
-			tries, more := 0, false
+			tries := 0
 			for copies := range MostCopies {
 				sent := make([]Sent, 2*n)
 				for i := range sent {
 					who := (i + copies) % n
 					sent[i] = Sent{wire.Peer(who + 1), wire.Digest{byte(who + 1)}}
 				}
-				if copies > 0 && more != (n <= MostSenders) {
-					t.Fatalf("after %d copies: %v", copies, more)
+				if copies > 0 && p.More() != (n <= MostSenders) {
+					t.Fatalf("after %d copies: %v", copies, p.More())
 				}
-				more = p.Add(sent, func(int) []byte { return nil })
+				p.Add(sent, func(int) []byte { return nil })
 				before := tries
 				choice, _ := p.Mend(func([]Content) bool { tries++; return false })
 				if choice != nil || tries > before+mostTries {
 					t.Fatalf("%d tries, %v", tries-before, choice)
 				}
 			}
-			if more {
+			if p.More() {
 				t.Error("there may be more copies for ever")
 			}
 			if n > MostSenders && tries > 0 {

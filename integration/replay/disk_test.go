@@ -196,7 +196,7 @@ func (d *disk) mend(l *life, e *selection.Verified, sent []mend.Sent) bool {
 	if s == nil {
 		s = mend.New(len(l.blocks))
 	}
-	e.Kept = s.Add(sent, func(int) []byte { return nil })
+	s.Add(sent, func(int) []byte { return nil })
 	choice, guilty := s.Mend(func(choice []mend.Content) bool {
 		for i, c := range choice {
 			if c.Digest != digest(d.w.geo.Block(l.piece, i), 0) {
@@ -205,7 +205,7 @@ func (d *disk) mend(l *life, e *selection.Verified, sent []mend.Sent) bool {
 		}
 		return true
 	})
-	e.Guilty = guilty
+	e.Guilty, e.Kept = guilty, s.More()
 	if choice == nil {
 		if e.Kept {
 			d.spoilt[l.piece] = s

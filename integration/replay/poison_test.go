@@ -101,7 +101,7 @@ func TestPoisoners(t *testing.T) {
 
 // hedged is how many blocks the endgame alone asks for in vain, as it does in one
 // of a hundred of these swarms without a liar.
-const hedged = 4
+const hedged = 8
 
 func poison(t *testing.T, s shape, h habit, liars int) {
 	piece := int(s.length / wire.BlockSize)
