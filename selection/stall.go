@@ -56,7 +56,7 @@ func firstSilence(trip time.Duration) time.Duration {
 	if trip == 0 {
 		return firstStall
 	}
-	return min(leastFirst+trip*3/2, firstStall)
+	return min(leastFirst+2*trip, firstStall)
 }
 
 // mayStall tells whether p owes us something and is not known to be silent.
