@@ -67,11 +67,11 @@ var shapes = []shape{
 	{"4 MiB", 12, 4 << 20, 2, poisonRuns / 8},
 }
 
-// shared is how many pieces constant liars may spoil beyond one each. If nearly all lie
-// and pieces are long, somebody else must help out those who mend one, in one swarm of
-// some hundred.
-func (s shape) shared(liars int) int {
-	if s.length <= 256<<10 || liars < 9 {
+// shared is how many pieces constant liars may spoil beyond one each. If nearly all lie,
+// one that has just shared a piece may come to fetch another alone, in one swarm of a
+// thousand.
+func shared(liars int) int {
+	if liars < 9 {
 		return 0
 	}
 	return 1
@@ -106,7 +106,7 @@ func poison(t *testing.T, s shape, h habit, liars int) {
 	piece := int(s.length / wire.BlockSize)
 	bound := 3 * piece * liars
 	if h.constant() {
-		bound = piece * (liars + s.shared(liars))
+		bound = piece * (liars + shared(liars))
 	}
 	var wastes []int
 	sum, spoiled, banned, runs := 0, 0, 0, fewer(s.runs**moreSeeds)
