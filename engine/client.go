@@ -187,6 +187,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.disk.Bound(c.tenants)
+	c.spawn(c.striveAll)
 	if c.seeds() {
 		c.spawn(c.tend)
 	}
@@ -239,6 +240,9 @@ func (c *Client) load() error {
 func (c *Client) restore(s stored) error {
 	t := newTorrent(c, s.id, s.state)
 	if err := t.remember(s); err != nil {
+		return err
+	}
+	if err := t.rememberPins(); err != nil {
 		return err
 	}
 	identified, err := t.identify(&t.state)

@@ -57,6 +57,7 @@ type torrentState struct {
 	Key     uint32   `json:"key,omitempty"`     // of its announces
 	Stopped bool     `json:"stopped,omitempty"` // by the user; Paused too
 	Paused  bool     `json:"paused,omitempty"`
+	Pinned  pins     `json:"pinned,omitempty"`  // files
 	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
 	Discard bool     `json:"discard,omitempty"` // its data goes as well
 }

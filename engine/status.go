@@ -66,6 +66,7 @@ func (t *Torrent) Status() control.Torrent {
 	s.Downloaded, s.Uploaded, s.Open = r.Downloaded, r.Uploaded, t.handles
 	trackers, webSeeds := slices.Concat(t.trackers...), t.webSeeds
 	t.mu.Unlock()
+	s.Pinned = t.pins().word()
 	for _, u := range trackers {
 		s.Trackers = append(s.Trackers, hostOf(u))
 	}
@@ -100,7 +101,7 @@ func (t *Torrent) stateName() string {
 		return "resolving"
 	case t.loop == nil:
 		return "dormant"
-	case t.handles == 0 && !t.seedingSince.IsZero():
+	case t.handles == 0 && !t.strives() && !t.seedingSince.IsZero():
 		return "seeding"
 	}
 	return "active"
@@ -225,7 +226,7 @@ func (t *Torrent) Verify(ctx context.Context) (v control.Verified, err error) {
 		}
 	}
 	if v.Damaged > 0 { // what is damaged would only be hashed again
-		return v, nil
+		return v, t.strive()
 	}
 	here, err := store.Verify(ctx)
 	v.Found = here - v.Here

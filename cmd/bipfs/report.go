@@ -38,7 +38,7 @@ func (c *statusCommand) Run(s streams) error {
 		return t.print(p, func(w io.Writer) {
 			torrentLines(w, p.Torrent)
 			if p.Path != "" {
-				fmt.Fprintf(w, "path\t%s, a %s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, people(p.Here), people(p.Length), percent(p.Here, p.Length))
+				fmt.Fprintf(w, "path\t%s, a %s%s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, isPinned(p), people(p.Here), people(p.Length), percent(p.Here, p.Length))
 			}
 		})
 	})

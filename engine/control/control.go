@@ -60,6 +60,10 @@ type Commands interface {
 	Remove(infohash string, deleteData bool) error
 	// Decide starts, stops, pauses or resumes a torrent.
 	Decide(infohash string, v Verb) error
+	// Pin and Unpin change what is fetched in the background and never evicted: a
+	// path, and all below it.
+	Pin(path string) (Path, error)
+	Unpin(path string) (Path, error)
 	// Verify checks all that is here of a torrent.
 	Verify(ctx context.Context, infohash string) (Verified, error)
 }
@@ -113,6 +117,7 @@ type Torrent struct {
 	Paused      bool      `json:"paused"`
 	Complete    bool      `json:"complete"` // all of it is here
 	Private     bool      `json:"private"`
+	Pinned      string    `json:"pinned"` // all, part or "": what is fetched in the background, and never evicted
 	Length      int64     `json:"length"` // bytes; 0 while resolving
 	Here        int64     `json:"here"`   // bytes, in whole pieces
 	Files       int       `json:"files"`
@@ -135,7 +140,8 @@ type Path struct {
 	Path    string  `json:"path"` // below the torrent's directory; "" is that
 	Kind    string  `json:"kind"` // directory, file, link
 	Length  int64   `json:"length"`
-	Here    int64   `json:"here"` // bytes of it that are here
+	Here    int64   `json:"here"`   // bytes of it that are here
+	Pinned  bool    `json:"pinned"` // all of it is
 }
 
 // Peer is one connected peer, or a connection to a web seed.

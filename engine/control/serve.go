@@ -90,6 +90,8 @@ func (s *server) routes() http.Handler {
 		"POST /v1/torrents/{infohash}/verify":    s.verify,
 		"POST /v1/torrents/{infohash}/{command}": s.decide,
 		"GET /v1/path":                           s.path,
+		"POST /v1/path/pin":                      s.pin,
+		"POST /v1/path/unpin":                    s.unpin,
 		"GET /v1/why":                            s.why,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -343,4 +345,12 @@ func (s *server) why(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 func (s *server) path(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return s.d.Lookup(r.URL.Query().Get("path"))
+}
+
+func (s *server) pin(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return s.d.Pin(r.URL.Query().Get("path"))
+}
+
+func (s *server) unpin(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return s.d.Unpin(r.URL.Query().Get("path"))
 }
