@@ -118,7 +118,9 @@ func (c *fetchCommand) wait(s streams) error {
 		}
 		return t.print(p, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", people(p.Length), shown(place)) })
 	})
-	if _, unlike := engine.ParseSource(c.Source); err != nil && !errors.Is(err, errInterrupted) && unlike == nil {
+	// It may be a path in a mount, and is not opened: that would wait for the swarm.
+	_, link := engine.ParseLink(c.Source)
+	if source := link == nil || strings.HasSuffix(c.Source, ".torrent"); err != nil && source && !errors.Is(err, errInterrupted) {
 		err = fmt.Errorf("%w (to download it without a mount, name a folder by -o DIR)", err)
 	}
 	return err
