@@ -45,6 +45,7 @@ type loop struct {
 	wanting    map[wire.Reader]selection.Want
 	files      *completion // nil before the geometry
 	pins       pinning
+	pacing     pacing
 	paused     bool           // the machine is told of no wants, and uploads nothing
 	layers     *layering      // nil unless the metadata is here and its piece layers are not
 	leaves     *leafing       // nil unless blocks may be verified one by one
@@ -159,6 +160,7 @@ func (l *loop) run() {
 		l.hear()
 		l.judge()
 		l.strive()
+		l.pace()
 		if l.sleep() {
 			return
 		}
@@ -376,7 +378,7 @@ func (l *loop) wind(timer *time.Timer) {
 	if l.unjudged {
 		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
 	}
-	wait = min(wait, l.pinWait())
+	wait = min(wait, l.pinWait(), l.paceWait())
 	if !l.exchangeAt.IsZero() {
 		wait = min(wait, time.Until(l.exchangeAt))
 	}

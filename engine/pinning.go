@@ -20,8 +20,9 @@ const (
 	pinAhead     = 64 << 20
 	mostPinAhead = 512
 
-	// pinDue is when they are due: after all that readers will read.
-	pinDue = time.Hour
+	// pinDue is when they are due: after all that readers will read, and however long
+	// it takes until somebody has them.
+	pinDue = 10_000 * time.Hour
 
 	// pinLook is how often it is looked at least who has what; firstPinLook is how
 	// long after a peer came, doubling from there.

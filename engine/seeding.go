@@ -189,6 +189,7 @@ func (t *Torrent) saveChanges() {
 
 // settle is the end of a loop's life: what it has dealt is counted and stored.
 func (t *Torrent) settle() {
+	t.c.shares.forget(t)
 	t.account()
 	t.saveChanges()
 }

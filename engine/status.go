@@ -37,6 +37,8 @@ func (c *Client) Status() (s control.Status) {
 	s.Version, s.Mountpoint, s.Data = c.cfg.Version, c.cfg.Mountpoint, c.cfg.Dir
 	s.Seq = c.events.latest()
 	s.Free, s.Storing = c.FreeToStore(), c.disk.Stats().Storing
+	r := c.Limits()
+	s.DownLimit, s.BackgroundLimit, s.UpLimit = r.Down, r.Background, r.Up
 	for _, t := range c.Torrents() {
 		s.Torrents++
 		s.Peers += c.hand.Stats(t.hash).Standing
@@ -67,6 +69,8 @@ func (t *Torrent) Status() control.Torrent {
 	trackers, webSeeds := slices.Concat(t.trackers...), t.webSeeds
 	t.mu.Unlock()
 	s.Pinned = t.pins().word()
+	limits := t.Limits()
+	s.DownLimit, s.UpLimit = limits.Down, limits.Up
 	for _, u := range trackers {
 		s.Trackers = append(s.Trackers, hostOf(u))
 	}

@@ -265,6 +265,35 @@ func (d *daemon) Decide(infohash string, v control.Verb) error {
 	}[v](t)
 }
 
+// Limit implements control.Commands.
+func (d *daemon) Limit(infohash string, l control.Limits) (err error) {
+	var t *engine.Torrent
+	r := d.Client.Limits()
+	if infohash != "" {
+		if t, err = d.find(infohash); err != nil {
+			return err
+		}
+		r = t.Limits()
+	}
+	for _, change := range []struct {
+		to *int64
+		of *int64
+	}{{l.Down, &r.Down}, {l.Background, &r.Background}, {l.Up, &r.Up}} {
+		if change.to != nil {
+			*change.of = *change.to
+		}
+	}
+	if t == nil {
+		err = d.SetLimits(r)
+	} else {
+		err = d.LimitTorrent(t, r)
+	}
+	if errors.Is(err, engine.ErrRate) {
+		err = control.As(control.ErrBad, err)
+	}
+	return err
+}
+
 // Verify implements control.Commands.
 func (d *daemon) Verify(ctx context.Context, infohash string) (control.Verified, error) {
 	t, err := d.find(infohash)

@@ -64,6 +64,8 @@ type Commands interface {
 	// path, and all below it.
 	Pin(path string) (Path, error)
 	Unpin(path string) (Path, error)
+	// Limit changes the limits of a torrent, or of all together ("").
+	Limit(infohash string, l Limits) error
 	// Verify checks all that is here of a torrent.
 	Verify(ctx context.Context, infohash string) (Verified, error)
 }
@@ -106,6 +108,11 @@ type Status struct {
 	Free       int64     `json:"free"`       // bytes that may still be stored
 	Storing    bool      `json:"storing"`    // false while the store is full
 	Seq        uint64    `json:"seq"`        // of the latest event; 0: none yet
+	// Limits in bytes a second, 0: none: of blocks that come, of those of them that
+	// nobody waits for, and of blocks that are sent.
+	DownLimit       int64 `json:"down_limit"`
+	BackgroundLimit int64 `json:"background_limit"`
+	UpLimit         int64 `json:"up_limit"`
 }
 
 // Torrent is one torrent.
@@ -132,6 +139,15 @@ type Torrent struct {
 	Trackers    []string  `json:"trackers"`   // without path and query, which may be secret
 	WebSeeds    []string  `json:"web_seeds"`  // the same
 	Error       string    `json:"error,omitempty"`
+	DownLimit   int64     `json:"down_limit"` // bytes a second, 0: no limit of its own
+	UpLimit     int64     `json:"up_limit"`   // the same
+}
+
+// Limits are changes of limits, bytes a second, 0: none. What is nil stays.
+type Limits struct {
+	Down       *int64 `json:"down,omitempty"`
+	Background *int64 `json:"background,omitempty"` // of all torrents together only
+	Up         *int64 `json:"up,omitempty"`
 }
 
 // Path is a place in the mount: a torrent, or a folder or file of it.
