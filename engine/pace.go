@@ -80,7 +80,7 @@ func (c *Client) SetLimits(r Rates) error {
 	}
 	c.shares.set(nil, r, c.clock.now())
 	for _, t := range c.Torrents() {
-		t.repace()
+		t.lookAgain()
 	}
 	return nil
 }
@@ -114,12 +114,12 @@ func (c *Client) LimitTorrent(t *Torrent, r Rates) error {
 	t.state = state
 	c.mu.Unlock()
 	c.shares.set(t, r, c.clock.now())
-	t.repace()
+	t.lookAgain()
 	return nil
 }
 
-// repace has t's loop, if it has one, look at the rates.
-func (t *Torrent) repace() {
+// lookAgain has t's loop, if it has one, look at the rates, and at what is pinned.
+func (t *Torrent) lookAgain() {
 	if l := t.running(); l != nil {
 		l.put(t.c.ctx, order(func(*loop) {}))
 	}

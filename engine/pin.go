@@ -51,6 +51,9 @@ func (c *Client) pin(t *Torrent, of func(file int) bool, pin bool, e control.Eve
 	if t.removed.Load() {
 		return ErrRemoved
 	}
+	if err := t.refusal(); pin && errors.Is(err, ErrNoUpload) {
+		return err // it would never come
+	}
 	info := t.Info()
 	c.mu.Lock()
 	state := t.state
@@ -76,7 +79,9 @@ func (c *Client) pin(t *Torrent, of func(file int) bool, pin bool, e control.Eve
 	c.mu.Unlock()
 	t.setPinned(now)
 	t.happens(e)
-	return t.strive()
+	err = t.strive()
+	t.lookAgain()
+	return err
 }
 
 // changed are the pins when some files more are pinned, or unpinned.

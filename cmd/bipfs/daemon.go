@@ -163,7 +163,7 @@ func (d *daemon) pin(path string, do func(*engine.Torrent, func(file int) bool, 
 	}
 	err = do(t, filesAt(t, at), strings.TrimSuffix(t.Name()+"/"+below, "/"))
 	switch {
-	case errors.Is(err, engine.ErrPinTooBig):
+	case errors.Is(err, engine.ErrPinTooBig), errors.Is(err, engine.ErrNoUpload):
 		err = control.As(control.ErrRefused, err)
 	case errors.Is(err, engine.ErrRemoved):
 		err = control.As(control.ErrUnknown, err)
