@@ -56,6 +56,7 @@ type Client struct {
 	programs  programs      // that read
 	habits    habits        // of them
 	shares    shares        // of the rates
+	asideAt   atomic.Int64  // when stepAside was last
 	localOnly localOnly     // those that get what is here
 	stirred   chan struct{} // holds one ring: a torrent has a loop
 	scrapeAt  time.Time     // when it may be asked how many seed; of tend alone

@@ -28,6 +28,8 @@ const (
 	// long after a peer came, doubling from there.
 	pinLook      = 2 * time.Second
 	firstPinLook = 50 * time.Millisecond
+	// alonePinLook is how often while nobody is here.
+	alonePinLook = time.Minute
 )
 
 // pinning is the loop's part of what is pinned.
@@ -59,6 +61,12 @@ func (l *loop) strive() {
 	s.again, s.pause = time.Now().Add(s.pause), min(2*s.pause, pinLook)
 	s.looks++
 	s.full = false
+	if len(l.links) == 0 {
+		s.again = time.Now().Add(alonePinLook)
+		l.search()
+		l.searchMore()
+		return
+	}
 	if l.t.c.disk.Stats().Storing { // or what comes would only be dropped
 		l.pinMore(most)
 	}

@@ -212,6 +212,8 @@ func (m *Machine) take(e Event) {
 	case Upload:
 		m.upload = e.On
 		m.appraise()
+	case Aside:
+		m.stepAside()
 	case Limited:
 		m.limited(e)
 	case Credit:

@@ -204,6 +204,8 @@ func (l *line) event() Event {
 		return Upload{l.flag("on")}
 	case "wake":
 		return Wake{}
+	case "aside":
+		return Aside{}
 	case "limited":
 		return Limited{l.flag("down"), l.flag("background"), l.flag("up")}
 	case "credit":

@@ -163,6 +163,8 @@ func (e Unwant) String() string { return fmt.Sprintf("unwant %d", e.Reader) }
 func (e Upload) String() string { return "upload" + mark(e.On, "on") }
 func (e Wake) String() string   { return "wake" }
 
+func (e Aside) String() string { return "aside" }
+
 func (e Limited) String() string {
 	return "limited" + mark(e.Down, "down") + mark(e.Background, "background") + mark(e.Up, "up")
 }

@@ -42,6 +42,7 @@ var lines = []string{
 	"1s upload on",
 	"1s upload",
 	"1s wake",
+	"1s aside",
 	"1s limited",
 	"1s limited down background up",
 	"1s limited up",
