@@ -39,7 +39,7 @@ func (w *world) pay() {
 			return
 		}
 	}
-	if w.faults() || d.Up > 0 {
+	if w.faults() || d.Up > 0 || w.pins != nil {
 		w.after(rationEvery, w.pay)
 		return
 	}

@@ -48,7 +48,8 @@ type world struct {
 	received                   int // blocks that came
 	wasted                     int // blocks of copies that failed
 
-	came, paid int64 // bytes, while they are rationed
+	came, paid int64         // bytes, while they are rationed
+	pins       []wire.Reader // of every piece, in the background; nil: there are none
 
 	plant  plant
 	trace  func(string)
@@ -94,6 +95,9 @@ func newWorld(seed uint64, pl plant, trace func(string)) *world {
 	w.trouble()
 	if seed%5 == 3 {
 		w.ration()
+	}
+	if seed%7 == 2 {
+		w.pin()
 	}
 	return w
 }
