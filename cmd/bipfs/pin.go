@@ -97,11 +97,13 @@ func isPinned(p control.Path) string {
 
 // wait fetches what an argument names in the mount, and shows how that goes.
 func (c *fetchCommand) wait(s streams) error {
+	found := false
 	err := c.talk(s, []string{c.Source}, func(ctx context.Context, t *talk) error {
 		place, err := t.place(ctx, c.Source)
 		if err != nil {
 			return err
 		}
+		found = true
 		p, err := t.pin(ctx, place, "pin")
 		if err != nil {
 			return err
@@ -118,10 +120,12 @@ func (c *fetchCommand) wait(s streams) error {
 		}
 		return t.print(p, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", people(p.Length), shown(place)) })
 	})
-	// It may be a path in a mount, and is not opened: that would wait for the swarm.
-	_, link := engine.ParseLink(c.Source)
-	if source := link == nil || strings.HasSuffix(c.Source, ".torrent"); err != nil && source && !errors.Is(err, errInterrupted) {
-		err = fmt.Errorf("%w (to download it without a mount, name a folder by -o DIR)", err)
+	if err == nil || found || errors.Is(err, errInterrupted) {
+		return err
+	}
+	// It is not opened: a path in a mount that does not answer may wait for the swarm.
+	if _, no := engine.ParseLink(c.Source); no == nil || strings.HasSuffix(c.Source, ".torrent") {
+		err = usagef("%w (to download it without a mount: --output DIR)", err)
 	}
 	return err
 }
@@ -130,7 +134,7 @@ func (c *fetchCommand) wait(s streams) error {
 const followEvery = 250 * time.Millisecond
 
 // errUnpinned ends a wait for what is fetched no more.
-var errUnpinned = errors.New("it has been unpinned")
+var errUnpinned = errors.New("it is pinned no more; bipfs events says why")
 
 // follow looks at a path until all of it is here, and shows it each time.
 func (t *talk) follow(ctx context.Context, place string, p control.Path, show func(control.Path)) (control.Path, error) {
