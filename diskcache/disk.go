@@ -84,6 +84,7 @@ type Disk struct {
 	spares  atomic.Int64
 	hit     atomic.Int64
 	hashed  atomic.Int64
+	spoilt  atomic.Int64 // bytes that are kept of bad copies
 	miss    atomic.Int64
 	stored  atomic.Int64 // bytes that were written to data files, or are to be
 	writing atomic.Int64 // of these, those that are not written yet

@@ -99,6 +99,10 @@ func (t *Torrent) check(p *piece) (decided bool) {
 			digests = append(digests, sha1.Sum(b[:p.length(i)]))
 		}
 	}
+	var m mended
+	if !ok && p.from != nil {
+		m = t.mend(p, digests)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -109,8 +113,13 @@ func (t *Torrent) check(p *piece) (decided bool) {
 		return false
 	}
 	p.busy = false
-	if !ok {
-		t.bad(p, digests)
+	news := News{Kind: Verified, Piece: p.number, Lease: p.lease, OK: ok || m.right, Digests: digests}
+	switch {
+	case m.right: // what it cost has been counted with the copies before it
+		news.Digests, news.Came = m.good, digests
+	case !ok:
+		news.Kept, news.Guilty = m.more, m.guilty
+		t.bad(p, news)
 		return true
 	}
 	d := t.disk
@@ -129,25 +138,26 @@ func (t *Torrent) check(p *piece) (decided bool) {
 	d.ledger.Verified(p.lease)
 	d.mu.Unlock()
 	t.users++
-	t.good(p, digests)
+	t.good(p, news)
 	d.writer.add(p)
 	d.ring()
 	return true
 }
 
 // bad ends a piece that failed its hash. The caller holds t.mu.
-func (t *Torrent) bad(p *piece, digests []wire.Digest) {
+func (t *Torrent) bad(p *piece, n News) {
 	t.wasted.Failed += int64(t.spec.PieceSize(p.number))
 	t.failed[p.number] = true
-	t.tell(News{Kind: Verified, Piece: p.number, Lease: p.lease, Digests: digests})
+	t.tell(n)
 	t.end(p)
 }
 
 // good tells everybody that a piece is here. The caller holds t.mu.
-func (t *Torrent) good(p *piece, digests []wire.Digest) {
+func (t *Torrent) good(p *piece, n News) {
 	delete(t.failed, p.number)
+	t.forgetSpoilt(p.number)
 	t.have.Set(p.number)
-	t.tell(News{Kind: Verified, Piece: p.number, Lease: p.lease, OK: true, Digests: digests})
+	t.tell(n)
 	if a := t.awaited[p.number]; a != nil {
 		a.last = t.disk.now()
 		a.wake()

@@ -30,6 +30,9 @@ type leaf struct {
 
 // cameFrom notes who brought block i. The caller holds t.mu.
 func (p *piece) cameFrom(i int, from wire.Peer) {
+	if p.from != nil {
+		p.from[i] = from
+	}
 	if p.leaves == nil {
 		return
 	}

@@ -29,6 +29,9 @@ type News struct {
 	N       int
 	OK      bool
 	Digests []wire.Digest // of each block, of a bad piece and of the good one after it
+	Came    []wire.Digest // of each block as it came, if the piece was bad and is mended
+	Kept    bool          // of a bad piece: the next copy may be mended by this one, if no peer sends a block again
+	Guilty  []wire.Peer   // who are proven to have brought bad blocks
 	Blocks  []int         // their numbers in Piece
 	From    wire.Peer
 }

@@ -54,6 +54,7 @@ type piece struct {
 	only     wire.Peer // from whom blocks are taken; 0: from all
 
 	bufs    []*wire.Buf // what came, by block
+	from    []wire.Peer // who brought it; nil: it does not matter
 	empty   []*wire.Buf // what is on lease still
 	parted  bool
 	spilled []bool // by block, of a parted piece
@@ -142,6 +143,7 @@ func (t *Torrent) Close(n wire.Piece) {
 		t.wasted.Lost += int64(p.come) * wire.BlockSize
 		t.end(p)
 	}
+	t.forgetSpoilt(n)
 }
 
 // granted gives a piece its memory.
@@ -164,6 +166,8 @@ func (t *Torrent) granted(o ledger.Order) {
 		p.spilled = make([]bool, p.count)
 	} else if t.spec.Node != nil && p.count > 1 {
 		p.leaves, p.todo = make([]leaf, p.count), make([]int, 0, p.count)
+	} else if t.mends() {
+		p.from = make([]wire.Peer, p.count)
 	}
 	t.disk.memory.take(p.empty)
 	t.tell(News{Kind: Granted, Piece: p.number, Lease: p.lease, N: o.N})

@@ -143,12 +143,13 @@ func (t *Torrent) checkSpilled(p *piece, scratch *wire.Buf) error {
 		return nil
 	}
 	p.busy = false
+	news := News{Kind: Verified, Piece: p.number, Lease: p.lease, OK: ok, Digests: digests}
 	if !ok {
-		t.bad(p, digests)
+		t.bad(p, news)
 		return nil
 	}
 	t.note(p)
-	t.good(p, digests)
+	t.good(p, news)
 	t.confirm(p.number, 0, p.count, t.lending.forgot)
 	t.end(p)
 	return nil

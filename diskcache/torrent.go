@@ -65,6 +65,7 @@ type Torrent struct {
 	pieces   map[wire.Piece]*piece
 	expected map[wire.Piece]int
 	failed   map[wire.Piece]bool // failed its hash and has not come right since
+	spoilt   map[wire.Piece]*spoilt
 	awaited  map[wire.Piece]*awaited
 	jobs     map[uint64]*job // reads from the store under way, by block
 	unsynced map[wire.Piece]*unsynced
@@ -120,6 +121,7 @@ func (d *Disk) newTorrent(s Spec) (*Torrent, error) {
 		pieces:   map[wire.Piece]*piece{},
 		expected: map[wire.Piece]int{},
 		failed:   map[wire.Piece]bool{},
+		spoilt:   map[wire.Piece]*spoilt{},
 		awaited:  map[wire.Piece]*awaited{},
 		jobs:     map[uint64]*job{},
 		unsynced: map[wire.Piece]*unsynced{},
@@ -208,6 +210,9 @@ func (t *Torrent) Leave() {
 		case clean:
 			t.unkeep(p, true)
 		}
+	}
+	for n := range t.spoilt {
+		t.forgetSpoilt(n)
 	}
 	clear(t.expected)
 	for _, a := range t.awaited {

@@ -91,7 +91,7 @@ func (c *completion) filesOf(p wire.Piece) func(yield func(int) bool) {
 // verified takes the verdict on a piece.
 func (l *loop) verified(n diskcache.News) {
 	l.closed(n.Piece)
-	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests})
+	l.step(selection.Verified{Piece: n.Piece, Lease: n.Lease, OK: n.OK, Digests: n.Digests, Came: n.Came, Kept: n.Kept, Guilty: n.Guilty})
 	if !n.OK {
 		l.log.Info("a piece failed its hash and is fetched again", "piece", n.Piece)
 		return

@@ -33,8 +33,9 @@ var rooms = map[string]room{
 	"handshake/utp": {},
 
 	"selection":        {pure: true, ours: []string{"wire"}},
-	"diskcache":        {ours: []string{"wire", "wire/merkle", "diskcache/ledger"}, others: []string{"github.com/dgraph-io/ristretto", "golang.org/x/sys"}},
+	"diskcache":        {ours: []string{"wire", "wire/merkle", "diskcache/ledger", "diskcache/mend"}, others: []string{"github.com/dgraph-io/ristretto", "golang.org/x/sys"}},
 	"diskcache/ledger": {pure: true, ours: []string{"wire"}},
+	"diskcache/mend":   {pure: true, ours: []string{"wire"}},
 
 	"engine": {ours: []string{"wire", "wire/bencode", "wire/extension", "wire/merkle", "wire/peer", "wire/webseed",
 		"handshake", "handshake/utp", "selection", "diskcache", "engine/media", "engine/metainfo", "engine/discovery", "engine/control"},

@@ -11,9 +11,10 @@ import (
 //
 //	all blocks from one peer, hash wrong ──────────────▶ that peer is guilty
 //	from several ──▶ keep digest and sender of each block
-//	                 fetch the piece once more, from one peer alone
+//	                 one here has proven good: it fetches the piece once more, alone
+//	                 else they go on, each block from another of them: see mend.go
 //	                 good: senders of blocks that differ ──▶ guilty, only they
-//	                 bad:  from one peer alone ────────────▶ guilty; once more
+//	                 bad:  who has sent a whole copy alone ─▶ guilty; once more
 //
 // So nobody is banned without proof, and everybody who harmed is found by the
 // first good copy, however many bad ones came before it.
@@ -25,21 +26,19 @@ import (
 // copy is here, or suspectTime has passed: else a liar would spoil a piece after
 // another while the first is fetched again.
 //
-// A lie of a peer that is alone in a piece convicts it at once. If two share it,
-// and nobody else is there to fetch it again, it is one or the other: should the
-// liar be the one, it spoils a second piece. So a fresh peer, which has proven
-// nothing, is left alone in its piece while it brings that fast enough. Is it
-// late or slow, or the piece long, then fresh peers share what a read waits for;
-// of more than freshSharers only half do, so that a good one is left to fetch it
-// again. Ahead of the reads each gets a piece of its own, if they are not long or
-// there are enough.
+// Fresh peers, which have proven nothing, share what a read waits for: so it comes
+// soon, and if it is bad it is mended. Ahead of the reads each gets a piece of its own,
+// where a lie convicts it at once. A piece that is too long to be mended is shared if
+// that is faster by far, or if the one that brings it is late; of more than
+// freshSharers only half do, so that a good one is left to fetch it again.
 //
-// The one that fetches a suspect piece is the one that would take the shortest
+// The one that fetches a suspect piece alone is the one that would take the shortest
 // time for it; a peer that had a part in the bad copy counts as slower, and
 // one that has proven nothing as slower still. The disk cache takes the piece from
 // nobody else: a block of the bad copy that was cancelled may still come.
 
-// freshSharers is how many fresh peers may always share a piece.
+// freshSharers is how many fresh peers may always share a piece; what they share may be
+// mended, so there is no need for one that keeps out of it.
 const freshSharers = 4
 
 // loneLength is the longest piece that is always one fresh peer's ahead of the
@@ -59,10 +58,17 @@ func (m *Machine) exposure(p *peer) int {
 // joins tells whether p should join those who bring a piece. It is a matter of
 // preference: if nobody else brings it, anybody may.
 func (m *Machine) joins(p *peer, pc *piece) bool {
-	if p.streak > 0 || p.leaves > 0 || pc.suspect || pc.sharedBy(p) {
+	if p.streak > 0 || p.leaves > 0 || pc.suspect {
 		return true
 	}
-	most := max(freshSharers, m.fresh/2)
+	if pc.sharedBy(p) {
+		return !m.waits(p, pc)
+	}
+	mended := m.mendsAny()
+	most := freshSharers
+	if !mended {
+		most = max(most, m.fresh/2)
+	}
 	if pc.class != Now && (m.geo.PieceLength <= loneLength || m.ready.len()+m.opening.len() >= m.fresh) {
 		most = 1
 	}
@@ -73,16 +79,33 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 			rate += s.peer.rate.guess()
 		}
 	}
-	return n == 0 || n < most && blockTime(rate, len(pc.blocks)-pc.stored) > shareTime
+	return n == 0 || n < most && (mended && pc.class == Now || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime)
+}
+
+// waits tells whether p, which is fresh and has begun a piece that a read waits for, should
+// leave the rest to others for a moment: they connect when it does.
+func (m *Machine) waits(p *peer, pc *piece) bool {
+	s := &pc.shares[pc.share(p)]
+	until := pc.begun + shareWait
+	if m.now >= until || pc.class != Now || !m.mendsAny() || s.asked < max(fewBlocks, len(pc.blocks)/freshSharers) {
+		return false
+	}
+	if p.again == 0 || p.again > until {
+		p.again = until
+		m.clock.set(p)
+	}
+	return true
 }
 
 // appoint chooses the one that fetches a suspect piece.
 func (m *Machine) appoint(pc *piece) {
+	if m.mending(pc) {
+		return
+	}
 	var best *peer
 	var least int64
 	for _, p := range m.peers {
-		if p.dropped || p.snubbed || !p.interest.does || !p.has.Has(pc.index) || p.refuses(pc.index) || p.haunted(pc.index) ||
-			m.bars(p, pc.index, pc.class) {
+		if !m.able(p, pc.index, pc.class) || p.haunted(pc.index) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
@@ -132,6 +155,7 @@ func (m *Machine) dismiss(pc *piece) {
 
 // yield takes all appointments from a peer that can no longer deliver.
 func (m *Machine) yield(p *peer) {
+	m.withdraws()
 	for len(p.soleOf) > 0 {
 		m.dismiss(p.soleOf[0])
 	}
@@ -142,6 +166,7 @@ type failure struct {
 	piece   wire.Piece
 	lease   wire.Lease
 	digests []wire.Digest // of each block
+	kept    bool          // the disk cache has it, to mend the next by
 	by      []int16       // who sent each block: of who, or one of those below
 	who     []culprit
 	unknown int           // blocks whose sender is not known
@@ -156,8 +181,9 @@ const (
 
 // culprit is a peer that may be guilty. It may be gone.
 type culprit struct {
-	peer wire.Peer
-	addr netip.Addr
+	peer      wire.Peer
+	addr      netip.Addr
+	convicted bool
 }
 
 // failed tells whether a copy of a piece failed and none was good since.
@@ -174,7 +200,10 @@ func (m *Machine) partOf(p *peer, i wire.Piece) bool {
 
 // fail keeps a copy that did not verify. pc is nil if the piece is forgotten.
 func (m *Machine) fail(e Verified, pc *piece) {
-	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, by: make([]int16, m.geo.Blocks(e.Piece))}
+	f := &failure{piece: e.Piece, lease: e.Lease, digests: e.Digests, kept: e.Kept, by: make([]int16, m.geo.Blocks(e.Piece))}
+	if e.Came != nil {
+		f.digests = e.Came
+	}
 	f.unknown = len(f.by)
 	for i := range f.by {
 		f.by[i] = unknown
@@ -203,6 +232,8 @@ func (m *Machine) fail(e Verified, pc *piece) {
 		m.acquit(m.bad[0])
 	}
 	m.judge(f)
+	m.indict(e.Piece, e.Guilty)
+	m.withdraws()
 }
 
 // waitOn has the suspects of earlier copies of a piece wait on, as one more copy of
@@ -236,7 +267,7 @@ func (m *Machine) blame(f *failure, i int, p *peer) {
 	n := slices.IndexFunc(f.who, func(c culprit) bool { return c.peer == p.id })
 	if n < 0 {
 		n = len(f.who)
-		f.who = append(f.who, culprit{p.id, p.addr})
+		f.who = append(f.who, culprit{peer: p.id, addr: p.addr})
 	}
 	f.by[i] = int16(n)
 	f.unknown--
@@ -311,8 +342,13 @@ func (m *Machine) judge(f *failure) {
 // seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
-	if p != nil && p.dropped {
+	if c.convicted || p != nil && p.dropped {
 		return
+	}
+	for _, f := range m.bad {
+		for i := range f.who {
+			f.who[i].convicted = f.who[i].convicted || f.who[i].peer == c.peer
+		}
 	}
 	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
 		return q != p && q.addr == c.addr && q.kind != Ranges && q.verified > 0 && !q.dropped

@@ -130,11 +130,19 @@ type Revoke struct{ Lease wire.Lease }
 // Verified is the verdict on a piece whose blocks were all stored. Digests, of
 // each block in order, come with every failure and with the success of a piece
 // that failed before.
+//
+// A bad copy of several peers may be Kept: then the next one is good if each block is
+// right in any of them, and comes from another peer each time. Who has sent a whole
+// copy meanwhile, and a bad one, is Guilty. Of a piece that is good so, Came are the
+// digests of what came last, Digests those of the good blocks.
 type Verified struct {
 	Piece   wire.Piece
 	Lease   wire.Lease
 	OK      bool
 	Digests []wire.Digest
+	Came    []wire.Digest
+	Kept    bool
+	Guilty  []wire.Peer
 }
 
 // Proven says that blocks of an open piece, which were stored, are right by their

@@ -23,7 +23,7 @@ const (
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
 	leastStall     = 250 * time.Millisecond // no peer that has answered is stalled sooner,
-	leastFirst     = 100 * time.Millisecond // nor any sooner than so long and two of the others' round trips,
+	leastFirst     = 75 * time.Millisecond  // nor any sooner than so long and two of the others' round trips,
 	firstStall     = time.Second            // or so long, while none has answered
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
@@ -74,7 +74,9 @@ const (
 	// Proof and defence.
 	mostFailures     = 64                     // failed copies of pieces kept for comparison
 	mostDigests      = 1 << 17                // digests kept in them
+	mendLength       = 4 << 20                // bytes of a piece: of longer ones the disk cache keeps no bad copy
 	shareTime        = 500 * time.Millisecond // a piece that fresh peers bring in this time is not shared with more of them
+	shareWait        = 20 * time.Millisecond  // fresh peers that connect so much later than the first find their part of a piece
 	suspectTime      = 10 * time.Second
 	trialTime        = 500 * time.Millisecond     // a peer whose first block is not proven for so long is trusted without
 	mostLeafExposure = 16                         // open pieces with something unverified of a peer, for what leaves have proven of it

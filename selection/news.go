@@ -132,6 +132,7 @@ func (m *Machine) lost(p *peer, i wire.Piece) {
 	if pc := m.pieces[i]; pc != nil && pc.sole == p {
 		m.dismiss(pc)
 	}
+	m.withdraws()
 	if m.needed.Has(i) {
 		m.look(p)
 	}

@@ -104,6 +104,17 @@ func (l *line) blocks() (bs []int) {
 	return bs
 }
 
+func (l *line) guilty() (peers []wire.Peer) {
+	v, ok := l.key("guilty")
+	if !ok {
+		return nil
+	}
+	for w := range strings.SplitSeq(v, ",") {
+		peers = append(peers, wire.Peer(l.number(w, 32)))
+	}
+	return peers
+}
+
 func (l *line) block() wire.Block { return l.blockOf(l.word()) }
 
 func (l *line) blockOf(word string) (b wire.Block) {
@@ -126,8 +137,8 @@ func (l *line) bytes(s string) []byte {
 	return b
 }
 
-func (l *line) digests() (ds []wire.Digest) {
-	v, ok := l.key("digests")
+func (l *line) digests(key string) (ds []wire.Digest) {
+	v, ok := l.key(key)
 	if !ok {
 		return nil
 	}
@@ -224,7 +235,7 @@ func (l *line) memory(word string) Event {
 	case "revoke":
 		return Revoke{l.lease()}
 	case "verified":
-		return Verified{l.piece(), l.lease(), l.flag("ok"), l.digests()}
+		return Verified{l.piece(), l.lease(), l.flag("ok"), l.digests("digests"), l.digests("came"), l.flag("kept"), l.guilty()}
 	case "proven":
 		return Proven{l.piece(), l.lease(), l.blocks()}
 	case "spoiled":

@@ -30,7 +30,12 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 	if len(p.ghosts) > 0 && p.haunted(pc.index) {
 		return false
 	}
-	if (pc.suspect || p.suspect > 0) && pc.sole != p {
+	switch {
+	case pc.mends:
+		if !m.takesPart(p, pc) {
+			return false
+		}
+	case (pc.suspect || p.suspect > 0) && pc.sole != p:
 		return false
 	}
 	return p.exposed < m.exposure(p) || pc.sharedBy(p)
@@ -81,13 +86,17 @@ func (m *Machine) deal(pc *piece) {
 		p := o[0].peer
 		m.hedge(p, pc)
 		passes := m.passes(p, pc) || m.withholds(pc)
+		i := -1
 		if p.hunger > 0 && !passes && m.joins(p, pc) {
-			m.ask(p, pc, pc.next())
+			i = m.nextFor(p, pc)
+		}
+		if i >= 0 {
+			m.ask(p, pc, i)
 			if p.kind == Ranges {
 				m.fill(p, pc)
 			}
 		}
-		if p.hunger > 0 && !passes && pc.sharedBy(p) && m.takes(p, pc) {
+		if i >= 0 && p.hunger > 0 && m.takes(p, pc) {
 			o[0].eta = p.eta()
 		} else {
 			o[0] = o[len(o)-1]
@@ -208,7 +217,11 @@ func (m *Machine) feed(p *peer) {
 // fill asks p for as much of an open piece as it can take.
 func (m *Machine) fill(p *peer, pc *piece) {
 	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) && !m.passes(p, pc) && !m.withholds(pc) {
-		m.ask(p, pc, pc.next())
+		i := m.nextFor(p, pc)
+		if i < 0 {
+			return
+		}
+		m.ask(p, pc, i)
 	}
 }
 

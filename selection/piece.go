@@ -35,6 +35,7 @@ type piece struct {
 	first  int // no block before it is free
 	free   int
 	heat   heat
+	begun  time.Duration // when the first block was asked for; 0: none was
 	asked  int
 	stored int
 	shares []share
@@ -43,6 +44,7 @@ type piece struct {
 
 	opener  *peer     // for whom it was opened, while it waits for its grant
 	suspect bool      // failed before: one peer alone is to deliver it
+	mends   bool      // several are, each block of another than before
 	sole    *peer     // that peer, while it can
 	only    wire.Peer // from whom the disk cache takes blocks; 0: from all
 }
@@ -105,7 +107,7 @@ func (s *share) live() bool { return s.asked+s.stored > 0 }
 func (m *Machine) piece(i wire.Piece) *piece {
 	pc := m.pieces[i]
 	if pc == nil {
-		pc = &piece{index: i, deadline: never, class: Background, suspect: m.failed(i)}
+		pc = &piece{index: i, deadline: never, class: Background, suspect: m.failed(i), mends: m.mendable(i)}
 		m.pieces[i] = pc
 	}
 	return pc
@@ -115,6 +117,9 @@ func (m *Machine) piece(i wire.Piece) *piece {
 func (m *Machine) forget(pc *piece) {
 	if len(pc.wants) == 0 && pc.state == closed {
 		delete(m.pieces, pc.index)
+		if pc.mends {
+			m.command(Close{pc.index}) // what is kept of it
+		}
 	}
 }
 
@@ -197,10 +202,9 @@ func (pc *piece) join(p *peer) int {
 	return len(pc.shares) - 1
 }
 
-// granted takes in a grant. A newer lease than the known one says that the
-// known one is over, and that no verdict on it will come. A grant that nobody waits for is given back: usually it
-// crossed our Close, but it may be for an Open that a late verdict on the life
-// before made superfluous.
+// granted takes in a grant. A newer lease than the known one says that this is over,
+// and no verdict on it will come. A grant that nobody waits for is given back: usually
+// it crossed our Close, or an Open that a late verdict made superfluous was before it.
 func (m *Machine) granted(e Granted) {
 	pc := m.pieces[e.Piece]
 	if pc == nil || pc.state == closed {
@@ -225,26 +229,6 @@ func (m *Machine) granted(e Granted) {
 	}
 	m.widen(pc, e.Room)
 	m.complete(pc)
-}
-
-// early is a block that came under a lease that is not known: either its grant
-// is still on its way, or it is over. Only the grant tells, so the block waits
-// for it. Taking the lease at its word would open a piece under a dead one;
-// forgetting the block would have it asked for again, for ever, as the disk
-// cache takes no block twice.
-type early struct {
-	peer  *peer
-	index int
-	lease wire.Lease
-}
-
-// await keeps a block until its lease is known. A lease takes a block once, so
-// what waits is bounded by the leases whose grants are on their way; the
-// bound here is for a disk cache gone wrong.
-func (pc *piece) await(p *peer, i int, l wire.Lease) {
-	if len(pc.early) < mostEarlyBlocks {
-		pc.early = append(pc.early, early{p, i, l})
-	}
 }
 
 // complete notes that the last block is here, and the verdict is awaited.
@@ -387,7 +371,7 @@ func (m *Machine) end(pc *piece, cancel bool) {
 	pc.state, pc.lease, pc.room, pc.only = closed, 0, 0, 0
 	m.cool(pc)
 	pc.blocks, pc.shares, pc.early, pc.spoilt = nil, nil, nil, nil
-	pc.first, pc.free, pc.asked, pc.stored = 0, 0, 0, 0
+	pc.first, pc.free, pc.asked, pc.stored, pc.begun = 0, 0, 0, 0, 0
 }
 
 // lessen follows a change that left less in a share: with nothing in it, its

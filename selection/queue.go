@@ -109,6 +109,9 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 		p.exposed++
 	}
 	s.asked++
+	if pc.begun == 0 {
+		pc.begun = max(m.now, 1)
+	}
 	r := request{piece: pc, block: int32(i), at: m.now, alone: len(p.asked) == 0, before: p.rate.delivered}
 	b.slot(nil).peer = p
 	if b.state == blockFree {

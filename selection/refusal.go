@@ -45,6 +45,7 @@ func (m *Machine) rejected(p *peer, b wire.Block) {
 	if i := slices.IndexFunc(p.soleOf, func(pc *piece) bool { return pc.index == b.Piece }); i >= 0 {
 		m.dismiss(p.soleOf[i])
 	}
+	m.withdraws()
 }
 
 // refuse remembers that p rejects requests for a piece.

@@ -102,7 +102,7 @@ func (m *Machine) linkSilent() bool {
 // pressing tells whether others may be asked for what a request is for, and are worth
 // it: somebody waits for it, or soon will.
 func (m *Machine) pressing(r request) bool {
-	return r.piece.blocks[r.block].state == blockAsked && !r.piece.suspect && r.piece.urgent(m.now)
+	return r.piece.blocks[r.block].state == blockAsked && (r.piece.mends || !r.piece.suspect) && r.piece.urgent(m.now)
 }
 
 // hurry has stalled peers hand over what they owe of a piece that a read waits for
@@ -150,7 +150,7 @@ func (m *Machine) shed(p *peer) {
 // would take: another is sure to be sooner. It looks again in a while, as the other
 // may not have been as good as its word.
 func (m *Machine) passes(p *peer, pc *piece) bool {
-	if pc.class == Background || pc.suspect {
+	if pc.class == Background || pc.suspect && !pc.mends {
 		return false
 	}
 	eta := p.eta()

@@ -46,7 +46,7 @@ func address(a netip.Addr) string {
 	return " addr=" + a.String()
 }
 
-func digests(ds []wire.Digest) string {
+func digests(key string, ds []wire.Digest) string {
 	if len(ds) == 0 {
 		return ""
 	}
@@ -54,7 +54,18 @@ func digests(ds []wire.Digest) string {
 	for i, d := range ds {
 		words[i] = strings.TrimRight(hex.EncodeToString(d[:]), "0")
 	}
-	return " digests=" + strings.Join(words, ",")
+	return " " + key + "=" + strings.Join(words, ",")
+}
+
+func guilty(peers []wire.Peer) string {
+	if len(peers) == 0 {
+		return ""
+	}
+	words := make([]string, len(peers))
+	for i, p := range peers {
+		words[i] = fmt.Sprint(p)
+	}
+	return " guilty=" + strings.Join(words, ",")
 }
 
 var classes = [...]string{Now: "now", ReadAhead: "read-ahead", Background: "background"}
@@ -135,7 +146,7 @@ func (e Room) String() string   { return fmt.Sprintf("room lease=%d n=%d", e.Lea
 func (e Revoke) String() string { return fmt.Sprintf("revoke lease=%d", e.Lease) }
 
 func (e Verified) String() string {
-	return fmt.Sprintf("verified %d lease=%d", e.Piece, e.Lease) + mark(e.OK, "ok") + digests(e.Digests)
+	return fmt.Sprintf("verified %d lease=%d", e.Piece, e.Lease) + mark(e.OK, "ok") + digests("digests", e.Digests) + digests("came", e.Came) + mark(e.Kept, "kept") + guilty(e.Guilty)
 }
 
 func (e Proven) String() string {

@@ -28,11 +28,12 @@ func (m *Machine) verify(e Verified) {
 	if pc != nil && e.Lease < pc.lease {
 		return
 	}
-	if e.OK {
-		m.passed(e, pc)
-	} else {
+	if !e.OK || e.Came != nil {
 		m.failures++
 		m.fail(e, pc)
+	}
+	if e.OK {
+		m.passed(e, pc)
 	}
 	if pc == nil {
 		return
@@ -41,7 +42,7 @@ func (m *Machine) verify(e Verified) {
 		m.end(pc, true)
 		m.over(pc)
 	}
-	pc.suspect = m.failed(pc.index)
+	pc.suspect, pc.mends = m.failed(pc.index), m.mendable(pc.index)
 	m.place(pc)
 	if m.needed.Has(pc.index) {
 		m.changed(pc)
@@ -52,9 +53,10 @@ func (m *Machine) verify(e Verified) {
 // passed is verify for a good piece.
 func (m *Machine) passed(e Verified, pc *piece) {
 	v := verdict{lease: e.Lease}
+	m.compare(e.Piece, e.Digests)
 	if pc != nil && pc.lease == e.Lease {
 		for i := range pc.shares {
-			if s := &pc.shares[i]; s.stored+s.proven > 0 {
+			if s := &pc.shares[i]; s.stored+s.proven > 0 && !s.peer.dropped {
 				v.peers = append(v.peers, s.peer.id)
 				s.peer.credit(s.stored + s.proven)
 			}
@@ -62,7 +64,6 @@ func (m *Machine) passed(e Verified, pc *piece) {
 	}
 	m.verdicts[m.nextVerdict] = v
 	m.nextVerdict = (m.nextVerdict + 1) % mostVerdicts
-	m.compare(e.Piece, e.Digests)
 	if m.have.Has(e.Piece) {
 		return
 	}

@@ -2,9 +2,11 @@ package replay
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"bipfs/diskcache/ledger"
+	"bipfs/diskcache/mend"
 	"bipfs/selection"
 	"bipfs/wire"
 )
@@ -20,6 +22,7 @@ type disk struct {
 	lives   map[wire.Piece]*life
 	have    wire.Bitfield
 	failed  map[wire.Piece]bool
+	spoilt  map[wire.Piece]*mend.Piece
 	held    int // verified blocks in memory
 	news    lane
 	timer   time.Duration
@@ -51,7 +54,7 @@ func digest(b wire.Block, lie uint64) (d wire.Digest) {
 func newDisk(w *world, blocks int) *disk {
 	d := &disk{
 		w: w, ledger: ledger.New(ledger.Config{Blocks: blocks + 1, Reads: 1}), lives: map[wire.Piece]*life{},
-		failed: map[wire.Piece]bool{}, have: wire.NewBitfield(w.geo.Pieces()), news: lane{f: &w.future}, timer: -1,
+		failed: map[wire.Piece]bool{}, spoilt: map[wire.Piece]*mend.Piece{}, have: wire.NewBitfield(w.geo.Pieces()), news: lane{f: &w.future}, timer: -1,
 	}
 	d.torrent = d.ledger.Join(w.geo.MostBlocks())
 	d.rival = d.ledger.Join(w.geo.MostBlocks())
@@ -76,6 +79,7 @@ func (d *disk) open(p wire.Piece, deadline time.Duration) {
 }
 
 func (d *disk) close(p wire.Piece) {
+	delete(d.spoilt, p)
 	l := d.lives[p]
 	if l == nil {
 		return
@@ -145,18 +149,23 @@ func (d *disk) verify(l *life) {
 	}
 	delete(d.lives, l.piece)
 	ok := true
+	sent := make([]mend.Sent, len(l.blocks))
 	for i, x := range l.blocks {
 		if x != digest(d.w.geo.Block(l.piece, i), 0) {
 			ok, l.senders[i].guilty = false, true
 		}
+		sent[i] = mend.Sent{From: l.from[i], Digest: x}
 	}
 	e := selection.Verified{Piece: l.piece, Lease: l.lease, OK: ok}
 	if !ok || d.failed[l.piece] {
 		e.Digests = l.blocks
 	}
 	if !ok {
-		d.failed[l.piece] = true
+		ok = d.mend(l, &e, sent)
+	}
+	if !ok {
 		d.w.wasted += len(l.blocks)
+		d.failed[l.piece] = true
 		d.ledger.Close(l.lease)
 		d.ledger.Freed(l.lease)
 		d.tell(e)
@@ -175,6 +184,39 @@ func (d *disk) verify(l *life) {
 	})
 	d.w.arrived(l.piece)
 	d.pump()
+}
+
+// mend tries to put a bad copy right with those before it, as the disk cache does.
+func (d *disk) mend(l *life, e *selection.Verified, sent []mend.Sent) bool {
+	s := d.spoilt[l.piece]
+	delete(d.spoilt, l.piece)
+	if d.w.leaves || l.part < len(l.blocks) || s == nil && !slices.ContainsFunc(l.from, func(p wire.Peer) bool { return p != l.from[0] }) {
+		return false
+	}
+	if s == nil {
+		s = mend.New(len(l.blocks))
+	}
+	s.Add(sent, func(int) []byte { return nil })
+	choice, guilty := s.Mend(func(choice []mend.Content) bool {
+		for i, c := range choice {
+			if c.Digest != digest(d.w.geo.Block(l.piece, i), 0) {
+				return false
+			}
+		}
+		return true
+	})
+	e.Guilty, e.Kept = guilty, s.More()
+	if choice == nil {
+		if e.Kept {
+			d.spoilt[l.piece] = s
+		}
+		return false
+	}
+	e.OK, e.Kept, e.Came, e.Digests = true, false, e.Digests, nil
+	for _, c := range choice {
+		e.Digests = append(e.Digests, c.Digest)
+	}
+	return true
 }
 
 // evict takes a verified piece out of the store.

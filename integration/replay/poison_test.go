@@ -67,10 +67,9 @@ var shapes = []shape{
 	{"4 MiB", 12, 4 << 20, 2, poisonRuns / 8},
 }
 
-// shared is how many pieces constant liars may spoil beyond one each. The piece
-// that the reader waits for is shared by peers that have proven nothing, if it is
-// long: its first bad copy convicts nobody. If the only good peer had a part in it,
-// every liar that had one too may come to fetch it alone before that one does.
+// shared is how many pieces constant liars may spoil beyond one each. If nearly all lie
+// and pieces are long, somebody else must help out those who mend one, in one swarm of
+// some hundred.
 func (s shape) shared(liars int) int {
 	if s.length <= 256<<10 || liars < 9 {
 		return 0
@@ -101,7 +100,7 @@ func TestPoisoners(t *testing.T) {
 
 // hedged is how many blocks the endgame alone asks for in vain, as it does in one
 // of a hundred of these swarms without a liar.
-const hedged = 4
+const hedged = 8
 
 func poison(t *testing.T, s shape, h habit, liars int) {
 	piece := int(s.length / wire.BlockSize)
