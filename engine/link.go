@@ -200,7 +200,7 @@ func (l *loop) join(k *link) {
 	}
 	l.step(selection.PeerConnect{
 		Peer: k.id, Slots: messageSlots, Loads: loadSlots, Fast: k.hand.Fast(),
-		Incoming: k.hand.Incoming, Addr: k.hand.Addr.Addr(),
+		Incoming: k.hand.Incoming, Addr: k.hand.Addr.Addr(), Trip: k.hand.Trip,
 	})
 	if k.hand.Extended() {
 		k.extend(0, l.hello(k))

@@ -157,11 +157,12 @@ func (h *Handshaker) connect(ctx context.Context, c *Conn) error {
 	case c.redial:
 		dial = h.config.Redial
 	}
+	began := time.Now()
 	socket, err := dial(ctx, c.Addr)
 	if err != nil {
 		return err
 	}
-	c.Conn, c.Reader = socket, newReader(socket)
+	c.Conn, c.Reader, c.Trip = socket, newReader(socket), time.Since(began)
 	return nil
 }
 

@@ -42,6 +42,7 @@ type Conn struct {
 	Reserved [8]byte  // the extension bits that both sides set
 	Agreed   [20]byte // the infohash that was answered; of a hybrid either, whatever it is kept by
 	Incoming bool
+	Trip     time.Duration  // how long it took to connect, about a round trip; 0 if it was accepted
 	Addr     netip.AddrPort // of the other end; IPv4 is never mapped into IPv6
 	Source   Source
 	MSE      mse.Method // how the stream goes on after an encrypted handshake; 0: that was plain

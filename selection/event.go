@@ -44,7 +44,8 @@ type PeerConnect struct {
 	Kind     Kind
 	Fast     bool // both ends speak the fast extension (BEP 6)
 	Incoming bool
-	Addr     netip.Addr // whom a ban is for
+	Addr     netip.Addr    // whom a ban is for
+	Trip     time.Duration // about a round trip to it, as the connecting took; 0 is unknown
 }
 
 // PeerDisconnect is the end of a connection. Nothing of the peer comes after.

@@ -23,7 +23,7 @@ const (
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
 	leastStall     = 250 * time.Millisecond // no peer that has answered is stalled sooner,
-	leastFirst     = 75 * time.Millisecond  // nor any sooner than so long and two of the others' round trips,
+	leastFirst     = 50 * time.Millisecond  // nor any sooner than so long and the others' round trip once and a half, thrice if its own is unknown,
 	firstStall     = time.Second            // or so long, while none has answered
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow

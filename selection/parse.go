@@ -184,6 +184,12 @@ func (l *line) event() Event {
 				l.fail(err)
 			}
 		}
+		if d, ok := l.key("trip"); ok {
+			var err error
+			if e.Trip, err = time.ParseDuration(d); err != nil {
+				l.fail(err)
+			}
+		}
 		return e
 	case "disconnect":
 		return PeerDisconnect{l.peer()}

@@ -49,6 +49,7 @@ type peer struct {
 	stalled     bool           // silent for stallTime
 	owed        time.Duration  // how long it had been silent when the last of what it owed was taken back
 	trip        *time.Duration // Machine.trip
+	way         time.Duration  // about a round trip, as connecting took; 0: unknown
 	again       time.Duration  // when what it leaves to others is looked at again; 0: never
 	late        bool           // it is fresh, and silent for shareTime
 	mute        time.Duration  // how long it was left alone last
@@ -130,7 +131,7 @@ func (m *Machine) connect(e PeerConnect) {
 		slots: e.Slots, mostSlots: e.Slots, loads: e.Loads, mostLoads: e.Loads,
 		chokes: true, chokedSince: m.now, reqq: defaultReqq, most: defaultReqq,
 		hungryAt: -1, alarm: never, alarmAt: -1, noiseAt: m.now,
-		choke: fact{true, true}, rate: meter{depth: firstDepth}, trip: &m.trip,
+		choke: fact{true, true}, rate: meter{depth: firstDepth}, trip: &m.trip, way: e.Trip,
 	}
 	m.peers = append(m.peers, p)
 	m.index[p.id] = p

@@ -28,7 +28,7 @@ func (p *peer) stallTime() time.Duration {
 	}
 	t := max(leastStall, p.rate.roundTrip()+2*p.rate.pause)
 	if p.rate.rtt == 0 {
-		t = firstSilence(*p.trip)
+		t = firstSilence(*p.trip, p.way)
 	}
 	if p.rate.rate > 0 {
 		t = max(t, 3*blockTime(p.rate.rate, 1))
@@ -50,13 +50,17 @@ func (m *Machine) tripped(took time.Duration) {
 	m.trip += (took - m.trip) / 4
 }
 
-// firstSilence is how long a peer that has not answered yet may be silent, where
-// others took so long for their first answer; 0: none has answered.
-func firstSilence(trip time.Duration) time.Duration {
-	if trip == 0 {
+// firstSilence is how long a peer that has not answered yet may be silent, where others
+// took trip for their first answer; 0: none has answered. Who is known to be no further
+// away than they are has less time.
+func firstSilence(trip, way time.Duration) time.Duration {
+	switch {
+	case trip == 0:
 		return firstStall
+	case way > 0:
+		return min(leastFirst+3*max(trip, way)/2, firstStall)
 	}
-	return min(leastFirst+2*trip, firstStall)
+	return min(leastFirst+3*trip, firstStall)
 }
 
 // mayStall tells whether p owes us something and is not known to be silent.

@@ -15,7 +15,7 @@ func TestCopiesArePaidFor(t *testing.T) {
 	m.Step(0, Geometry{Geometry: geometryOf(1, blocks)})
 	m.Step(0, PeerConnect{Peer: 1, Slots: 1000, Loads: 1, Fast: true})
 	p := m.index[1]
-	p.rate.rate, p.rate.steady, p.trusted, p.most = 100<<20, true, true, blocks // it was fast before
+	p.rate.rate, p.rate.steady, p.trusted, p.most, p.streak = 100<<20, true, true, blocks, 1 // it was fast before
 	m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.HaveAll}})
 	m.Step(0, Received{Peer: 1, Message: wire.Message{Kind: wire.Unchoke}})
 	m.Step(0, wantOf(m, 0))
@@ -50,5 +50,21 @@ func TestPause(t *testing.T) {
 	}
 	if r.pause > 10*time.Millisecond {
 		t.Errorf("100 blocks later %v is still expected", r.pause)
+	}
+}
+
+// A peer that has not answered has the more time the further away it is, and the more
+// the less is known of that.
+func TestFirstSilence(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct{ trip, way, want time.Duration }{
+		{0, 0, firstStall}, {0, 40 * ms, firstStall}, // nobody has answered
+		{40 * ms, 20 * ms, leastFirst + 60*ms}, {40 * ms, 100 * ms, leastFirst + 150*ms},
+		{40 * ms, 0, leastFirst + 120*ms}, // an incoming one
+		{900 * ms, 900 * ms, firstStall}, {40 * ms, 900 * ms, firstStall}, {900 * ms, 0, firstStall},
+	} {
+		if got := firstSilence(c.trip, c.way); got != c.want {
+			t.Errorf("others took %v, it is %v away: %v, want %v", c.trip, c.way, got, c.want)
+		}
 	}
 }

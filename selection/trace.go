@@ -86,7 +86,14 @@ func (e Geometry) String() string {
 
 func (e PeerConnect) String() string {
 	return fmt.Sprintf("connect %d slots=%d loads=%d", e.Peer, e.Slots, e.Loads) +
-		mark(e.Kind == Ranges, "ranges") + mark(e.Fast, "fast") + mark(e.Incoming, "incoming") + address(e.Addr)
+		mark(e.Kind == Ranges, "ranges") + mark(e.Fast, "fast") + mark(e.Incoming, "incoming") + address(e.Addr) + trip(e.Trip)
+}
+
+func trip(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return " trip=" + d.String()
 }
 
 func (e PeerDisconnect) String() string { return fmt.Sprintf("disconnect %d", e.Peer) }

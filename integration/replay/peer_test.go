@@ -115,7 +115,7 @@ func (h *host) connect() {
 	}
 	h.conn = c
 	w.conns[c.id] = c
-	c.post(selection.PeerConnect{Peer: c.id, Slots: c.slots, Loads: c.loads, Kind: h.kind, Fast: h.fast, Addr: h.addr})
+	c.post(selection.PeerConnect{Peer: c.id, Slots: c.slots, Loads: c.loads, Kind: h.kind, Fast: h.fast, Addr: h.addr, Trip: 2 * h.trip})
 	if h.speaks {
 		c.post(selection.Limits{Peer: c.id, DontHave: theirDontHave})
 	}
