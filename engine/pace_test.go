@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"bipfs/engine/metainfo"
+	"bipfs/selection"
+	"bipfs/wire"
 )
 
 // TestLimitedRates: what is read of peers, of a web seed, and what is sent, takes the
@@ -110,5 +112,49 @@ func TestMostPeers(t *testing.T) {
 	}
 	if l := (Config{MaxPeers: 1 << 30, MaxTorrentPeers: 1 << 30}).peers(); l != own {
 		t.Errorf("%+v, want %+v", l, own)
+	}
+}
+
+// TestElbow: a read that somebody can serve has the other torrents told of which
+// something that is pinned is missing, and not too often.
+func TestElbow(t *testing.T) {
+	client := testClient(t, Config{})
+	var loops []*loop
+	for i := range 3 {
+		torrent := added(t, client, Source{Torrent: newContent(t, 16<<10, 100_000+i).meta})
+		l := newLoop(torrent)
+		t.Cleanup(l.cancel)
+		torrent.mu.Lock()
+		torrent.loop = l // it does not run
+		torrent.mu.Unlock()
+		t.Cleanup(func() {
+			torrent.mu.Lock()
+			torrent.loop = nil
+			torrent.mu.Unlock()
+		})
+		loops = append(loops, l)
+	}
+	loops[1].t.striving.Store(true)
+	reads := loops[0]
+	reads.elbow()
+	if n := len(loops[1].inbox); n != 0 {
+		t.Errorf("%d words of a read that nobody can serve", n)
+	}
+	for _, e := range []selection.Event{
+		selection.Geometry{Geometry: reads.t.Info().Geometry},
+		selection.PeerConnect{Peer: 1, Slots: 9, Fast: true},
+		selection.Received{Peer: 1, Message: wire.Message{Kind: wire.HaveAll}},
+		selection.Want{Reader: 1, Extent: wire.Extent{Length: 1}, Class: selection.Now},
+	} {
+		reads.m.Step(0, e)
+	}
+	reads.elbow()
+	client.asideAt.Store(int64(client.clock.now() + time.Hour))
+	reads.elbow()
+	if n := len(loops[1].inbox); n != 1 {
+		t.Errorf("%d words", n)
+	}
+	if n := len(reads.inbox) + len(loops[2].inbox); n != 0 {
+		t.Errorf("%d words to others", n)
 	}
 }
