@@ -118,6 +118,30 @@ func TestLookers(t *testing.T) {
 	}
 }
 
+// TestConsumers: the reads that wait for a torrent share its rate, also before any of
+// them looks ahead; those of other torrents do not count.
+func TestConsumers(t *testing.T) {
+	r := opened(t, "file.bin", 256<<20)
+	c, other := r.t.c, waits{useful: func() bool { return true }}
+	for range 8 {
+		for _, of := range []*waits{&r.t.waits, &other} {
+			_, release, err := c.waiting.take(t.Context(), of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+		}
+	}
+	if n := r.t.consumers(); n != 8 {
+		t.Errorf("8 reads wait, and %d share the rate", n)
+	}
+	c.lookers.Add(10)
+	defer c.lookers.Add(-10)
+	if n := r.t.consumers(); n != 10 {
+		t.Errorf("10 look ahead, and %d share the rate", n)
+	}
+}
+
 // TestScanner: of who reads a little of many films nothing is fetched that it
 // does not ask for.
 func TestScanner(t *testing.T) {

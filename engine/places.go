@@ -45,6 +45,13 @@ type waits struct {
 // without a useful peer: peers have to be dialled, and to unchoke us.
 const hopeTime = 2 * time.Second
 
+// count is how many places a torrent has taken.
+func (p *places) count(of *waits) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return of.n
+}
+
 // take takes a place. The context that it returns ends with ctx, or with the
 // cause ErrNoPeers when the place is lost to somebody else; release gives the
 // place back.

@@ -102,9 +102,17 @@ func (s *session) expect(first, last int64) {
 	}
 }
 
+// consumers is how many readers share the swarm's rate: those that look ahead, or, if
+// they are more, the reads of this torrent that wait. Who has just begun does not look
+// ahead yet: to count only who does would give the first of several the rate of all, and
+// its window before the others' next bytes.
+func (t *Torrent) consumers() int64 {
+	return max(t.c.lookers.Load(), int64(t.c.waiting.count(&t.waits)))
+}
+
 // wantAhead expects a piece, and asks the swarm for it when it is not here.
 func (s *session) wantAhead(p wire.Piece) aheadWant {
-	class, deadline := selection.ReadAhead, s.due(max(0, s.geo.Offset(p, 0)-s.pos), s.t.c.progress.each(s.t.c.lookers.Load()))
+	class, deadline := selection.ReadAhead, s.due(max(0, s.geo.Offset(p, 0)-s.pos), s.t.c.progress.each(s.t.consumers()))
 	if s.idle {
 		class, deadline = selection.Background, deadline+idleDelay
 	}
