@@ -8,7 +8,7 @@ import (
 
 // asideEvery is how often at most other torrents are told that a read waits: within
 // the while that they step aside for.
-const asideEvery = 200 * time.Millisecond
+const asideEvery = 100 * time.Millisecond
 
 // elbow has what is fetched for later of other torrents step aside: a read of this one
 // waits, and somebody can bring what it waits for. Whoever is too busy to hear of it

@@ -118,7 +118,7 @@ func readBesidePin(b *testing.B, limit, pins string) {
 	other := torrentOf(b, file(b, "beside-pin-other.bin", 512<<20), 256<<10)
 	flags := []string{"--control", tempDir(b), "--down", limit}
 	for range 4 {
-		flags = append(flags, peerFlags(scripted(b, manner{rate: 2 << 20}, c, other))...)
+		flags = append(flags, peerFlags(scripted(b, manner{rate: 2 << 20, strict: true}, c, other))...)
 	}
 	m := mountBipfs(b, mounting{flags: flags, sources: []string{c.file, other.file}})
 	read := func(at int64) float64 {

@@ -44,7 +44,7 @@ const (
 	lingerTime = 10 * time.Second // interest outlasts the last want so long
 
 	asideTime      = time.Second            // the background steps aside so long for one read,
-	asideForOthers = 500 * time.Millisecond // or for one of another torrent,
+	asideForOthers = 150 * time.Millisecond // or for one of another torrent,
 	asideBeyond    = time.Hour              // what of it is due no sooner
 
 	// Pieces.
