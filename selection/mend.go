@@ -89,23 +89,28 @@ func (m *Machine) nextFor(p *peer, pc *piece) int {
 	if !pc.mends {
 		return pc.next()
 	}
-	part := m.partOf(p, pc.index)
+	if p.verified == 0 && !m.partOf(p, pc.index) {
+		if i := pc.next(); !m.sharerLeft(pc, i) && !m.hasSent(p, pc.index, i) {
+			return i
+		}
+		return -1
+	}
 	for i := pc.first; i < len(pc.blocks); i++ {
-		if pc.blocks[i].state == blockFree && m.mayMend(p, part, pc, i) {
+		if pc.blocks[i].state == blockFree && !m.hasSent(p, pc.index, i) {
 			return i
 		}
 	}
 	return -1
 }
 
-// mayMend tells whether p may be asked for a block of a piece that is mended. part
-// tells whether it shared a bad copy.
-func (m *Machine) mayMend(p *peer, part bool, pc *piece, i int) bool {
-	if m.hasSent(p, pc.index, i) {
-		return false
-	}
-	return part || p.verified > 0 || !slices.ContainsFunc(m.peers, func(q *peer) bool {
-		return q != p && !q.stalled && !q.crawls() && m.able(q, pc.index, pc.class) && m.partOf(q, pc.index) && !m.hasSent(q, pc.index, i)
+// sharerLeft tells whether one of those who shared a bad copy of a piece is left to be
+// asked for one of its blocks.
+func (m *Machine) sharerLeft(pc *piece, i int) bool {
+	return slices.ContainsFunc(m.bad, func(f *failure) bool {
+		return f.piece == pc.index && f.good == nil && slices.ContainsFunc(f.who, func(c culprit) bool {
+			q := m.index[c.peer]
+			return q != nil && !q.stalled && !q.crawls() && m.able(q, pc.index, pc.class) && !m.hasSent(q, pc.index, i)
+		})
 	})
 }
 
