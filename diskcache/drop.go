@@ -38,7 +38,7 @@ func (w *writer) drop(soft, hard int, head time.Duration) (dropped bool) {
 			break
 		}
 		p.t.mu.Lock()
-		can, wanted := p.state == dirty, p.t.expected[p.number] > 0 && now-p.last < expectedFor
+		can, wanted := p.state == dirty, p.t.pinned.Has(p.number) || p.t.expected[p.number] > 0 && now-p.last < expectedFor
 		v := victim{p, p.deadline}
 		p.t.mu.Unlock()
 		switch {

@@ -238,8 +238,8 @@ func (t *Torrent) evictable(p wire.Piece, reading map[wire.Piece]bool) bool {
 	switch {
 	case !t.counted.Has(p), t.expected[p] > 0, t.awaited[p] != nil, reading[p]:
 		return false
-	case here && x != nil && x.state != clean:
-		return false // it is about to be written
+	case here && (t.pinned.Has(p) || x != nil && x.state != clean):
+		return false // it is pinned, or about to be written
 	case !here:
 		_, debris := t.debris[p]
 		if !debris || x != nil {

@@ -53,6 +53,7 @@ type lendable struct {
 	whole   bool // confirmed by its stamp
 	stamped bool // the stamp is in the table
 	lent    int
+	counts  bool // it is part of what may be lent at most
 }
 
 // Lent is a file that is lent. Its bytes are right, and stay, until Close.
@@ -72,15 +73,17 @@ func (l *Lent) Close() {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	if l.of.lent--; l.of.lent == 0 {
-		l.t.returned(l.number)
+		l.t.returned(l.number, l.of.counts)
 	}
 }
 
 // returned is that a file is lent no more. It may have been read until now. The
 // caller holds t.mu.
-func (t *Torrent) returned(number int) {
+func (t *Torrent) returned(number int, counted bool) {
 	length := t.spec.Files[number].Length
-	t.disk.unlend(length)
+	if counted {
+		t.disk.unlend(length)
+	}
 	first, last := t.starts[number], t.starts[number]+length-1
 	t.clock.touchAll(wire.Piece(first/t.spec.PieceLength), wire.Piece(last/t.spec.PieceLength), t.disk.now())
 }
@@ -111,7 +114,7 @@ func (t *Torrent) Lend(number int) (*Lent, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || l.stamp.Size != t.spec.Files[number].Length || !t.storedFile(number) || !t.confirmedFile(number, l) ||
-		l.lent == 0 && !t.disk.mayLend(l.stamp.Size) {
+		l.lent == 0 && !t.mayLend(number, l) {
 		handle.Close()
 		return nil, false
 	}

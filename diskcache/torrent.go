@@ -32,6 +32,8 @@ type Spec struct {
 	// goroutine, with no lock held.
 	Used time.Time
 	Kept func() bool
+
+	Pinned wire.Bitfield // pieces that are not evicted (pin.go); nil: none
 }
 
 // Wasted counts bytes that came and were of no use.
@@ -70,6 +72,7 @@ type Torrent struct {
 	counted  wire.Bitfield           // may have bytes in the store; nil without eviction
 	debris   map[wire.Piece]struct{} // of them, those that are of no use
 	ends     wire.Bitfield           // the pieces that are evicted last; nil: none
+	pinned   wire.Bitfield           // those that are never; nil: none; see pin.go
 	clock    readClock
 	unswept  bool // what a kill left may lie in its files; see sweep.go
 	deaf     bool // nobody hears its news
@@ -113,7 +116,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 // newTorrent is a torrent that nobody knows yet.
 func (d *Disk) newTorrent(s Spec) (*Torrent, error) {
 	t := &Torrent{
-		disk: d, spec: s,
+		disk: d, spec: s, pinned: s.Pinned,
 		bell: make(chan struct{}, 1), left: make(chan struct{}),
 		pieces:   map[wire.Piece]*piece{},
 		expected: map[wire.Piece]int{},

@@ -307,6 +307,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 		state.PeerID, state.Key = "", 0 // what was said of it holds until the end of the process
 	}
 	t.settleWebSeeds(info)
+	t.resolvePins(info, &state)
 	if err := t.save(info, state); err != nil {
 		return fmt.Errorf("store the metadata: %w", err)
 	}

@@ -83,6 +83,8 @@ const (
 	evStarted       = "started"
 	evPaused        = "paused"
 	evResumed       = "resumed"
+	evPinned        = "pinned"
+	evUnpinned      = "unpinned"
 	evBanned        = "peer-banned"
 	evTrackerFailed = "tracker-failed"
 	evDiskFull      = "disk-full"

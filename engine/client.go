@@ -55,6 +55,8 @@ type Client struct {
 	waiting   places        // of reads that wait for the swarm
 	programs  programs      // that read
 	habits    habits        // of them
+	shares    shares        // of the rates
+	asideAt   atomic.Int64  // when stepAside was last
 	localOnly localOnly     // those that get what is here
 	stirred   chan struct{} // holds one ring: a torrent has a loop
 	scrapeAt  time.Time     // when it may be asked how many seed; of tend alone
@@ -93,7 +95,7 @@ var ErrClosed = errors.New("the client is closed")
 // Open takes the data folder and opens every stored torrent. Nothing is sent
 // for a torrent that has its metadata until it is read.
 func Open(cfg Config) (*Client, error) {
-	if err := checkLimits(cfg.Memory); err != nil {
+	if err := errors.Join(checkLimits(cfg.Memory), cfg.Limits.check()); err != nil {
 		return nil, err
 	}
 	if cfg.WaitingReads == 0 {
@@ -130,6 +132,7 @@ func Open(cfg Config) (*Client, error) {
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.programs.init("/proc")
 	c.habits.of = map[string]habit{}
+	c.shares.init(cfg.Limits)
 	c.localOnly.init(cfg.LocalOnly)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.farewell, c.silence = context.WithCancel(context.Background())
@@ -173,7 +176,7 @@ func (c *Client) open() error {
 		PeerID: c.me.peerID, Identity: c.identity, Us: c.outer, Reserved: c.reserved(), Dial: c.dial, Redial: c.redial, Blocked: c.net.Blocked,
 		Find: c.find, Known: c.known, Twins: c.twins, Become: c.become, Seed: uint64(c.me.key), Log: c.log,
 		Punch: c.punch, Unreached: c.unreached,
-		Limits: handshake.Limits{AllPeers: connections(), Peers: torrentMost, ForDialled: torrentConnections}, Encryption: c.cfg.Encryption,
+		Limits: c.cfg.peers(), Encryption: c.cfg.Encryption,
 	})
 	c.first = c.state.Port == 0 && c.state.NextSlot == 1
 	if err := c.listen(); err != nil {
@@ -187,6 +190,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.disk.Bound(c.tenants)
+	c.spawn(c.striveAll)
 	if c.seeds() {
 		c.spawn(c.tend)
 	}
@@ -239,6 +243,9 @@ func (c *Client) load() error {
 func (c *Client) restore(s stored) error {
 	t := newTorrent(c, s.id, s.state)
 	if err := t.remember(s); err != nil {
+		return err
+	}
+	if err := errors.Join(t.rememberPins(), t.rememberLimits()); err != nil {
 		return err
 	}
 	identified, err := t.identify(&t.state)

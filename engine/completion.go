@@ -97,6 +97,7 @@ func (l *loop) verified(n diskcache.News) {
 		return
 	}
 	l.endRest(n.Piece)
+	l.pinCame(n.Piece)
 	l.t.broken.Store(false) // whoever brought it may have come and gone between two looks
 	for _, i := range l.files.came(n.Piece) {
 		l.t.fileComplete(i)
@@ -113,6 +114,7 @@ func (l *loop) evicted(p wire.Piece) {
 	l.files.went(p)
 	l.setComplete(false)
 	l.step(selection.Evicted{Piece: p})
+	l.pinWent(p)
 }
 
 // banned has nobody of the client's meet an address again.

@@ -13,19 +13,22 @@ const Unbounded = diskcache.Unbounded
 
 // Config is what a client needs to know.
 type Config struct {
-	Dir         string        // the data folder
-	Mountpoint  string        // told to whoever finds the folder in use
-	Memory      int64         // bound on block memory, bytes; at least LeastMemory
-	KeepFree    int64         // free space that storing leaves, bytes
-	Evict       bool          // make room for what is read by evicting what was read long ago
-	Disk        int64         // with Evict: bytes that are stored at most; Unbounded: as KeepFree leaves
-	Listen      []string      // addresses to accept peers at; none = all, at a port chosen once
-	Peers       []string      // host:port, tried for every torrent
-	ReadTimeout time.Duration // a read without progress this long fails; 0 = never
-	NoUpload    bool
-	SeedRatio   float64       // bytes to give for each byte got, before a torrent seeds no more; 0 = none seeds
-	SeedTime    time.Duration // or time to be offered for; 0 = none seeds
-	MaxSeeding  int           // torrents that seed at a time; 0 = none
+	Dir             string        // the data folder
+	Mountpoint      string        // told to whoever finds the folder in use
+	Memory          int64         // bound on block memory, bytes; at least LeastMemory
+	KeepFree        int64         // free space that storing leaves, bytes
+	Evict           bool          // make room for what is read by evicting what was read long ago
+	Disk            int64         // with Evict: bytes that are stored at most; Unbounded: as KeepFree leaves
+	Listen          []string      // addresses to accept peers at; none = all, at a port chosen once
+	Peers           []string      // host:port, tried for every torrent
+	ReadTimeout     time.Duration // a read without progress this long fails; 0 = never
+	NoUpload        bool
+	Limits          Rates         // of all torrents together
+	MaxPeers        int           // connected at a time, of all torrents; 0 = as many as fit
+	MaxTorrentPeers int           // of one; 0 = torrentMost
+	SeedRatio       float64       // bytes to give for each byte got, before a torrent seeds no more; 0 = none seeds
+	SeedTime        time.Duration // or time to be offered for; 0 = none seeds
+	MaxSeeding      int           // torrents that seed at a time; 0 = none
 	// A private torrent seeds, if any does, and is kept until it has given so much
 	// for each byte got, or was offered for so long. 0 = it is one like all others.
 	PrivateSeedRatio float64

@@ -48,7 +48,7 @@ func (c *Client) Start(t *Torrent) error {
 		return err
 	}
 	if t.Info() != nil && !t.sought() {
-		return nil
+		return t.strive()
 	}
 	_, err := t.activate()
 	return err
@@ -61,7 +61,10 @@ func (c *Client) Pause(t *Torrent) error {
 
 // Resume undoes Pause.
 func (c *Client) Resume(t *Torrent) error {
-	return c.decide(t, func(s *torrentState) { s.Paused = false })
+	if err := c.decide(t, func(s *torrentState) { s.Paused = false }); err != nil {
+		return err
+	}
+	return t.strive()
 }
 
 // Stopped reports whether t is stopped.
@@ -171,6 +174,7 @@ func (l *loop) obeyUser() {
 		for len(l.rests) > 0 {
 			l.endRest(l.rests[0].piece)
 		}
+		l.unpin()
 	}
 	if store := l.disk.get(); store != nil && !paused {
 		store.Excuse()

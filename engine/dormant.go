@@ -18,7 +18,7 @@ func (l *loop) needed() time.Time {
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	switch {
-	case l.t.handles > 0 || !l.t.seedingSince.IsZero():
+	case l.t.strives(), l.t.handles > 0 || !l.t.seedingSince.IsZero():
 		return time.Now()
 	case l.spent || l.t.lastClose.After(l.lastUse):
 		return l.t.lastClose

@@ -57,6 +57,9 @@ type torrentState struct {
 	Key     uint32   `json:"key,omitempty"`     // of its announces
 	Stopped bool     `json:"stopped,omitempty"` // by the user; Paused too
 	Paused  bool     `json:"paused,omitempty"`
+	Pinned  pins     `json:"pinned,omitempty"` // files
+	Down    int64    `json:"down,omitempty"`   // limit, bytes a second; Up too
+	Up      int64    `json:"up,omitempty"`
 	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
 	Discard bool     `json:"discard,omitempty"` // its data goes as well
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"bipfs/handshake"
 	"bipfs/wire"
 )
 
@@ -122,6 +123,18 @@ func checkLimits(memory int64) error {
 // more than an eighth of the memory. Those of web seeds come on top.
 func spares(memory int64) int {
 	return int(min(maxSpares, max(16, memory/8/wire.BlockSize)))
+}
+
+// peers are the bounds on connections: those that were asked for, as far as they fit.
+func (c Config) peers() handshake.Limits {
+	l := handshake.Limits{AllPeers: connections(), Peers: torrentMost, ForDialled: torrentConnections}
+	if c.MaxPeers > 0 {
+		l.AllPeers = min(l.AllPeers, c.MaxPeers)
+	}
+	if c.MaxTorrentPeers > 0 {
+		l.Peers = min(l.Peers, c.MaxTorrentPeers)
+	}
+	return l
 }
 
 // connections is how many peers may be connected at most: they take half of the

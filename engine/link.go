@@ -193,6 +193,7 @@ func (l *loop) join(k *link) {
 		k.conn.Close(errPrivate)
 	}
 	l.links[k.id] = k
+	l.pinSoon()
 	if k.seed != nil {
 		l.joinWebSeed(k)
 		return

@@ -43,7 +43,9 @@ type loop struct {
 	meta       *assembly         // nil once the metadata is here
 	early      []selection.Event // wants that came before the geometry
 	wanting    map[wire.Reader]selection.Want
-	files      *completion    // nil before the geometry
+	files      *completion // nil before the geometry
+	pins       pinning
+	pacing     pacing
 	paused     bool           // the machine is told of no wants, and uploads nothing
 	layers     *layering      // nil unless the metadata is here and its piece layers are not
 	leaves     *leafing       // nil unless blocks may be verified one by one
@@ -157,6 +159,8 @@ func (l *loop) run() {
 		l.batch()
 		l.hear()
 		l.judge()
+		l.strive()
+		l.pace()
 		if l.sleep() {
 			return
 		}
@@ -374,6 +378,7 @@ func (l *loop) wind(timer *time.Timer) {
 	if l.unjudged {
 		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
 	}
+	wait = min(wait, l.pinWait(), l.paceWait())
 	if !l.exchangeAt.IsZero() {
 		wait = min(wait, time.Until(l.exchangeAt))
 	}

@@ -64,6 +64,7 @@ func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 	t.happens(control.Event{Event: evRemoved})
 	t.quiet(ErrRemoved)
 	t.settle()
+	c.shares.set(t, Rates{}, c.clock.now())
 	t.opening.Lock()
 	store := t.store.Load()
 	t.opening.Unlock()

@@ -30,7 +30,7 @@ type rest struct {
 func (l *loop) rest(e selection.Want) {
 	p := e.Extent.Piece
 	store := l.disk.get()
-	if l.leaves == nil || store == nil || e.Class != selection.Now || !l.leaves.info.Valid(p) ||
+	if l.leaves == nil || store == nil || !l.leaves.info.Valid(p) ||
 		store.Local(l.leaves.info.Whole(p)) || slices.ContainsFunc(l.rests, func(r rest) bool { return r.piece == p }) {
 		return
 	}
@@ -73,7 +73,8 @@ func (l *loop) wanted(e selection.Event) {
 		return
 	}
 	l.step(e)
-	if ok {
+	if ok && w.Class == selection.Now {
+		l.elbow()
 		l.rest(w)
 	}
 }

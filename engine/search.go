@@ -46,7 +46,7 @@ func (l *loop) searchMore() {
 func (t *Torrent) onlySeeds() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.seedingSince.IsZero() && t.handles == 0 && !t.started
+	return !t.seedingSince.IsZero() && t.handles == 0 && !t.started && !t.strives()
 }
 
 // offer names peers. Looking them up took a while: the loop may have ended, or

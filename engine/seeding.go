@@ -90,7 +90,7 @@ func (c *Client) chooseAll() (waiting []seed) {
 		if !t.seedingSince.IsZero() {
 			s.turn = max(1, time.Since(t.seedingSince))
 		}
-		read, was := t.handles > 0, !t.seedingSince.IsZero()
+		read, was := t.handles > 0 || t.strives(), !t.seedingSince.IsZero()
 		t.mu.Unlock()
 		switch {
 		case t.Info() == nil || t.refusal() != nil || t.Paused() || r.Here == 0 || goals.met(r) && !t.hasToGive(r):
@@ -189,6 +189,7 @@ func (t *Torrent) saveChanges() {
 
 // settle is the end of a loop's life: what it has dealt is counted and stored.
 func (t *Torrent) settle() {
+	t.c.shares.forget(t)
 	t.account()
 	t.saveChanges()
 }

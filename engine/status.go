@@ -37,6 +37,8 @@ func (c *Client) Status() (s control.Status) {
 	s.Version, s.Mountpoint, s.Data = c.cfg.Version, c.cfg.Mountpoint, c.cfg.Dir
 	s.Seq = c.events.latest()
 	s.Free, s.Storing = c.FreeToStore(), c.disk.Stats().Storing
+	r := c.Limits()
+	s.DownLimit, s.BackgroundLimit, s.UpLimit = r.Down, r.Background, r.Up
 	for _, t := range c.Torrents() {
 		s.Torrents++
 		s.Peers += c.hand.Stats(t.hash).Standing
@@ -66,6 +68,9 @@ func (t *Torrent) Status() control.Torrent {
 	s.Downloaded, s.Uploaded, s.Open = r.Downloaded, r.Uploaded, t.handles
 	trackers, webSeeds := slices.Concat(t.trackers...), t.webSeeds
 	t.mu.Unlock()
+	s.Pinned = t.pins().word()
+	limits := t.Limits()
+	s.DownLimit, s.UpLimit = limits.Down, limits.Up
 	for _, u := range trackers {
 		s.Trackers = append(s.Trackers, hostOf(u))
 	}
@@ -100,7 +105,7 @@ func (t *Torrent) stateName() string {
 		return "resolving"
 	case t.loop == nil:
 		return "dormant"
-	case t.handles == 0 && !t.seedingSince.IsZero():
+	case t.handles == 0 && !t.strives() && !t.seedingSince.IsZero():
 		return "seeding"
 	}
 	return "active"
@@ -225,7 +230,7 @@ func (t *Torrent) Verify(ctx context.Context) (v control.Verified, err error) {
 		}
 	}
 	if v.Damaged > 0 { // what is damaged would only be hashed again
-		return v, nil
+		return v, t.strive()
 	}
 	here, err := store.Verify(ctx)
 	v.Found = here - v.Here

@@ -30,7 +30,7 @@ func (t *Torrent) spec(info *metainfo.Info) diskcache.Spec {
 	}
 	spec := diskcache.Spec{
 		Dir: t.c.folder.torrentDir(t.id), Geometry: info.Geometry, Files: files,
-		Used: t.used(), Kept: t.kept,
+		Used: t.used(), Kept: t.kept, Pinned: t.pinnedPieces(),
 	}
 	if info.HasV2() {
 		spec.Node = info.Node

@@ -43,7 +43,9 @@ type Torrent struct {
 	walks    walks       // of readers from file to file
 	finished atomic.Bool // every piece was here at some time
 
-	stopped, paused atomic.Bool // by the user
+	stopped, paused atomic.Bool            // by the user
+	pinned          atomic.Pointer[pinned] // nil: nothing, or there is no metadata
+	striving        atomic.Bool            // something of it is not here; set under mu
 	removed         atomic.Bool
 
 	own atomic.Pointer[identity] // nil: the client's; set before anybody else sees t
@@ -255,7 +257,7 @@ func (t *Torrent) activate() (*loop, error) {
 func (t *Torrent) asleep() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if (t.handles > 0 || !t.seedingSince.IsZero()) && t.refusal() == nil {
+	if (t.strives() || t.handles > 0 || !t.seedingSince.IsZero()) && t.refusal() == nil {
 		return false
 	}
 	t.loop = nil
@@ -304,7 +306,7 @@ func (t *Torrent) Start() error {
 func (t *Torrent) sought() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.started || t.handles > 0 || !t.seedingSince.IsZero()
+	return t.started || t.strives() || t.handles > 0 || !t.seedingSince.IsZero()
 }
 
 // DataFile is where the content of file i of the metadata lies on disk.

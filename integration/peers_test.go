@@ -24,6 +24,7 @@ type manner struct {
 	choking bool   // never unchokes
 	corrupt bool   // flips a bit in each block
 	stallAt int64  // sends no block after so many bytes; 0: never
+	strict  bool   // saves nothing of its rate while nobody asks
 }
 
 // A peer is a scripted seeder of single-file torrents on the loopback device.
@@ -213,7 +214,11 @@ func (p *peer) wait(n int64, over <-chan struct{}) bool {
 	p.pace.Lock()
 	// What a late timer has lost may be made up for, or the rate is never
 	// reached.
-	if earliest := time.Now().Add(-50 * time.Millisecond); p.next.Before(earliest) {
+	earliest := time.Now()
+	if !p.strict {
+		earliest = earliest.Add(-50 * time.Millisecond)
+	}
+	if p.next.Before(earliest) {
 		p.next = earliest
 	}
 	at := p.next

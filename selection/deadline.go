@@ -81,20 +81,25 @@ func (m *Machine) want(e Want) {
 		if old.piece != pc {
 			m.unwant(e.Reader)
 		} else {
+			m.standing[old.class]--
+			m.standing[e.Class]++
 			old.deadline, old.class = e.Deadline, e.Class
 			m.turn(old, m.hotRun(e))
 			m.due(pc)
+			m.wait(e)
 			return
 		}
 	}
 	w := &want{piece: pc, deadline: e.Deadline, class: e.Class, reader: e.Reader}
 	m.wants[e.Reader] = w
+	m.standing[e.Class]++
 	pc.wants = append(pc.wants, w)
 	m.turn(w, m.hotRun(e))
 	m.due(pc)
 	if len(pc.wants) == 1 && !m.have.Has(pc.index) {
 		m.need(pc)
 	}
+	m.wait(e)
 }
 
 // need starts the fetching of a piece that is wanted and not here.
@@ -140,6 +145,9 @@ func (m *Machine) unwant(r wire.Reader) {
 		return
 	}
 	delete(m.wants, r)
+	if m.standing[w.class]--; m.standing[Now] == 0 {
+		m.comeBack()
+	}
 	m.turn(w, run{})
 	pc := w.piece
 	i := slices.Index(pc.wants, w)
@@ -175,9 +183,12 @@ func (m *Machine) due(pc *piece) {
 		return
 	}
 	m.unplace(pc)
-	moved := deadline != pc.deadline
+	moved, withheld := deadline != pc.deadline, m.withholds(pc)
 	pc.deadline, pc.class = deadline, class
 	m.place(pc)
+	if withheld && !m.withholds(pc) && pc.where == inReady {
+		m.changed(pc)
+	}
 	if class == Now {
 		m.hurry(pc)
 	}

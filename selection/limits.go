@@ -43,6 +43,10 @@ const (
 
 	lingerTime = 10 * time.Second // interest outlasts the last want so long
 
+	asideTime      = time.Second            // the background steps aside so long for one read,
+	asideForOthers = 150 * time.Millisecond // or for one of another torrent,
+	asideBeyond    = time.Hour              // what of it is due no sooner
+
 	// Pieces.
 	horizon    = 128 // pieces considered in the strict order of their deadlines
 	mostOpens  = 64  // Opens that may wait for a grant ahead of another

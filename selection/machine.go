@@ -60,16 +60,19 @@ type Machine struct {
 	peers []*peer
 	index map[wire.Peer]*peer
 	clock alarms
+	purse purse
 
-	wants   map[wire.Reader]*want
-	pieces  map[wire.Piece]*piece // looked up, never iterated
-	leases  map[wire.Lease]*piece
-	needed  wire.Bitfield // wanted and not here
-	missing int           // how many
-	restAt  time.Duration // when interest ends if nothing is needed until then
-	crossed wire.Bitfield // closed by us at some time: see over
-	askable wire.Bitfield // the pieces of ready
-	ready   edf
+	wants    map[wire.Reader]*want
+	pieces   map[wire.Piece]*piece // looked up, never iterated
+	leases   map[wire.Lease]*piece
+	needed   wire.Bitfield // wanted and not here
+	missing  int           // how many
+	standing [3]int        // wants, by their classes
+	asideTo  time.Duration // until when the background steps aside, or never
+	restAt   time.Duration // when interest ends if nothing is needed until then
+	crossed  wire.Bitfield // closed by us at some time: see over
+	askable  wire.Bitfield // the pieces of ready
+	ready    edf
 	// readyOpen is how many of ready are open: they have free blocks.
 	readyOpen int
 	opening   edf
@@ -120,6 +123,7 @@ func New(c Config) *Machine {
 		leases:  map[wire.Lease]*piece{},
 		roundAt: never,
 		restAt:  never,
+		asideTo: never,
 		copies:  mostCopies * wire.BlockSize,
 	}
 }
@@ -142,7 +146,7 @@ func (m *Machine) Ready() []Command {
 
 // Next is when the machine wants a Wake at the latest, if it does.
 func (m *Machine) Next() (time.Duration, bool) {
-	at := min(m.clock.next(), m.roundAt, m.restAt)
+	at := min(m.clock.next(), m.roundAt, m.restAt, m.asideTo)
 	return at, at != never
 }
 
@@ -180,6 +184,7 @@ func (m *Machine) take(e Event) {
 	case Unloaded:
 		if p := m.index[e.Peer]; p != nil {
 			m.written(p, Written{Loads: 1})
+			m.pay(-int64(e.Block.Length))
 			m.reject(p, e.Block)
 		}
 	case Starved:
@@ -207,6 +212,12 @@ func (m *Machine) take(e Event) {
 	case Upload:
 		m.upload = e.On
 		m.appraise()
+	case Aside:
+		m.stepAside()
+	case Limited:
+		m.limited(e)
+	case Credit:
+		m.credited(e)
 	}
 }
 
@@ -250,6 +261,9 @@ func (m *Machine) ring() {
 	}
 	if m.restAt <= m.now {
 		m.rest()
+	}
+	if m.asideTo <= m.now {
+		m.comeBack()
 	}
 }
 

@@ -74,6 +74,14 @@ func (l *line) count(key string) int {
 	return int(l.number(v, 31))
 }
 
+func (l *line) bytesOf(key string) int64 {
+	v, ok := l.key(key)
+	if !ok {
+		return 0
+	}
+	return int64(l.number(v, 62))
+}
+
 func (l *line) peer() wire.Peer   { return wire.Peer(l.number(l.word(), 32)) }
 func (l *line) piece() wire.Piece { return wire.Piece(l.number(l.word(), 32)) }
 
@@ -213,6 +221,12 @@ func (l *line) event() Event {
 		return Upload{l.flag("on")}
 	case "wake":
 		return Wake{}
+	case "aside":
+		return Aside{}
+	case "limited":
+		return Limited{l.flag("down"), l.flag("background"), l.flag("up")}
+	case "credit":
+		return Credit{l.bytesOf("down"), l.bytesOf("background"), l.bytesOf("up")}
 	}
 	return l.memory(word)
 }

@@ -56,6 +56,7 @@ type peer struct {
 	muted       time.Duration  // until when it is left alone
 	hungryAt    int            // in Machine.hungry, or -1
 	hunger      int            // its part of Machine.hunger
+	thirst      int            // its part of purse.thirst
 	countsFresh bool           // it is counted in Machine.fresh
 	held        bool           // it is in Machine.hold
 	soleOf      []*piece       // it alone may deliver these

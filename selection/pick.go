@@ -21,7 +21,7 @@ import (
 
 // takes tells whether p may be asked for blocks of a piece at all.
 func (m *Machine) takes(p *peer, pc *piece) bool {
-	if !p.has.Has(pc.index) || m.bars(p, pc.index, pc.class) {
+	if m.withholds(pc) || !p.has.Has(pc.index) || m.bars(p, pc.index, pc.class) {
 		return false
 	}
 	if len(p.refused) > 0 && p.refuses(pc.index) {
@@ -85,7 +85,7 @@ func (m *Machine) deal(pc *piece) {
 	for len(o) > 0 && pc.where == inReady {
 		p := o[0].peer
 		m.hedge(p, pc)
-		passes := m.passes(p, pc)
+		passes := m.passes(p, pc) || m.withholds(pc)
 		i := -1
 		if p.hunger > 0 && !passes && m.joins(p, pc) {
 			i = m.nextFor(p, pc)
@@ -216,7 +216,7 @@ func (m *Machine) feed(p *peer) {
 
 // fill asks p for as much of an open piece as it can take.
 func (m *Machine) fill(p *peer, pc *piece) {
-	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) && !m.passes(p, pc) {
+	for p.hunger > 0 && pc.where == inReady && m.joins(p, pc) && !m.passes(p, pc) && !m.withholds(pc) {
 		i := m.nextFor(p, pc)
 		if i < 0 {
 			return

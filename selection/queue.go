@@ -15,6 +15,7 @@ type request struct {
 	double bool // another peer was asked for the block before
 	at     time.Duration
 	before int64 // bytes that the peer had delivered then
+	paid   bill
 }
 
 // depth is how many requests may be outstanding with p: what it delivers in a
@@ -58,7 +59,7 @@ func (m *Machine) capacity(p *peer) int {
 // refresh brings what is counted about p up to date.
 func (m *Machine) refresh(p *peer) {
 	p.fills()
-	n := m.capacity(p)
+	n := m.afford(p, m.capacity(p))
 	switch {
 	case n > 0 && p.hungryAt < 0:
 		p.hungryAt = len(m.hungry)
@@ -125,8 +126,9 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 	if r.alone {
 		p.quiet = m.now - p.owed
 	}
-	p.asked = append(p.asked, r)
 	w := m.geo.Block(pc.index, i)
+	r.paid = m.spend(pc, int64(w.Length))
+	p.asked = append(p.asked, r)
 	if c := slices.Index(p.cancels, w); c >= 0 { // it still has the request
 		p.cancels = slices.Delete(p.cancels, c, c+1)
 	} else {
@@ -143,6 +145,7 @@ func (m *Machine) unask(p *peer, j int, cancel bool) {
 	if p.stalled && len(p.asked) == 0 {
 		p.stalled, p.owed = false, m.now-p.quiet
 	}
+	m.refund(r.paid)
 	pc := r.piece
 	b := &pc.blocks[r.block]
 	*b.slot(p) = asker{}
@@ -209,6 +212,7 @@ func (m *Machine) store(e Stored) {
 	if p != nil {
 		j = m.arrived(p, pc, i, e.Block)
 	}
+	m.settleBill(p, pc, j, int64(e.Block.Length))
 	took := pc != nil && pc.state == open && e.Lease == pc.lease && pc.blocks[i].state != blockStored &&
 		!pc.wasSpoilt(e.Peer, i)
 	if took {

@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "write what happened into the scripts; c
 //	stored 1 0:0+16384..0:49152+16384 lease=1    one event for each block
 //	next?                     prints when the machine wants to be woken
 //	status?                   prints what it knows of each peer
+//	demand?                   prints what it could spend
 //
 // Time that Next asks for passes only by scripts' own words, so that they show
 // what happens if a Wake is late.
@@ -87,6 +88,8 @@ func ask(out *strings.Builder, m *Machine, s string) bool {
 		} else {
 			fmt.Fprintln(out, "  never")
 		}
+	case "demand?":
+		fmt.Fprintf(out, "  %+v\n", m.Demand())
 	case "status?":
 		for p := range m.Peers {
 			fmt.Fprintf(out, "  %+v\n", p)

@@ -54,11 +54,11 @@ func (m *Machine) cancelled(p *peer, b wire.Block) {
 	m.reject(p, b)
 }
 
-// serve has requests of p answered while there are load slots. It stops while
+// serve has requests of p answered while there are load slots and credit. It stops while
 // p has still to be told that it is unchoked.
 func (m *Machine) serve(p *peer) {
 	n := 0
-	for ; n < len(p.requests) && p.loads > 0 && !p.dropped; n++ {
+	for ; n < len(p.requests) && p.loads > 0 && !p.dropped && m.mayPay(); n++ {
 		b := p.requests[n]
 		if !m.have.Has(b.Piece) { // evicted meanwhile
 			m.reject(p, b)
@@ -67,6 +67,7 @@ func (m *Machine) serve(p *peer) {
 		p.loads--
 		p.sent += int64(b.Length)
 		p.turn += int64(b.Length)
+		m.pay(int64(b.Length))
 		m.gave(b.Piece)
 		m.command(Load{p.id, b})
 	}

@@ -181,6 +181,25 @@ func (e Unwant) String() string { return fmt.Sprintf("unwant %d", e.Reader) }
 func (e Upload) String() string { return "upload" + mark(e.On, "on") }
 func (e Wake) String() string   { return "wake" }
 
+func (e Aside) String() string { return "aside" }
+
+func (e Limited) String() string {
+	return "limited" + mark(e.Down, "down") + mark(e.Background, "background") + mark(e.Up, "up")
+}
+
+func (e Credit) String() string {
+	s := "credit"
+	for _, b := range []struct {
+		of string
+		n  int64
+	}{{"down", e.Down}, {"background", e.Background}, {"up", e.Up}} {
+		if b.n > 0 {
+			s += fmt.Sprintf(" %s=%d", b.of, b.n)
+		}
+	}
+	return s
+}
+
 func (c Send) String() string {
 	s := fmt.Sprintf("send %d %v", c.Peer, c.Message)
 	if len(c.Payload) > 0 {

@@ -42,6 +42,12 @@ var lines = []string{
 	"1s upload on",
 	"1s upload",
 	"1s wake",
+	"1s aside",
+	"1s limited",
+	"1s limited down background up",
+	"1s limited up",
+	"1s credit down=1 background=2 up=3",
+	"1s credit background=4611686018427387903",
 }
 
 // TestTrace: a line is the event, and the event is the line.

@@ -132,7 +132,7 @@ func (d *daemon) Lookup(path string) (p control.Path, err error) {
 	if err != nil {
 		return p, err
 	}
-	p = control.Path{Torrent: t.Status(), Path: below, Kind: "directory"}
+	p = control.Path{Torrent: t.Status(), Path: below, Kind: "directory", Pinned: t.Pinned(filesAt(t, at))}
 	info := t.Info()
 	if info == nil {
 		return p, nil
@@ -145,10 +145,43 @@ func (d *daemon) Lookup(path string) (p control.Path, err error) {
 	default:
 		p.Kind = "file"
 	}
-	files := map[int]bool{}
-	filesBelow(info.Tree(), at, files)
-	p.Length, p.Here, err = t.Held(func(file int) bool { return files[file] })
+	of := filesAt(t, at)
+	p.Length, p.Here, err = t.Held(func(file int) bool { return of == nil || of(file) })
 	return p, err
+}
+
+// Pin implements control.Commands.
+func (d *daemon) Pin(path string) (control.Path, error) { return d.pin(path, d.Client.Pin) }
+
+// Unpin implements control.Commands.
+func (d *daemon) Unpin(path string) (control.Path, error) { return d.pin(path, d.Client.Unpin) }
+
+func (d *daemon) pin(path string, do func(*engine.Torrent, func(file int) bool, string) error) (p control.Path, err error) {
+	t, at, below, err := d.place(path)
+	if err != nil {
+		return p, err
+	}
+	err = do(t, filesAt(t, at), strings.TrimSuffix(t.Name()+"/"+below, "/"))
+	switch {
+	case errors.Is(err, engine.ErrPinTooBig), errors.Is(err, engine.ErrNoUpload):
+		err = control.As(control.ErrRefused, err)
+	case errors.Is(err, engine.ErrRemoved):
+		err = control.As(control.ErrUnknown, err)
+	}
+	if err != nil {
+		return p, err
+	}
+	return d.Lookup(path)
+}
+
+// filesAt tells the files at a node of a torrent, and below it; nil: all of them.
+func filesAt(t *engine.Torrent, at uint32) func(file int) bool {
+	if at == 0 {
+		return nil
+	}
+	files := map[int]bool{}
+	filesBelow(t.Info().Tree(), at, files)
+	return func(file int) bool { return files[file] }
 }
 
 // Why implements control.Observer.
@@ -157,11 +190,8 @@ func (d *daemon) Why(ctx context.Context, path string) (w control.Why, err error
 	if err != nil {
 		return w, err
 	}
-	files := map[int]bool{}
-	if info := t.Info(); info != nil && at > 0 {
-		filesBelow(info.Tree(), at, files)
-	}
-	w, err = t.Why(ctx, func(file int) bool { return at == 0 || files[file] })
+	of := filesAt(t, at)
+	w, err = t.Why(ctx, func(file int) bool { return of == nil || of(file) })
 	w.Path = below
 	return w, err
 }
@@ -233,6 +263,35 @@ func (d *daemon) Decide(infohash string, v control.Verb) error {
 	return map[control.Verb]func(*engine.Torrent) error{
 		control.Start: d.Start, control.Stop: d.Stop, control.Pause: d.Pause, control.Resume: d.Resume,
 	}[v](t)
+}
+
+// Limit implements control.Commands.
+func (d *daemon) Limit(infohash string, l control.Limits) (err error) {
+	var t *engine.Torrent
+	r := d.Client.Limits()
+	if infohash != "" {
+		if t, err = d.find(infohash); err != nil {
+			return err
+		}
+		r = t.Limits()
+	}
+	for _, change := range []struct {
+		to *int64
+		of *int64
+	}{{l.Down, &r.Down}, {l.Background, &r.Background}, {l.Up, &r.Up}} {
+		if change.to != nil {
+			*change.of = *change.to
+		}
+	}
+	if t == nil {
+		err = d.SetLimits(r)
+	} else {
+		err = d.LimitTorrent(t, r)
+	}
+	if errors.Is(err, engine.ErrRate) {
+		err = control.As(control.ErrBad, err)
+	}
+	return err
 }
 
 // Verify implements control.Commands.

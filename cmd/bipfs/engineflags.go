@@ -16,22 +16,27 @@ import (
 
 // engineFlags are the flags of every command that runs an engine.
 type engineFlags struct {
-	Memory      Size              `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
-	KeepFree    *Size             `help:"Never store below this much free space (default: the larger of 1GiB and 5 %)." placeholder:"SIZE"`
-	Listen      []string          `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
-	Peer        []string          `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
-	ReadTimeout time.Duration     `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
-	NoUpload    bool              `help:"Upload nothing."`
-	Encryption  engine.Encryption `default:"prefer" help:"Encryption of peer connections: prefer dials with it first and accepts both; require encrypts all that is sent and refuses plain peers; off is plain only." placeholder:"prefer|require|off"`
-	Bind        string            `help:"Send all packets from this device or address, or not at all." placeholder:"IFACE|ADDR"`
-	Proxy       string            `help:"Reach peers, trackers and URLs through this proxy (socks5:// or http://), or not at all: no incoming peers, no UDP, no names looked up here." placeholder:"URL"`
-	Blocklist   string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
-	NoUTP       bool              `name:"no-utp" help:"Reach peers over TCP only."`
-	NoPEX       bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
-	NoPortMap   bool              `name:"no-port-map" help:"Do not ask the router to let peers in."`
-	LSD         bool              `name:"lsd" negatable:"" help:"Tell the local networks which torrents are read, and find peers there."`
-	NoDHT       bool              `name:"no-dht" help:"Take no part in the DHT."`
-	DHTNode     []string          `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
+	Memory             Size              `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
+	KeepFree           *Size             `help:"Never store below this much free space (default: the larger of 1GiB and 5 %)." placeholder:"SIZE"`
+	Listen             []string          `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
+	Peer               []string          `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
+	ReadTimeout        time.Duration     `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
+	NoUpload           bool              `help:"Upload nothing."`
+	Down               Rate              `help:"Blocks that come, of all torrents together; bipfs limit changes it (default: off)." placeholder:"RATE"`
+	Up                 Rate              `help:"Blocks that are sent (default: off)." placeholder:"RATE"`
+	Background         Rate              `help:"Blocks that come and nobody waits for, as what is pinned (default: off)." placeholder:"RATE"`
+	MaxPeers           int               `help:"Connected peers, of all torrents (default: as many as memory and files allow)." placeholder:"N"`
+	MaxPeersPerTorrent int               `help:"Connected peers of one torrent (default: 1060)." placeholder:"N"`
+	Encryption         engine.Encryption `default:"prefer" help:"Encryption of peer connections: prefer dials with it first and accepts both; require encrypts all that is sent and refuses plain peers; off is plain only." placeholder:"prefer|require|off"`
+	Bind               string            `help:"Send all packets from this device or address, or not at all." placeholder:"IFACE|ADDR"`
+	Proxy              string            `help:"Reach peers, trackers and URLs through this proxy (socks5:// or http://), or not at all: no incoming peers, no UDP, no names looked up here." placeholder:"URL"`
+	Blocklist          string            `help:"Meet no peer on this list (PeerGuardian, CIDR, eMule; gzip or not); read again at SIGHUP." placeholder:"FILE|URL"`
+	NoUTP              bool              `name:"no-utp" help:"Reach peers over TCP only."`
+	NoPEX              bool              `name:"no-pex" help:"Exchange no addresses of peers with peers."`
+	NoPortMap          bool              `name:"no-port-map" help:"Do not ask the router to let peers in."`
+	LSD                bool              `name:"lsd" negatable:"" help:"Tell the local networks which torrents are read, and find peers there."`
+	NoDHT              bool              `name:"no-dht" help:"Take no part in the DHT."`
+	DHTNode            []string          `name:"dht-node" help:"A node to find the DHT through; repeatable (default: three well-known ones)." placeholder:"HOST:PORT" sep:"none"`
 	logFlags
 }
 
@@ -72,6 +77,9 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	if len(nodes) == 0 {
 		nodes = engine.DHTNodes
 	}
+	if f.MaxPeers < 0 || f.MaxPeersPerTorrent < 0 {
+		return engine.Config{}, usagef("--max-peers and --max-peers-per-torrent are not negative")
+	}
 	free, err := f.keepFree(dir)
 	if err != nil {
 		return engine.Config{}, err
@@ -80,6 +88,8 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
 		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Encryption: f.Encryption,
+		Limits:   engine.Rates{Down: int64(f.Down), Background: int64(f.Background), Up: int64(f.Up)},
+		MaxPeers: f.MaxPeers, MaxTorrentPeers: f.MaxPeersPerTorrent,
 		NoPEX: f.NoPEX, NoUTP: f.NoUTP, NoPortMap: f.NoPortMap, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
 		Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy, Version: version, Log: log,
 	}, nil

@@ -18,15 +18,27 @@ import (
 
 // fetchCommand is `bipfs fetch`.
 type fetchCommand struct {
-	Source string `arg:"" help:".torrent file, magnet link, http(s) URL of a .torrent, or infohash."`
-	Output string `short:"o" required:"" help:"The folder to download to." placeholder:"DIR" type:"path"`
+	Source string `arg:"" help:"With -o: a .torrent file, magnet link, http(s) URL of a .torrent, or infohash. Without: a path in a running mount, or a torrent of it."`
+	Output string `short:"o" help:"Download to this folder, without a mount." placeholder:"DIR" type:"path"`
+	talkFlags
 	engineFlags
 }
 
-// Run downloads. The data folder lies inside the output folder, so that the
+// Run downloads, or has a mount do so.
+func (c *fetchCommand) Run(s streams) error {
+	switch talks := c.Mount != "" || c.Control != "" || c.JSON; {
+	case c.Output == "":
+		return c.wait(s)
+	case talks:
+		return usagef("--mount, --control and --json are for a running mount, and -o for a download without one")
+	}
+	return c.download(s)
+}
+
+// download is Run without a mount. The data folder lies inside the output folder, so that the
 // files need only be renamed at the end; it stays when the download is broken
 // off, and the next one goes on from there.
-func (c *fetchCommand) Run(s streams) (err error) {
+func (c *fetchCommand) download(s streams) (err error) {
 	log := c.logger(s.err)
 	source, err := engine.ParseSource(c.Source)
 	if err != nil {

@@ -40,9 +40,12 @@ type commands struct {
 	Start   startCommand   `cmd:"" help:"Undo stop."`
 	Pause   pauseCommand   `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
 	Resume  resumeCommand  `cmd:"" help:"Undo pause."`
+	Pin     pinCommand     `cmd:"" help:"Fetch files, folders or torrents of a running mount in the background, and keep them."`
+	Unpin   unpinCommand   `cmd:"" help:"Undo pin: what is here stays until its room is needed."`
+	Limit   limitCommand   `cmd:"" help:"Show or change how fast blocks come and go."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is here of torrents."`
 	Events  eventsCommand  `cmd:"" help:"Print what has happened, and happens."`
-	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount."`
+	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
 	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
 	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
 	Version versionCommand `cmd:"" help:"Print the version."`

@@ -38,7 +38,7 @@ func (c *statusCommand) Run(s streams) error {
 		return t.print(p, func(w io.Writer) {
 			torrentLines(w, p.Torrent)
 			if p.Path != "" {
-				fmt.Fprintf(w, "path\t%s, a %s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, people(p.Here), people(p.Length), percent(p.Here, p.Length))
+				fmt.Fprintf(w, "path\t%s, a %s%s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, isPinned(p), people(p.Here), people(p.Length), percent(p.Here, p.Length))
 			}
 		})
 	})
@@ -48,6 +48,9 @@ func statusLines(w io.Writer, s control.Status) {
 	fmt.Fprintf(w, "mount\t%s\ndata\t%s\nversion\t%s, api %d\npid\t%d, since %s\n", shown(s.Mountpoint), shown(s.Data), s.Version, s.API, s.PID, s.Started.Local().Format(time.DateTime))
 	fmt.Fprintf(w, "torrents\t%d\npeers\t%d\n", s.Torrents, s.Peers)
 	fmt.Fprintf(w, "downloaded\t%s\nuploaded\t%s\nfree to store\t%s\n", people(s.Downloaded), people(s.Uploaded), people(s.Free))
+	if words := limitWords(s.DownLimit, s.UpLimit, s.BackgroundLimit); words != "" {
+		fmt.Fprintf(w, "limits\t%s\n", words)
+	}
 	if !s.Storing {
 		fmt.Fprintln(w, "store\tfull: reads go on from memory and the network")
 	}
@@ -62,6 +65,9 @@ func torrentLines(w io.Writer, t control.Torrent) {
 		if len(urls) > 0 {
 			fmt.Fprintf(w, "%s\t%s\n", name, shown(strings.Join(urls, " ")))
 		}
+	}
+	if words := limitWords(t.DownLimit, t.UpLimit); words != "" {
+		fmt.Fprintf(w, "limits\t%s\n", words)
 	}
 	if t.Error != "" {
 		fmt.Fprintf(w, "error\t%s\n", shown(t.Error))

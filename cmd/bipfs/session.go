@@ -136,10 +136,17 @@ func (c *lsCommand) Run(s streams) error {
 
 // state is what a torrent does, in a word.
 func state(t control.Torrent) string {
+	s := t.State
 	if t.Paused {
-		return t.State + ", paused"
+		s += ", paused"
 	}
-	return t.State
+	switch t.Pinned {
+	case "all":
+		s += ", pinned"
+	case "part":
+		s += ", partly pinned"
+	}
+	return s
 }
 
 // percent is how much of a torrent is here: 100 % is all of it.

@@ -60,6 +60,12 @@ type Commands interface {
 	Remove(infohash string, deleteData bool) error
 	// Decide starts, stops, pauses or resumes a torrent.
 	Decide(infohash string, v Verb) error
+	// Pin and Unpin change what is fetched in the background and never evicted: a
+	// path, and all below it.
+	Pin(path string) (Path, error)
+	Unpin(path string) (Path, error)
+	// Limit changes the limits of a torrent, or of all together ("").
+	Limit(infohash string, l Limits) error
 	// Verify checks all that is here of a torrent.
 	Verify(ctx context.Context, infohash string) (Verified, error)
 }
@@ -102,6 +108,11 @@ type Status struct {
 	Free       int64     `json:"free"`       // bytes that may still be stored
 	Storing    bool      `json:"storing"`    // false while the store is full
 	Seq        uint64    `json:"seq"`        // of the latest event; 0: none yet
+	// Limits in bytes a second, 0: none: of blocks that come, of those of them that
+	// nobody waits for, and of blocks that are sent.
+	DownLimit       int64 `json:"down_limit"`
+	BackgroundLimit int64 `json:"background_limit"`
+	UpLimit         int64 `json:"up_limit"`
 }
 
 // Torrent is one torrent.
@@ -113,6 +124,7 @@ type Torrent struct {
 	Paused      bool      `json:"paused"`
 	Complete    bool      `json:"complete"` // all of it is here
 	Private     bool      `json:"private"`
+	Pinned      string    `json:"pinned"` // all, part or "": what is fetched in the background, and never evicted
 	Length      int64     `json:"length"` // bytes; 0 while resolving
 	Here        int64     `json:"here"`   // bytes, in whole pieces
 	Files       int       `json:"files"`
@@ -127,6 +139,15 @@ type Torrent struct {
 	Trackers    []string  `json:"trackers"`   // without path and query, which may be secret
 	WebSeeds    []string  `json:"web_seeds"`  // the same
 	Error       string    `json:"error,omitempty"`
+	DownLimit   int64     `json:"down_limit"` // bytes a second, 0: no limit of its own
+	UpLimit     int64     `json:"up_limit"`   // the same
+}
+
+// Limits are changes of limits, bytes a second, 0: none. What is nil stays.
+type Limits struct {
+	Down       *int64 `json:"down,omitempty"`
+	Background *int64 `json:"background,omitempty"` // of all torrents together only
+	Up         *int64 `json:"up,omitempty"`
 }
 
 // Path is a place in the mount: a torrent, or a folder or file of it.
@@ -135,7 +156,8 @@ type Path struct {
 	Path    string  `json:"path"` // below the torrent's directory; "" is that
 	Kind    string  `json:"kind"` // directory, file, link
 	Length  int64   `json:"length"`
-	Here    int64   `json:"here"` // bytes of it that are here
+	Here    int64   `json:"here"`   // bytes of it that are here
+	Pinned  bool    `json:"pinned"` // all of it is
 }
 
 // Peer is one connected peer, or a connection to a web seed.

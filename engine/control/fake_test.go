@@ -94,6 +94,37 @@ func (f *fake) Decide(infohash string, v Verb) error {
 	return err
 }
 
+func (f *fake) Pin(path string) (Path, error) {
+	f.note("pin %s", path)
+	if path == "huge" {
+		return Path{}, fmt.Errorf("it does not fit: %w", ErrRefused)
+	}
+	p, err := f.Lookup(path)
+	p.Pinned, p.Torrent.Pinned = true, "all"
+	return p, err
+}
+
+func (f *fake) Unpin(path string) (Path, error) {
+	f.note("unpin %s", path)
+	return f.Lookup(path)
+}
+
+func (f *fake) Limit(infohash string, l Limits) error {
+	for name, n := range map[string]*int64{"down": l.Down, "background": l.Background, "up": l.Up} {
+		if n != nil {
+			f.note("limit %v %s %d", infohash, name, *n)
+		}
+		if n != nil && *n < 0 {
+			return fmt.Errorf("no limit: %w", ErrBad)
+		}
+	}
+	if infohash == "" {
+		return nil
+	}
+	_, err := f.Torrent(infohash)
+	return err
+}
+
 func (f *fake) Verify(ctx context.Context, infohash string) (Verified, error) {
 	_, err := f.Torrent(infohash)
 	return Verified{Pieces: 172, Here: 4, Damaged: 1, Found: 2}, err

@@ -90,6 +90,10 @@ func (s *server) routes() http.Handler {
 		"POST /v1/torrents/{infohash}/verify":    s.verify,
 		"POST /v1/torrents/{infohash}/{command}": s.decide,
 		"GET /v1/path":                           s.path,
+		"POST /v1/limits":                        s.limit,
+		"POST /v1/torrents/{infohash}/limits":    s.limitTorrent,
+		"POST /v1/path/pin":                      s.pin,
+		"POST /v1/path/unpin":                    s.unpin,
 		"GET /v1/why":                            s.why,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -269,22 +273,27 @@ func readTorrent(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func readLink(w http.ResponseWriter, r *http.Request) (string, error) {
-	body, err := bounded(w, r, longestJSON)
-	if err != nil {
-		return "", err
-	}
 	var source Source
-	d := json.NewDecoder(body)
-	d.DisallowUnknownFields()
-	err = d.Decode(&source)
-	switch {
-	case err != nil:
-	case source.Link == "":
+	err := readJSON(w, r, &source)
+	if err == nil && source.Link == "" {
 		err = errors.New("there is no link")
-	case d.More():
-		err = errors.New("more follows the object")
 	}
 	return source.Link, err
+}
+
+// readJSON reads a body that is one object, with no other fields than into has.
+func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	body, err := bounded(w, r, longestJSON)
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	err = d.Decode(into)
+	if err == nil && d.More() {
+		err = errors.New("more follows the object")
+	}
+	return err
 }
 
 // Removed is the answer to a removal.

@@ -64,6 +64,10 @@ func TestGolden(t *testing.T) {
 		{"POST", "torrents", TorrentType, "d4:infode"},
 		{"POST", "torrents/" + someHash + "/stop", "", ""},
 		{"POST", "torrents/" + someHash + "/verify", "", ""},
+		{"POST", "limits", "application/json", `{"down": 5000000, "background": 0}`},
+		{"POST", "torrents/" + someHash + "/limits", "application/json", `{"up": 100000}`},
+		{"POST", "path/pin?path=film.mp4%2Ffilm.mp4", "", ""},
+		{"POST", "path/unpin?path=film.mp4%2Ffilm.mp4", "", ""},
 		{"DELETE", "torrents/" + someHash + "?delete_data=true", "", ""},
 		{"GET", "events", "", ""},
 		{"GET", "events?since=3", "", ""},
@@ -75,6 +79,13 @@ func TestGolden(t *testing.T) {
 		{"DELETE", "torrents/" + someHash + "?delete_data=yes", "", ""},
 		{"GET", "events?since=x", "", ""},
 		{"GET", "path?path=..%2F..%2Fetc%2Fpasswd", "", ""},
+		{"POST", "limits", "application/json", `{}`},
+		{"POST", "limits", "application/json", `{"down": "5MB"}`},
+		{"POST", "limits", "application/json", `{"down": -1}`},
+		{"POST", "torrents/" + someHash + "/limits", "application/json", `{"background": 1}`},
+		{"POST", "torrents/1234/limits", "application/json", `{"up": 1}`},
+		{"POST", "path/pin?path=huge", "", ""},
+		{"POST", "path/unpin?path=..", "", ""},
 		{"GET", "nothing", "", ""},
 		{"POST", "torrents/" + someHash + "/explode", "", ""},
 		{"POST", "torrents", "application/json", `{"link": "bad"}`},
@@ -107,7 +118,10 @@ func TestGolden(t *testing.T) {
 	if all.String() != string(want) {
 		t.Errorf("it is not as in %s; it is:\n%s", golden, all.String())
 	}
-	for _, command := range []string{"stop " + someHash, "remove " + someHash + " true"} {
+	for _, command := range []string{
+		"stop " + someHash, "remove " + someHash + " true", "limit  down 5000000", "limit  background 0",
+		"limit " + someHash + " up 100000", "pin film.mp4/film.mp4", "unpin film.mp4/film.mp4",
+	} {
 		if !f.was(command) {
 			t.Errorf("the daemon was not told to %s", command)
 		}

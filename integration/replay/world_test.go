@@ -48,6 +48,9 @@ type world struct {
 	received                   int // blocks that came
 	wasted                     int // blocks of copies that failed
 
+	came, paid int64         // bytes, while they are rationed
+	pins       []wire.Reader // of every piece, in the background; nil: there are none
+
 	plant  plant
 	trace  func(string)
 	broken error
@@ -90,6 +93,12 @@ func newWorld(seed uint64, pl plant, trace func(string)) *world {
 		w.all = append(w.all, w.newReader())
 	}
 	w.trouble()
+	if seed%5 == 3 {
+		w.ration()
+	}
+	if seed%7 == 2 {
+		w.pin()
+	}
 	return w
 }
 
@@ -167,6 +176,9 @@ func (w *world) step(e selection.Event) {
 		events = w.plant.event(w, e)
 	}
 	w.events++
+	if s, ok := e.(selection.Stored); ok {
+		w.came += int64(s.Block.Length)
+	}
 	w.books.event(e)
 	for _, e := range events {
 		if w.trace != nil {
