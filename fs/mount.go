@@ -82,22 +82,15 @@ func (o Options) masked(mode uint32) uint32 {
 // it mounts by itself, else, and where root may not, by fusermount3. The error is
 // a sentence that says what to do.
 func Mount(dir string, t Tree, o Options) (*Server, error) {
-	o = o.withDefaults()
-	dir, err := resolve(dir)
+	c, err := Attach(dir, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := mountable(dir, o); err != nil {
-		return nil, err
-	}
-	fd, err := attach(dir, o)
+	s, err := c.Serve(t, o)
 	if err != nil {
-		return nil, err
-	}
-	s, err := serve(fd, dir, t, o)
-	if err != nil {
-		err = fmt.Errorf("%s does not answer: %w", dir, err)
-		return nil, errors.Join(err, detach(dir, true))
+		c.Close()
+		err = fmt.Errorf("%s does not answer: %w", c.dir, err)
+		return nil, errors.Join(err, detach(c.dir, true))
 	}
 	return s, nil
 }

@@ -41,10 +41,13 @@ type nodes struct {
 	files files
 	modes modes
 	waits waits
+	kept  *handles
+	again again
 }
 
-func newNodes(t Tree, o Options) *nodes {
-	n := &nodes{RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: t, opt: o, log: o.Log}
+// newNodes answers for t. Open files are written down in kept.
+func newNodes(t Tree, o Options, kept *handles) *nodes {
+	n := &nodes{RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: t, opt: o, log: o.Log, kept: kept}
 	n.files.init()
 	n.modes.init(o.Log)
 	n.waits.init(threadAlive)

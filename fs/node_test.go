@@ -6,17 +6,30 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func testNodes(t Tree) *nodes { return newNodes(t, Options{Log: quiet()}.withDefaults()) }
+// testNodes answers for t without a kernel.
+func testNodes(t Tree) *nodes {
+	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	if err != nil {
+		panic(err)
+	}
+	kept := &handles{file: os.NewFile(uintptr(fd), "test")}
+	if _, err := kept.read(); err != nil {
+		panic(err)
+	}
+	return newNodes(t, Options{Log: quiet()}.withDefaults(), kept)
+}
 
 func TestStatus(t *testing.T) {
 	n := testNodes(newMemory())

@@ -23,6 +23,7 @@ type file struct {
 	size    uint64
 	counted bool // in modes, as the kernel was told how to read it
 	passing bool // the kernel reads it by itself
+	kept    place
 }
 
 // files are the open files. The kernel's number of an open file is no more than
@@ -95,6 +96,9 @@ func (n *nodes) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 	if writes(in.Flags) {
 		return fuse.EROFS
 	}
+	if in.Unique&resent != 0 && n.opened(in.Unique, out) {
+		return fuse.OK
+	}
 	id := ID(in.NodeId)
 	f, err := n.newFile(id)
 	if err != nil {
@@ -103,6 +107,11 @@ func (n *nodes) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 	f.passing = n.modes.open(id, f.handle, out)
 	f.counted = true
 	out.Fh = n.files.number()
+	f.kept, err = n.kept.put(opened{fh: out.Fh, node: id, unique: in.Unique &^ resent, pass: f.passing, back: out.BackingID})
+	if err != nil {
+		n.close(id, f)
+		return n.status("open", id, err)
+	}
 	n.files.put(id, out.Fh, f)
 	return fuse.OK
 }
@@ -136,6 +145,7 @@ func (n *nodes) newFile(id ID) (*file, error) {
 
 // close undoes Open.
 func (n *nodes) close(id ID, f *file) {
+	n.kept.drop(f.kept)
 	if f.counted {
 		n.modes.release(id, f.passing)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,57 +39,48 @@ const readAheadKiB = longestRequest >> 10
 type Server struct {
 	dir     string
 	mount   mountPoint
-	device  *os.File // the connection; go-fuse has its own descriptor of it
+	conn    *Connection // go-fuse has its own descriptor of it
+	fd      int         // that one, until go-fuse ends
 	log     *slog.Logger
 	nodes   *nodes
 	notices *notices
-	most    int           // MaxBackground that was asked for
+	most    int // MaxBackground that was asked for
+	leaving atomic.Bool
 	done    chan struct{} // closed when everything has ended
 	serving sync.WaitGroup
 }
 
-// serve answers the kernel on an open FUSE device. It owns fd.
-func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
-	at, mounted, err := mountAt(dir)
+// Serve answers the kernel, from where the process before left off. The connection
+// belongs to the server then, and is closed when it ends; after an error it is not.
+func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
+	o = o.withDefaults()
+	at, mounted, err := mountAt(c.dir)
 	if err == nil && !mounted {
 		err = errors.New("it was unmounted at once")
 	}
 	if err != nil {
-		syscall.Close(fd)
 		return nil, err
 	}
-	own, err := duplicate(fd)
-	if err != nil {
-		syscall.Close(fd)
+	n := newNodes(t, o, &handles{file: c.state})
+	if err := n.resume(); err != nil {
 		return nil, err
 	}
-	n := newNodes(t, o)
-	raw, err := fuse.NewServer(n, "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
-		Name:                subtype,
-		MaxBackground:       o.MaxBackground,
-		CongestionThreshold: o.MaxBackground * 3 / 4,
-		MaxWrite:            longestRequest,
-		// The kernel drops no bytes by itself: they do not change.
-		ExplicitDataCacheControl: true,
-		// ls -l asks for an attribute a file, which is ten times the time of the listing.
-		DisableXAttrs: true,
-		// Splicing is for descriptors. For our slices it only adds a pipe.
-		DisableSplice: true,
-		// open_by_handle_at(2) and NFS: lookups of "." and "..".
-		ExtraCapabilities: fuse.CAP_EXPORT_SUPPORT,
-		PanicHandler:      n.panicked,
-		Logger:            slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-	})
+	raw, fd, err := c.resume(n, o)
 	if err != nil {
-		own.Close()
+		n.again.stop()
+		n.waits.running.Wait()
+		n.files.closeAll(n.leave)
 		return nil, err
+	}
+	if err := resend(fd); err != nil {
+		o.Log.Debug("the kernel sends nothing again", "err", err)
 	}
 	s := &Server{
-		dir: dir, mount: at, device: own, log: o.Log, nodes: n, most: o.MaxBackground,
+		dir: c.dir, mount: at, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
 		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
 	s.serving.Go(func() { s.run(raw) })
-	if err := answers(dir); err != nil {
+	if err := answers(c.dir); err != nil {
 		n.waits.close()
 		s.abort(context.Background())
 		return nil, err
@@ -97,22 +89,20 @@ func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
 	return s, nil
 }
 
-func duplicate(fd int) (*os.File, error) {
-	own, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
-	if errno != 0 {
-		return nil, os.NewSyscallError("fcntl", errno)
-	}
-	return os.NewFile(own, device), nil
-}
-
-// run ends when the mount does, and joins everything that belongs to it.
+// run ends when the mount does, or is left, and joins everything that belongs to
+// it.
 func (s *Server) run(raw *fuse.Server) {
 	defer close(s.done)
 	raw.Serve()
 	s.nodes.waits.close()
+	s.nodes.again.stop()
 	s.nodes.waits.running.Wait()
-	s.nodes.files.closeAll(s.nodes.close)
-	s.device.Close()
+	close := s.nodes.close
+	if s.leaving.Load() {
+		close = s.nodes.leave
+	}
+	s.nodes.files.closeAll(close)
+	s.conn.Close()
 	s.notices.close()
 }
 
@@ -176,12 +166,12 @@ func (s *Server) ended(ctx context.Context, d time.Duration) bool {
 // the signal that Go uses to stop its own: their reads are begun again and fail.
 // fusectl could abort too, but it is not mounted everywhere.
 func (s *Server) abort(ctx context.Context) bool {
-	conn, err := s.device.SyscallConn()
+	device, err := s.conn.device.SyscallConn()
 	if err != nil {
 		return s.ended(ctx, answerTime) // it is closed, so the end has come
 	}
 	for began := time.Now(); ; {
-		conn.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
+		device.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
 		wakeThreads()
 		if s.ended(context.Background(), retry) {
 			return true

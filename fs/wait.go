@@ -128,6 +128,21 @@ func (ws *waits) close() {
 	}
 }
 
+// cut ends all waits, those that begin later too, after do, which it calls while
+// none of them can end. If nothing waits it does nothing.
+func (ws *waits) cut(do func()) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if len(ws.all) == 0 || ws.stopped() {
+		return
+	}
+	do()
+	close(ws.stop)
+	for w := range ws.all {
+		w.cancel()
+	}
+}
+
 func (ws *waits) stopped() bool {
 	select {
 	case <-ws.stop:

@@ -47,9 +47,10 @@ var rooms = map[string]room{
 	"engine/discovery/tracker": {ours: []string{"wire", "wire/bencode"}},
 	"engine/control":           {},
 
-	"fs": {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
+	"fs":        {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
+	"fs/keeper": {ours: []string{"fs"}, others: []string{"golang.org/x/sys"}},
 
-	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "wire"},
+	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
 		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
 
 	"docs":               {},

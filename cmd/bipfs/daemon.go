@@ -16,6 +16,7 @@ import (
 	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 	"bipfs/fs"
+	"bipfs/fs/keeper"
 )
 
 // daemon is a mount as it is controlled: the engine, and what the kernel is told
@@ -24,6 +25,7 @@ type daemon struct {
 	*engine.Client
 	kernel  fs.Kernel
 	started time.Time
+	kept    *keeper.Kept // nil: no keeper
 }
 
 // controlFolder is the folder of the control socket: the flag, this user's, or
@@ -73,6 +75,9 @@ func (m *mountCommand) group() (gid int, err error) {
 func (d *daemon) Status() control.Status {
 	s := d.Client.Status()
 	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
+	if d.kept != nil {
+		s.KeeperPID = d.kept.PID()
+	}
 	return s
 }
 

@@ -30,6 +30,7 @@ const (
 type commands struct {
 	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
 	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
+	Upgrade upgradeCommand `cmd:"" help:"Have this program serve a mount that was made with -d, in the place of the one that does."`
 	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
 	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`
 	Status  statusCommand  `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
@@ -107,6 +108,9 @@ func run(args []string, s streams) (code int) {
 	}
 	if errors.Is(err, errInterrupted) {
 		return exitInterrupted
+	}
+	if code := exitCode(0); errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintln(s.err, "bipfs:", sentence(err))
 	if errors.As(err, &usageError{}) {

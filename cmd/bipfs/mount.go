@@ -17,6 +17,7 @@ import (
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/fs"
+	"bipfs/fs/keeper"
 )
 
 // mountCommand is `bipfs mount`.
@@ -24,6 +25,7 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
+	Detach           bool          `short:"d" help:"Return when the mount answers. A keeper stays, which has the mount outlive crashes and upgrades of what serves it."`
 	Data             string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
 	Temporary        bool          `help:"Keep nothing: data and state go when the mount goes."`
 	Options          []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
@@ -37,6 +39,7 @@ type mountCommand struct {
 	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
+	kept *keeper.Kept
 }
 
 // How long the parts of a stop may take: a stop is over within 5 s, however
@@ -47,7 +50,22 @@ const (
 )
 
 // Run mounts, and serves until a signal or an unmount from outside.
-func (m *mountCommand) Run(s streams) error {
+func (m *mountCommand) Run(s streams) (err error) {
+	if m.kept, err = keeper.Worker(); err != nil {
+		return err
+	}
+	switch {
+	case m.kept != nil:
+		defer m.kept.Close()
+	case m.Detach && isKeeper():
+		return m.keep(s)
+	case m.Detach:
+		return detach(s)
+	}
+	return m.run(s)
+}
+
+func (m *mountCommand) run(s streams) error {
 	log := m.logger(s.err)
 	options, err := mountOptions(m.Options)
 	if err != nil {
@@ -56,22 +74,17 @@ func (m *mountCommand) Run(s streams) error {
 	if _, err := m.group(); err != nil {
 		return err
 	}
-	all, err := sources(m.Source, s, log)
-	if err != nil {
-		return err
+	var all []named
+	if m.kept == nil || !m.kept.Again { // what was removed since does not come back
+		if all, err = sources(m.Source, s, log); err != nil {
+			return err
+		}
 	}
-	mountpoint, err := filepath.Abs(m.Mountpoint)
-	if err != nil {
-		return err
-	}
-	dir, remove, err := m.folder()
+	mountpoint, dir, remove, err := m.places()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	if inside(dir, mountpoint) {
-		return usagef("--data %s lies inside the mount point %s: choose another folder", dir, mountpoint)
-	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -118,8 +131,10 @@ func waitingReads(o *fs.Options) int {
 
 // serve is the life of a mount.
 func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
-	if err := fs.Clean(cfg.Mountpoint); err != nil {
-		return err
+	if m.kept == nil {
+		if err := fs.Clean(cfg.Mountpoint); err != nil {
+			return err
+		}
 	}
 	client, err := engine.Open(cfg)
 	if err != nil {
@@ -132,11 +147,15 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	client.Close(ctx)
+	if errors.Is(err, errLeft) {
+		m.kept.Left()
+		err = nil
+	}
 	return err
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
-	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
+	server, err := m.mount(cfg.Mountpoint, &tree{client: client}, options, signals)
 	if err != nil {
 		return err
 	}
@@ -149,7 +168,9 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
 	}
-	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+	if err := m.announce(cfg, s); err != nil {
+		return err
+	}
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
 			"reads", server.MaxBackground())
@@ -165,20 +186,28 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	defer cancel()
 	wg.Go(func() { reload(ctx, client, cfg.Log) })
 	if socket != nil {
-		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now()}
+		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now(), kept: m.kept}
 		wg.Go(func() {
 			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
 				cfg.Log.Error("the control socket is closed", "err", err)
 			}
 		})
 	}
+	leaving := false
 	select {
 	case sig := <-signals:
 		cfg.Log.Info("stopping", "signal", sig)
 	case <-gone:
 		cfg.Log.Info("unmounted from outside")
+	case <-m.leave():
+		cfg.Log.Info("leaving the mount to another process")
+		leaving = true
 	}
 	cancel()
+	if leaving {
+		return leave(server)
+	}
+	m.stopping()
 	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
 	return server.Unmount(ctx)
@@ -205,8 +234,26 @@ func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
 	}
 }
 
+// places are the mount point, the data folder, and what removes that at the end.
+func (m *mountCommand) places() (mountpoint, dir string, remove func(), err error) {
+	if mountpoint, err = filepath.Abs(m.Mountpoint); err != nil {
+		return "", "", nil, err
+	}
+	if dir, remove, err = m.folder(); err != nil {
+		return "", "", nil, err
+	}
+	if inside(dir, mountpoint) {
+		remove()
+		return "", "", nil, usagef("--data %s lies inside the mount point %s: choose another folder", dir, mountpoint)
+	}
+	return mountpoint, dir, remove, nil
+}
+
 // folder is the data folder, and what removes it at the end.
 func (m *mountCommand) folder() (dir string, remove func(), err error) {
+	if m.kept != nil { // the keeper removes it
+		return m.kept.Data, func() {}, nil
+	}
 	if !m.Temporary {
 		dir, err = dataDir(m.Data)
 		return dir, func() {}, err

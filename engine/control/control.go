@@ -98,6 +98,7 @@ type Status struct {
 	API        int       `json:"api"`
 	Version    string    `json:"version"` // of the program
 	PID        int       `json:"pid"`
+	KeeperPID  int       `json:"keeper_pid,omitempty"` // of `mount -d`
 	Mountpoint string    `json:"mountpoint"`
 	Data       string    `json:"data"` // its data folder
 	Started    time.Time `json:"started"`

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"bipfs/engine"
+	"bipfs/fs"
+	"bipfs/fs/keeper"
+)
+
+// A mount that outlives what serves it is three processes, all of this program with
+// the same arguments:
+//
+//	bipfs mount -d ──starts──▶ keeper ──starts──▶ worker, and the next, and the next
+//	  ends when it is            │ mounts, holds the       │ serves
+//	  told "mounted"             │ connection              │
+//	                             └───── line, signals ─────┘
+
+// keeperEnv makes a process the keeper: it is the path of the program.
+const keeperEnv = "BIPFS_KEEPER"
+
+func isKeeper() bool { return os.Getenv(keeperEnv) != "" }
+
+// exitCode is the exit code of a process that has said why itself.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// detach starts the keeper and returns when the mount answers.
+func detach(s streams) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = "bipfs-keeper"
+	cmd.Env = append(os.Environ(), keeperEnv+"="+program)
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("the keeper cannot be started: %w", err)
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	// Not joined: it ends with this process, which has nothing left to do.
+	go func() {
+		select {
+		case <-signals: // of a terminal that is the keeper's no more
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+		case <-stop:
+		}
+	}()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		_, err = io.WriteString(s.out, line)
+		return err
+	}
+	if err := cmd.Wait(); err == nil {
+		return errors.New("the keeper has ended")
+	}
+	return exitCode(max(cmd.ProcessState.ExitCode(), exitFailed))
+}
+
+// keep is the life of the keeper.
+func (m *mountCommand) keep(s streams) error {
+	program := os.Getenv(keeperEnv)
+	os.Unsetenv(keeperEnv)
+	log := m.logger(s.err)
+	options, err := mountOptions(m.Options)
+	if err != nil {
+		return err
+	}
+	mountpoint, dir, remove, err := m.places()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	if err := fs.Clean(mountpoint); err != nil {
+		return err
+	}
+	options.Log = log
+	waitingReads(&options)
+	c, err := fs.Attach(mountpoint, options)
+	if err != nil {
+		return err
+	}
+	k := &keeper.Keeper{
+		Connection: c, Program: program, Args: os.Args[1:], Data: dir, Log: log,
+		Served: func() {
+			fmt.Fprintln(s.out, "mounted", mountpoint)
+			if err := divert(dir); err != nil {
+				log.Error("the log stays where it is", "err", err)
+			}
+		},
+		Tend: func() {
+			if err := shorten(logFile(dir)); err != nil {
+				log.Error("the log cannot be shortened", "err", err)
+			}
+		},
+	}
+	if code := k.Run(signals); code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// mount is the server of the mount: one that is made, or one that was.
+func (m *mountCommand) mount(mountpoint string, t fs.Tree, options fs.Options, signals <-chan os.Signal) (*fs.Server, error) {
+	if m.kept == nil {
+		return fs.Mount(mountpoint, t, options)
+	}
+	c, err := m.kept.Take(mountpoint, signals)
+	if err != nil {
+		return nil, err
+	}
+	server, err := c.Serve(t, options)
+	if err != nil {
+		c.Close()
+	}
+	return server, err
+}
+
+// announce says that the mount answers.
+func (m *mountCommand) announce(cfg engine.Config, s streams) error {
+	if m.kept == nil {
+		fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+		return nil
+	}
+	if !m.kept.Again {
+		if err := divert(cfg.Dir); err != nil {
+			return err
+		}
+	}
+	m.kept.Serving()
+	return nil
+}
+
+// leave is closed when the mount is to be left to another process; nil if there is
+// no keeper.
+func (m *mountCommand) leave() <-chan struct{} {
+	if m.kept == nil {
+		return nil
+	}
+	return m.kept.Leave()
+}
+
+// stopping says that nobody shall serve after this process.
+func (m *mountCommand) stopping() {
+	if m.kept != nil {
+		m.kept.Stopping()
+	}
+}
+
+// errLeft is that the mount was left to another process.
+var errLeft = errors.New("the mount was left")
+
+func leave(server *fs.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+	defer cancel()
+	if err := server.Leave(ctx); err != nil {
+		return err
+	}
+	return errLeft
+}
+
+// The log of a mount that nobody looks at is in the data folder, with the one before.
+const (
+	logName = "log"
+	oldLog  = ".old"
+	// longestLog is when a log becomes the one before.
+	longestLog = 8 << 20
+)
+
+func logFile(dir string) string { return filepath.Join(dir, logName) }
+
+// divert has this process, and those that it starts, say what they say in the log.
+func divert(dir string) error {
+	path := logFile(dir)
+	if err := shorten(path); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for to, from := range []*os.File{null, null, log} {
+		if err := unix.Dup3(int(from.Fd()), to, 0); err != nil {
+			return os.NewSyscallError("dup3", err)
+		}
+	}
+	return nil
+}
+
+// shorten makes a log that is long the one before. The processes that write to it
+// go on at its new beginning.
+func shorten(path string) error {
+	st, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && st.Size() < longestLog {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	from, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path+oldLog, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(to, from); err != nil {
+		to.Close()
+		return err
+	}
+	if err := to.Close(); err != nil {
+		return err
+	}
+	return from.Truncate(0)
+}

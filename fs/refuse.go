@@ -1,0 +1,101 @@
+package fs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// Where things are in a request (fuse_in_header, fuse_release_in), and the
+// operations that are not refused.
+const (
+	requestHeader = 40
+	requestOpcode = 4
+	requestUnique = 8
+	releaseFh     = 40
+
+	opForget      = 2
+	opRelease     = 18
+	opReleaseDir  = 29
+	opInterrupt   = 36
+	opBatchForget = 42
+)
+
+// cloneDevice is FUSE_DEV_IOC_CLONE.
+const cloneDevice = 0x8004e500
+
+// Refuse answers whoever uses a mount that nobody serves with EIO, until ctx ends,
+// which is no error, or the mount does, which is ENODEV. What is closed is closed.
+func (c *Connection) Refuse(ctx context.Context) error {
+	// The device is read through a descriptor of its own, which does not wait: one
+	// that waits would take a request from who serves next.
+	fd, err := syscall.Open(device, syscall.O_RDWR|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return deviceError(err)
+	}
+	of := uint32(c.device.Fd())
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), cloneDevice, uintptr(unsafe.Pointer(&of))); errno != 0 {
+		syscall.Close(fd)
+		return os.NewSyscallError("ioctl", errno)
+	}
+	clone := os.NewFile(uintptr(fd), device)
+	defer clone.Close()
+	defer context.AfterFunc(ctx, func() { clone.SetReadDeadline(time.Now()) })()
+	if err := resend(fd); err != nil {
+		return err
+	}
+	kept := &handles{file: c.state}
+	all, err := kept.read()
+	if err != nil {
+		return err
+	}
+	places := map[uint64]place{}
+	for at, o := range all {
+		places[o.fh] = at
+	}
+	b := make([]byte, longestRequest+statePage)
+	for {
+		n, err := clone.Read(b)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EINTR):
+			continue // who asked has gone
+		case errors.Is(err, syscall.ENODEV):
+			return syscall.ENODEV
+		case err != nil:
+			return err
+		}
+		if answer := refusal(b[:n], func(fh uint64) { kept.drop(places[fh]); delete(places, fh) }); answer != nil {
+			_, _ = clone.Write(answer) // who asked may have gone
+		}
+	}
+}
+
+// refusal is the answer to a request: nil where none is expected.
+func refusal(request []byte, released func(fh uint64)) []byte {
+	if len(request) < requestHeader {
+		return nil
+	}
+	errno := -int32(syscall.EIO)
+	switch binary.NativeEndian.Uint32(request[requestOpcode:]) {
+	case opForget, opBatchForget, opInterrupt:
+		return nil
+	case opRelease:
+		if len(request) >= releaseFh+8 {
+			released(binary.NativeEndian.Uint64(request[releaseFh:]))
+		}
+		errno = 0
+	case opReleaseDir:
+		errno = 0
+	}
+	answer := make([]byte, 16) // fuse_out_header: length, error, unique
+	binary.NativeEndian.PutUint32(answer, uint32(len(answer)))
+	binary.NativeEndian.PutUint32(answer[4:], uint32(errno))
+	copy(answer[8:], request[requestUnique:requestUnique+8])
+	return answer
+}

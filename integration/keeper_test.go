@@ -1,0 +1,271 @@
+package integration
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// keeperRounds is how often the worker is killed, or exchanged (make keeper: 50).
+var keeperRounds = flag.Int("keeper", 3, "kill and exchange the worker of a kept mount so often")
+
+// A keptMount is one of `mount -d`. Its process is that command, which has ended.
+type keptMount struct {
+	*mount
+	program string
+	keeper  int
+}
+
+// mountKept mounts with a keeper, by a copy of the program that may be replaced.
+func mountKept(t *testing.T, o mounting) *keptMount {
+	t.Helper()
+	needFuse(t)
+	o.dir = tempDir(t)
+	if o.data == "" {
+		o.data = filepath.Join(tempDir(t), "data")
+	}
+	k := &keptMount{program: filepath.Join(tempDir(t), "bipfs")}
+	k.install(t)
+	o.flags = append([]string{"-d"}, o.flags...)
+	cmd := o.command()
+	cmd.Path, cmd.Args[0] = k.program, k.program
+	k.mount = &mount{process: startCommand(t, "bipfs mount -d", cmd), dir: o.dir, data: o.data}
+	t.Cleanup(func() { k.end(t) })
+	if code := k.exits(longEnough); code != 0 || !strings.Contains(k.printed(), "mounted "+k.dir+"\n") {
+		t.Fatalf("mount -d: exit code %d: %s", code, k.printed())
+	}
+	k.keeper = k.asked(t).KeeperPID
+	return k
+}
+
+// install puts the program, as a file that is new, into its place.
+func (k *keptMount) install(t *testing.T) {
+	t.Helper()
+	from, err := os.Open(bipfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(k.program+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = io.Copy(to, from); err == nil {
+		err = to.Close()
+	}
+	if err == nil {
+		err = os.Rename(to.Name(), k.program)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end ends what is left, and shows the log of a test that failed.
+func (k *keptMount) end(t *testing.T) {
+	if isMounted(k.dir) {
+		_ = syscall.Kill(k.keeper, syscall.SIGTERM)
+		eventually(t, longEnough, "the keeper is told to end and its mount stays", func() bool { return !isMounted(k.dir) })
+	}
+	eventually(t, longEnough, "the keeper has no mount and runs", func() bool { return !alive(k.keeper) })
+	if t.Failed() {
+		b, _ := os.ReadFile(filepath.Join(k.data, "log"))
+		t.Logf("--- the log:\n%s", tail(string(b), 16<<10))
+	}
+}
+
+func alive(pid int) bool { return pid != 0 && syscall.Kill(pid, 0) == nil }
+
+type keptStatus struct {
+	PID       int
+	KeeperPID int `json:"keeper_pid"`
+	Version   string
+}
+
+// asked is what the mount says of itself, as soon as somebody answers.
+func (k *keptMount) asked(t *testing.T) (s keptStatus) {
+	t.Helper()
+	eventually(t, longEnough, "nobody answers", func() bool {
+		r := try(5*time.Second, k.program, "status", "--json", "--control", k.control())
+		return r.code == 0 && json.Unmarshal([]byte(r.out), &s) == nil
+	})
+	return s
+}
+
+// killed kills the worker, and is the one that follows.
+func (k *keptMount) killed(t *testing.T) keptStatus {
+	t.Helper()
+	before := k.asked(t)
+	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	return k.follows(t, before)
+}
+
+func (k *keptMount) follows(t *testing.T, before keptStatus) (after keptStatus) {
+	t.Helper()
+	eventually(t, longEnough, "no worker follows", func() bool { after = k.asked(t); return after.PID != before.PID })
+	if after.KeeperPID != before.KeeperPID || !alive(after.KeeperPID) {
+		t.Fatalf("before: %+v, after: %+v", before, after)
+	}
+	return after
+}
+
+// kept is a file to be downloaded while it is read, and one that is complete, that
+// the kernel reads by itself.
+func kept(t *testing.T) (k *keptMount, coming, whole *torrent, seeder *peer) {
+	needRoot(t)
+	coming = torrentOf(t, file(t, t.Name()+" coming.bin", 64<<20), 256<<10)
+	whole = torrentOf(t, file(t, t.Name()+" whole.bin", 16<<20), 256<<10)
+	seeder = scripted(t, manner{}, coming, whole)
+	k = mountKept(t, mounting{flags: peerFlags(seeder), sources: []string{coming.file, whole.file}})
+	k.same(t, whole)
+	eventually(t, longEnough, "a complete file has no stamp", func() bool {
+		stamps, _ := filepath.Glob(filepath.Join(k.data, "torrents", whole.hash(), "stamps"))
+		return len(stamps) > 0
+	})
+	return k, coming, whole, seeder
+}
+
+func (k *keptMount) same(t *testing.T, to *torrent) {
+	t.Helper()
+	same(t, to.shown(k.mount), to.content)
+}
+
+// A held descriptor is read by a shell, in a process of its own: a byte at a place
+// for each line that it gets.
+type held struct {
+	*process
+	in io.WriteCloser
+}
+
+// hold opens a file and keeps it open.
+func hold(t *testing.T, path string) *held {
+	t.Helper()
+	cmd := exec.Command("python3", "-c", `
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+print("open", flush=True)
+for line in sys.stdin:
+    off, n = map(int, line.split())
+    print(off, os.pread(fd, n, off).hex(), flush=True)
+`, path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &held{process: startCommand(t, "held", cmd), in: in}
+	t.Cleanup(func() { in.Close() })
+	h.prints("open\n", longEnough)
+	return h
+}
+
+// read reads a few bytes at a place and compares them.
+func (h *held) read(t *testing.T, to *torrent, off int64) {
+	t.Helper()
+	f, err := os.Open(to.content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want := make([]byte, 32)
+	if _, err := f.ReadAt(want, off); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(h.in, "%d %d\n", off, len(want))
+	h.prints(fmt.Sprintf("%d %x\n", off, want), longEnough)
+}
+
+// throughout is what goes on while the workers come and go.
+func throughout(t *testing.T, rounds int, next func(k *keptMount)) {
+	k, coming, whole, _ := kept(t)
+	need(t, "python3", "md5sum")
+	ordinary, passing := hold(t, coming.shown(k.mount)), hold(t, whole.shown(k.mount))
+	worker := k.asked(t).PID
+	before := wroteBy(t, worker)
+	passing.read(t, whole, 5<<20)
+	if n := wroteBy(t, worker) - before; n > 64<<10 {
+		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
+	}
+	sum := strings.Fields(run(t, longEnough, "md5sum", coming.content).out)[0]
+	chance := rand.New(rand.NewPCG(25, 50))
+	for round := range rounds {
+		freshPages(t, coming.shown(k.mount))
+		if round%2 == 0 { // it is fetched again, or read from the store
+			run(t, longEnough, k.program, "rm", "--control", k.control(), "--delete-data", coming.hash())
+			run(t, longEnough, k.program, "add", "--control", k.control(), coming.file)
+			ordinary.in.Close()
+			ordinary = hold(t, coming.shown(k.mount))
+		}
+		reader := start(t, "md5sum", "md5sum", coming.shown(k.mount))
+		read := func() bool { return position(reader) > 1<<20+chance.Int64N(32<<20) || !reader.runs() }
+		eventually(t, longEnough, "nothing is read", read)
+		next(k)
+		ordinary.read(t, coming, chance.Int64N(coming.Info.Length-32))
+		passing.read(t, whole, chance.Int64N(whole.Info.Length-32))
+		if code := reader.exits(readPatience); code != 0 || !strings.HasPrefix(reader.printed(), sum) {
+			t.Fatalf("round %d: md5sum: exit code %d: %s", round, code, reader.printed())
+		}
+		another := hold(t, whole.shown(k.mount)) // in the one way in which it is open
+		another.read(t, whole, chance.Int64N(whole.Info.Length-32))
+		another.in.Close()
+		another.exits(longEnough)
+	}
+	for _, h := range []*held{ordinary, passing} {
+		h.in.Close()
+		if code := h.exits(longEnough); code != 0 {
+			t.Errorf("a reader ended with %d", code)
+		}
+	}
+	k.same(t, whole)
+	run(t, longEnough, "umount", k.dir)
+}
+
+// wroteBy is how many bytes a process has written anywhere.
+func wroteBy(t *testing.T, pid int) int64 {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrote(t, &process{cmd: &exec.Cmd{Process: p}})
+}
+
+// position is how far a process has read its file; -1 if it has none open.
+func position(p *process) (at int64) {
+	at = -1
+	infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", p.pid()))
+	for _, info := range infos {
+		if b, err := os.ReadFile(info); err == nil && filepath.Base(info) > "2" {
+			fmt.Sscanf(string(b), "pos:\t%d", &at)
+		}
+	}
+	return at
+}
+
+// TestKeeperKill kills what serves a mount while a program reads a file from its
+// beginning to its end and others have files open, one of them to be read by the
+// kernel: all go on.
+func TestKeeperKill(t *testing.T) {
+	t.Parallel()
+	throughout(t, *keeperRounds, func(k *keptMount) { k.killed(t) })
+}
+
+// TestKeeperUpgrade: and so when it is exchanged for another program.
+func TestKeeperUpgrade(t *testing.T) {
+	t.Parallel()
+	throughout(t, *keeperRounds, func(k *keptMount) {
+		before := k.asked(t)
+		k.install(t)
+		run(t, longEnough, k.program, "upgrade", "--control", k.control())
+		k.follows(t, before)
+	})
+}
