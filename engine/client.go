@@ -232,7 +232,13 @@ func (c *Client) load() error {
 			c.bury(s)
 			continue
 		}
-		if err := c.restore(s); err != nil {
+		var err error
+		if slices.Contains(c.cfg.Aside, s.id.Hash.String()) {
+			err = errAside
+		} else {
+			labelled(s.id.Hash, func() { err = c.restore(s) })
+		}
+		if err != nil {
 			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
 		}
 	}

@@ -48,6 +48,9 @@ type Config struct {
 	// LocalOnly are programs that get what is here and time-outs for the rest. The
 	// kernel knows the first 15 bytes of their names.
 	LocalOnly []string
+	// Aside are torrents that are left alone, as Label names them: they have crashed
+	// the program.
+	Aside []string
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents

@@ -241,7 +241,7 @@ func (t *Torrent) activate() (*loop, error) {
 		return nil, err
 	}
 	l := newLoop(t)
-	if !t.c.spawn(l.run) {
+	if !t.c.spawn(func() { labelled(t.hash, l.run) }) {
 		return nil, ErrClosed
 	}
 	t.loop = l

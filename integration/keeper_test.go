@@ -50,24 +50,9 @@ func mountKept(t *testing.T, o mounting) *keptMount {
 // install puts the program, as a file that is new, into its place.
 func (k *keptMount) install(t *testing.T) {
 	t.Helper()
-	from, err := os.Open(bipfs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	to, err := os.OpenFile(k.program+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = io.Copy(to, from); err == nil {
-		err = to.Close()
-	}
-	if err == nil {
-		err = os.Rename(to.Name(), k.program)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	// By other programs: what is open for writing here is open in what is started
+	// at the same time, too, and cannot be run.
+	sh(t, longEnough, `cp "$1" "$2.new" && mv "$2.new" "$2"`, bipfs, k.program)
 }
 
 // end ends what is left, and shows the log of a test that failed.
@@ -102,9 +87,8 @@ func (k *keptMount) asked(t *testing.T) (s keptStatus) {
 }
 
 // killed kills the worker, and is the one that follows.
-func (k *keptMount) killed(t *testing.T) keptStatus {
+func (k *keptMount) killed(t *testing.T, before keptStatus) keptStatus {
 	t.Helper()
-	before := k.asked(t)
 	if err := syscall.Kill(before.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -122,18 +106,18 @@ func (k *keptMount) follows(t *testing.T, before keptStatus) (after keptStatus) 
 
 // kept is a file to be downloaded while it is read, and one that is complete, that
 // the kernel reads by itself.
-func kept(t *testing.T) (k *keptMount, coming, whole *torrent, seeder *peer) {
+func kept(t *testing.T) (k *keptMount, coming, whole *torrent) {
 	needRoot(t)
-	coming = torrentOf(t, file(t, t.Name()+" coming.bin", 64<<20), 256<<10)
+	coming = torrentOf(t, file(t, t.Name()+" coming.bin", 32<<20), 256<<10)
 	whole = torrentOf(t, file(t, t.Name()+" whole.bin", 16<<20), 256<<10)
-	seeder = scripted(t, manner{}, coming, whole)
-	k = mountKept(t, mounting{flags: peerFlags(seeder), sources: []string{coming.file, whole.file}})
+	fast, slow := scripted(t, manner{}, whole), scripted(t, manner{rate: 16 << 20}, coming) // two seconds of it
+	k = mountKept(t, mounting{flags: peerFlags(fast, slow), sources: []string{coming.file, whole.file}})
 	k.same(t, whole)
 	eventually(t, longEnough, "a complete file has no stamp", func() bool {
 		stamps, _ := filepath.Glob(filepath.Join(k.data, "torrents", whole.hash(), "stamps"))
 		return len(stamps) > 0
 	})
-	return k, coming, whole, seeder
+	return k, coming, whole
 }
 
 func (k *keptMount) same(t *testing.T, to *torrent) {
@@ -186,8 +170,19 @@ func (h *held) read(t *testing.T, to *torrent, off int64) {
 }
 
 // throughout is what goes on while the workers come and go.
-func throughout(t *testing.T, rounds int, next func(k *keptMount)) {
-	k, coming, whole, _ := kept(t)
+//
+// A keeper forgives few deaths a minute, so that it is another one from time to time.
+func throughout(t *testing.T, rounds int, next func(k *keptMount, before keptStatus)) {
+	for ; rounds > 0; rounds -= deathsEach {
+		together(t, min(rounds, deathsEach), next)
+	}
+}
+
+// deathsEach is how many deaths in a minute a keeper forgives.
+const deathsEach = 4
+
+func together(t *testing.T, rounds int, next func(k *keptMount, before keptStatus)) {
+	k, coming, whole := kept(t)
 	need(t, "python3", "md5sum")
 	ordinary, passing := hold(t, coming.shown(k.mount)), hold(t, whole.shown(k.mount))
 	worker := k.asked(t).PID
@@ -197,7 +192,7 @@ func throughout(t *testing.T, rounds int, next func(k *keptMount)) {
 		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
 	}
 	sum := strings.Fields(run(t, longEnough, "md5sum", coming.content).out)[0]
-	chance := rand.New(rand.NewPCG(25, 50))
+	chance, middle := rand.New(rand.NewPCG(25, 50)), 0
 	for round := range rounds {
 		freshPages(t, coming.shown(k.mount))
 		if round%2 == 0 { // it is fetched again, or read from the store
@@ -206,10 +201,13 @@ func throughout(t *testing.T, rounds int, next func(k *keptMount)) {
 			ordinary.in.Close()
 			ordinary = hold(t, coming.shown(k.mount))
 		}
+		before, from := k.asked(t), 1<<20+chance.Int64N(16<<20)
 		reader := start(t, "md5sum", "md5sum", coming.shown(k.mount))
-		read := func() bool { return position(reader) > 1<<20+chance.Int64N(32<<20) || !reader.runs() }
-		eventually(t, longEnough, "nothing is read", read)
-		next(k)
+		eventually(t, longEnough, "nothing is read", func() bool { return position(reader) > from || !reader.runs() })
+		if at := position(reader); at >= 0 && at < coming.Info.Length {
+			middle++
+		}
+		next(k, before)
 		ordinary.read(t, coming, chance.Int64N(coming.Info.Length-32))
 		passing.read(t, whole, chance.Int64N(whole.Info.Length-32))
 		if code := reader.exits(readPatience); code != 0 || !strings.HasPrefix(reader.printed(), sum) {
@@ -219,6 +217,9 @@ func throughout(t *testing.T, rounds int, next func(k *keptMount)) {
 		another.read(t, whole, chance.Int64N(whole.Info.Length-32))
 		another.in.Close()
 		another.exits(longEnough)
+	}
+	if t.Logf("md5sum was in the middle %d times of %d", middle, rounds); middle < rounds/2 {
+		t.Error("that is too seldom for a test")
 	}
 	for _, h := range []*held{ordinary, passing} {
 		h.in.Close()
@@ -256,14 +257,13 @@ func position(p *process) (at int64) {
 // kernel: all go on.
 func TestKeeperKill(t *testing.T) {
 	t.Parallel()
-	throughout(t, *keeperRounds, func(k *keptMount) { k.killed(t) })
+	throughout(t, *keeperRounds, func(k *keptMount, before keptStatus) { k.killed(t, before) })
 }
 
 // TestKeeperUpgrade: and so when it is exchanged for another program.
 func TestKeeperUpgrade(t *testing.T) {
 	t.Parallel()
-	throughout(t, *keeperRounds, func(k *keptMount) {
-		before := k.asked(t)
+	throughout(t, *keeperRounds, func(k *keptMount, before keptStatus) {
 		k.install(t)
 		run(t, longEnough, k.program, "upgrade", "--control", k.control())
 		k.follows(t, before)

@@ -93,6 +93,9 @@ func (m *mountCommand) run(s streams) error {
 		return err
 	}
 	cfg.Mountpoint = mountpoint
+	if m.kept != nil {
+		cfg.Aside = m.kept.Aside
+	}
 	if err := m.bounds(&cfg); err != nil {
 		return err
 	}

@@ -57,7 +57,8 @@ func (k *Keeper) start(program *os.File) (*worker, error) {
 	files := k.Connection.Files()
 	w.cmd = exec.Command(executable(program), k.Args...)
 	w.cmd.Args[0] = "bipfs"
-	w.cmd.Env = append(os.Environ(), ordersEnv+"="+string(orders))
+	// A crash is to say whose the goroutine was (Label).
+	w.cmd.Env = append(os.Environ(), ordersEnv+"="+string(orders), "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",tracebacklabels=1", ","))
 	if !k.served {
 		w.cmd.Stdin = os.Stdin // a list of torrents may come from there
 	}
