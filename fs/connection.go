@@ -101,23 +101,31 @@ func Inherit(dir string, fds [2]int) (*Connection, error) {
 		}
 	}
 	c := &Connection{device: os.NewFile(uintptr(fds[0]), device), state: os.NewFile(uintptr(fds[1]), stateName)}
-	dir, err := resolve(dir)
+	var err error
+	if c.dir, err = resolve(dir); err == nil {
+		err = c.recall()
+	}
 	if err != nil {
+		c.Close()
 		return nil, err
 	}
-	c.dir = dir
+	return c, nil
+}
+
+// recall reads what was agreed.
+func (c *Connection) recall() error {
 	page := make([]byte, statePage)
 	if _, err := c.state.ReadAt(page, 0); err != nil {
-		return nil, fmt.Errorf("what was left of the mount %s cannot be read: %w", dir, err)
+		return fmt.Errorf("what was left of the mount %s cannot be read: %w", c.dir, err)
 	}
 	version := binary.LittleEndian.Uint32(page[8:])
-	offer, answer := int(binary.LittleEndian.Uint32(page[12:])), int(binary.LittleEndian.Uint32(page[16:]))
+	offer, answer := binary.LittleEndian.Uint32(page[12:]), binary.LittleEndian.Uint32(page[16:])
 	if string(page[:len(stateMagic)]) != stateMagic || version != stateVersion ||
 		offer < shortestOffer || answer < shortestAnswer || max(offer, answer) > statePage/2-stateHeader {
-		return nil, fmt.Errorf("the mount %s was left by another version of bipfs: unmount it, and mount again", dir)
+		return fmt.Errorf("the mount %s was left by another version of bipfs: unmount it, and mount again", c.dir)
 	}
 	c.offer, c.answer = page[stateHeader:][:offer], page[stateHeader+offer:][:answer]
-	return c, nil
+	return nil
 }
 
 // Files are the descriptors that hold the mount: the device and a memory file. They

@@ -15,7 +15,7 @@ import (
 //	           8  number of the open file, 8
 //	          16  node, 8
 //	          24  number of its OPEN, 8
-//	          32  the kernel's name of the backing file, 8
+//	          32  the kernel's name of the backing file, 8; zeros follow
 //
 // A record lies in one page and is one write(2), which a process that is killed has
 // done or not.
@@ -107,7 +107,7 @@ func (h *handles) put(o opened) (place, error) {
 	for _, v := range []uint64{kind, o.fh, uint64(o.node), o.unique, uint64(o.back)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
-	if _, err := h.file.WriteAt(b, at.offset()); err != nil {
+	if _, err := h.file.WriteAt(b[:recordLength], at.offset()); err != nil {
 		h.drop(at)
 		return 0, err
 	}
