@@ -54,6 +54,9 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if t != nil {
 		return t, false, nil
 	}
+	if slices.Contains(c.cfg.Aside, id.Hash.String()) {
+		return nil, false, ErrAside
+	}
 	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
 	t.take(s)
 	if err := t.revive(); err != nil {

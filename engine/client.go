@@ -234,7 +234,7 @@ func (c *Client) load() error {
 		}
 		var err error
 		if slices.Contains(c.cfg.Aside, s.id.Hash.String()) {
-			err = errAside
+			err = ErrAside
 		} else {
 			labelled(s.id.Hash, func() { err = c.restore(s) })
 		}

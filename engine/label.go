@@ -12,8 +12,8 @@ import (
 // started by its loop too. Its value is Torrent.Hash: a crash says so whose it is.
 const Label = "torrent"
 
-// errAside is that a torrent is in Config.Aside.
-var errAside = errors.New("it crashed the program, again and again, and is set aside until another program serves the mount")
+// ErrAside is that a torrent is in Config.Aside.
+var ErrAside = errors.New("it crashed the program, again and again, and is set aside until another program serves the mount")
 
 // labelled runs do in the name of a torrent.
 func labelled(hash wire.Digest, do func()) {

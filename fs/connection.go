@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -28,10 +29,13 @@ import (
 //
 // Requests that a dead process had read, and not answered, are asked for again
 // (FUSE_NOTIFY_RESEND, Linux 6.9). They come before all others, with resent in
-// their numbers.
+// their numbers. A kernel that cannot ends them with ECONNABORTED, because there
+// each process serves a clone of the device, which dies with it; or who had asked
+// would wait for ever.
 type Connection struct {
 	dir    string
 	device *os.File
+	served *os.File // the device, or a clone of it; nil: nobody has served yet
 	state  *os.File // a memory file: what was agreed, then the open files
 	offer  []byte   // INIT, as the kernel sent it
 	answer []byte   // what it was told
@@ -47,7 +51,10 @@ const (
 	answerFlags, answerFlags2 = 28, 48
 	answerMaxWrite            = 36
 	shortestOffer             = 60
-	shortestAnswer            = 52
+
+	// hasResend is FUSE_HAS_RESEND in the second half of the flags.
+	hasResend      = 1 << 7
+	shortestAnswer = 52
 )
 
 // The memory file begins with a page for what was agreed.
@@ -136,6 +143,9 @@ func (c *Connection) Files() [2]*os.File { return [2]*os.File{c.device, c.state}
 // dead from then on.
 func (c *Connection) Close() {
 	c.device.Close()
+	if c.served != nil {
+		c.served.Close() // again, unless it is a clone
+	}
 	if c.state != nil {
 		c.state.Close()
 	}
@@ -249,30 +259,50 @@ func (c *Connection) resume(n *nodes, o Options) (raw *fuse.Server, at int, err 
 	if err == nil {
 		err = c.compatible(answer[:read])
 	}
-	if err == nil {
-		err = c.blocking(true)
+	if c.served = c.device; err == nil && !c.resends() {
+		c.served, err = c.clone(0)
 	}
 	if err == nil {
-		err = unix.Dup3(int(c.device.Fd()), at, unix.O_CLOEXEC)
+		err = unix.Dup3(int(c.served.Fd()), at, unix.O_CLOEXEC)
 	}
 	return raw, at, err
 }
 
-// blocking sets whether reads of the device wait, for every process that has it.
-func (c *Connection) blocking(yes bool) error {
-	return os.NewSyscallError("fcntl", syscall.SetNonblock(int(c.device.Fd()), !yes))
+// resends tells whether the kernel can send requests once more.
+func (c *Connection) resends() bool {
+	return binary.NativeEndian.Uint32(c.offer[offerFlags2:])&hasResend != 0
+}
+
+// cloneDevice is FUSE_DEV_IOC_CLONE.
+const cloneDevice = 0x8004e500
+
+// clone opens the device once more. What is read from a clone is answered through
+// it, and ends with it.
+func (c *Connection) clone(flags int) (*os.File, error) {
+	fd, err := syscall.Open(device, syscall.O_RDWR|syscall.O_CLOEXEC|flags, 0)
+	if err != nil {
+		return nil, deviceError(err)
+	}
+	of := uint32(c.device.Fd())
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), cloneDevice, uintptr(unsafe.Pointer(&of))); errno != 0 {
+		syscall.Close(fd)
+		return nil, os.NewSyscallError("ioctl", errno)
+	}
+	return os.NewFile(uintptr(fd), device), nil
 }
 
 // notifyResend is FUSE_NOTIFY_RESEND.
 const notifyResend = 7
 
-// resend has the kernel send what was read and not answered once more. Kernels
-// before 6.9 cannot: who waits for such an answer waits until the mount ends.
-func resend(fd int) error {
+// resend has the kernel send what was read and not answered once more.
+func (c *Connection) resend() error {
+	if !c.resends() {
+		return nil
+	}
 	head := make([]byte, 16) // fuse_out_header: length, error, unique
 	binary.NativeEndian.PutUint32(head, uint32(len(head)))
 	binary.NativeEndian.PutUint32(head[4:], notifyResend)
-	_, err := ignoringEINTR(func() (int, error) { return syscall.Write(fd, head) })
+	_, err := ignoringEINTR(func() (int, error) { return syscall.Write(int(c.device.Fd()), head) })
 	return os.NewSyscallError("write", err)
 }
 

@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaveTime is how long requests under way get to be answered by who leaves.
-const leaveTime = 250 * time.Millisecond
+// leaveTime is how long requests under way get to be answered by who leaves;
+// lastLeaveTime where the kernel cannot send them to the next.
+const (
+	leaveTime     = 250 * time.Millisecond
+	lastLeaveTime = 5 * time.Second
+)
 
 // Leave ends the server and leaves the mount to the next process:
 //
@@ -31,7 +35,11 @@ func (s *Server) Leave(ctx context.Context) error {
 	}
 	defer nobody.Close()
 	s.leaving.Store(true)
-	device, err := s.conn.device.SyscallConn()
+	patience := leaveTime
+	if !s.conn.resends() {
+		patience = lastLeaveTime
+	}
+	device, err := s.conn.served.SyscallConn()
 	for began := time.Now(); err == nil; {
 		// The threads that sleep in a read of the device are woken, as by abort.
 		err = device.Control(func(fd uintptr) { syscall.SetNonblock(int(fd), true) })
@@ -39,12 +47,12 @@ func (s *Server) Leave(ctx context.Context) error {
 		if s.ended(ctx, retry) {
 			return nil
 		}
-		if time.Since(began) > leaveTime {
+		if time.Since(began) > patience {
 			// What waits keeps go-fuse's loop, which keeps its descriptor: it
 			// is not another's yet.
 			s.nodes.waits.cut(func() { err = unix.Dup3(int(nobody.Fd()), s.fd, unix.O_CLOEXEC) })
 		}
-		if time.Since(began) > abortTime || ctx.Err() != nil {
+		if time.Since(began) > patience+abortTime || ctx.Err() != nil {
 			return fmt.Errorf("%s is still served", s.dir)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 // Where things are in a request (fuse_in_header, fuse_release_in), and the
@@ -25,27 +24,18 @@ const (
 	opBatchForget = 42
 )
 
-// cloneDevice is FUSE_DEV_IOC_CLONE.
-const cloneDevice = 0x8004e500
-
 // Refuse answers whoever uses a mount that nobody serves with EIO, until ctx ends,
 // which is no error, or the mount does, which is ENODEV. What is closed is closed.
 func (c *Connection) Refuse(ctx context.Context) error {
 	// The device is read through a descriptor of its own, which does not wait: one
 	// that waits would take a request from who serves next.
-	fd, err := syscall.Open(device, syscall.O_RDWR|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	clone, err := c.clone(syscall.O_NONBLOCK)
 	if err != nil {
-		return deviceError(err)
+		return err
 	}
-	of := uint32(c.device.Fd())
-	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), cloneDevice, uintptr(unsafe.Pointer(&of))); errno != 0 {
-		syscall.Close(fd)
-		return os.NewSyscallError("ioctl", errno)
-	}
-	clone := os.NewFile(uintptr(fd), device)
 	defer clone.Close()
 	defer context.AfterFunc(ctx, func() { clone.SetReadDeadline(time.Now()) })()
-	if err := resend(fd); err != nil {
+	if err := c.resend(); err != nil {
 		return err
 	}
 	kept := &handles{file: c.state}

@@ -72,8 +72,8 @@ func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 		n.files.closeAll(n.leave)
 		return nil, err
 	}
-	if err := resend(fd); err != nil {
-		o.Log.Debug("the kernel sends nothing again", "err", err)
+	if err := c.resend(); err != nil {
+		o.Log.Error("who waits for the answer of an earlier process goes on waiting", "err", err)
 	}
 	s := &Server{
 		dir: c.dir, mount: at, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
@@ -166,7 +166,7 @@ func (s *Server) ended(ctx context.Context, d time.Duration) bool {
 // the signal that Go uses to stop its own: their reads are begun again and fail.
 // fusectl could abort too, but it is not mounted everywhere.
 func (s *Server) abort(ctx context.Context) bool {
-	device, err := s.conn.device.SyscallConn()
+	device, err := s.conn.served.SyscallConn()
 	if err != nil {
 		return s.ended(ctx, answerTime) // it is closed, so the end has come
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // keeperRounds is how often the worker is killed, or exchanged (make keeper: 50).
-var keeperRounds = flag.Int("keeper", 3, "kill and exchange the worker of a kept mount so often")
+var keeperRounds = flag.Int("keeper", 2, "kill and exchange the worker of a kept mount so often")
 
 // A keptMount is one of `mount -d`. Its process is that command, which has ended.
 type keptMount struct {
@@ -29,7 +29,9 @@ type keptMount struct {
 func mountKept(t *testing.T, o mounting) *keptMount {
 	t.Helper()
 	needFuse(t)
-	o.dir = tempDir(t)
+	if o.dir == "" {
+		o.dir = tempDir(t)
+	}
 	if o.data == "" {
 		o.data = filepath.Join(tempDir(t), "data")
 	}
@@ -37,7 +39,10 @@ func mountKept(t *testing.T, o mounting) *keptMount {
 	k.install(t)
 	o.flags = append([]string{"-d"}, o.flags...)
 	cmd := o.command()
-	cmd.Path, cmd.Args[0] = k.program, k.program
+	cmd.Args[len(o.prefix)] = k.program
+	if len(o.prefix) == 0 {
+		cmd.Path = k.program
+	}
 	k.mount = &mount{process: startCommand(t, "bipfs mount -d", cmd), dir: o.dir, data: o.data}
 	t.Cleanup(func() { k.end(t) })
 	if code := k.exits(longEnough); code != 0 || !strings.Contains(k.printed(), "mounted "+k.dir+"\n") {
@@ -57,7 +62,7 @@ func (k *keptMount) install(t *testing.T) {
 
 // end ends what is left, and shows the log of a test that failed.
 func (k *keptMount) end(t *testing.T) {
-	if isMounted(k.dir) {
+	if isMounted(k.dir) && alive(k.keeper) {
 		_ = syscall.Kill(k.keeper, syscall.SIGTERM)
 		eventually(t, longEnough, "the keeper is told to end and its mount stays", func() bool { return !isMounted(k.dir) })
 	}
@@ -68,7 +73,12 @@ func (k *keptMount) end(t *testing.T) {
 	}
 }
 
-func alive(pid int) bool { return pid != 0 && syscall.Kill(pid, 0) == nil }
+// alive tells whether a process runs; one that nobody has asked for its exit code
+// does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
 
 type keptStatus struct {
 	PID       int
@@ -108,15 +118,11 @@ func (k *keptMount) follows(t *testing.T, before keptStatus) (after keptStatus) 
 // the kernel reads by itself.
 func kept(t *testing.T) (k *keptMount, coming, whole *torrent) {
 	needRoot(t)
-	coming = torrentOf(t, file(t, t.Name()+" coming.bin", 32<<20), 256<<10)
+	coming = torrentOf(t, file(t, t.Name()+" coming.bin", 16<<20), 256<<10)
 	whole = torrentOf(t, file(t, t.Name()+" whole.bin", 16<<20), 256<<10)
-	fast, slow := scripted(t, manner{}, whole), scripted(t, manner{rate: 16 << 20}, coming) // two seconds of it
+	fast, slow := scripted(t, manner{}, whole), scripted(t, manner{rate: 16 << 20}, coming) // a second of it
 	k = mountKept(t, mounting{flags: peerFlags(fast, slow), sources: []string{coming.file, whole.file}})
 	k.same(t, whole)
-	eventually(t, longEnough, "a complete file has no stamp", func() bool {
-		stamps, _ := filepath.Glob(filepath.Join(k.data, "torrents", whole.hash(), "stamps"))
-		return len(stamps) > 0
-	})
 	return k, coming, whole
 }
 
@@ -201,7 +207,7 @@ func together(t *testing.T, rounds int, next func(k *keptMount, before keptStatu
 			ordinary.in.Close()
 			ordinary = hold(t, coming.shown(k.mount))
 		}
-		before, from := k.asked(t), 1<<20+chance.Int64N(16<<20)
+		before, from := k.asked(t), 1<<20+chance.Int64N(8<<20)
 		reader := start(t, "md5sum", "md5sum", coming.shown(k.mount))
 		eventually(t, longEnough, "nothing is read", func() bool { return position(reader) > from || !reader.runs() })
 		if at := position(reader); at >= 0 && at < coming.Info.Length {
@@ -213,10 +219,12 @@ func together(t *testing.T, rounds int, next func(k *keptMount, before keptStatu
 		if code := reader.exits(readPatience); code != 0 || !strings.HasPrefix(reader.printed(), sum) {
 			t.Fatalf("round %d: md5sum: exit code %d: %s", round, code, reader.printed())
 		}
-		another := hold(t, whole.shown(k.mount)) // in the one way in which it is open
-		another.read(t, whole, chance.Int64N(whole.Info.Length-32))
-		another.in.Close()
-		another.exits(longEnough)
+		worker := k.asked(t).PID
+		wrote := wroteBy(t, worker)
+		k.same(t, whole) // in the one way in which it is open
+		if n := wroteBy(t, worker) - wrote; n > whole.Info.Length/8 {
+			t.Errorf("round %d: a file that the kernel reads was read through bipfs: it wrote %d bytes", round, n)
+		}
 	}
 	if t.Logf("md5sum was in the middle %d times of %d", middle, rounds); middle < rounds/2 {
 		t.Error("that is too seldom for a test")
@@ -250,6 +258,74 @@ func position(p *process) (at int64) {
 		}
 	}
 	return at
+}
+
+// TestKeeperEnds: a signal to either of the two ends both, and so does an unmount;
+// without its keeper a worker goes on alone.
+func TestKeeperEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(k *keptMount, s keptStatus){
+		"worker":     func(_ *keptMount, s keptStatus) { syscall.Kill(s.PID, syscall.SIGTERM) },
+		"keeper":     func(_ *keptMount, s keptStatus) { syscall.Kill(s.KeeperPID, syscall.SIGTERM) },
+		"unmount":    func(k *keptMount, _ keptStatus) { run(t, longEnough, k.program, "unmount", k.dir) },
+		"fusermount": func(k *keptMount, _ keptStatus) { run(t, longEnough, "fusermount3", "-u", k.dir) },
+		"alone": func(k *keptMount, s keptStatus) {
+			syscall.Kill(s.KeeperPID, syscall.SIGKILL)
+			var after keptStatus
+			eventually(t, longEnough, "it does not notice", func() bool { after = k.asked(t); return after.KeeperPID == 0 })
+			run(t, longEnough, "ls", k.dir)
+			if r := try(longEnough, k.program, "upgrade", "--control", k.control()); r.code != 1 || !strings.Contains(r.err, "no keeper") {
+				t.Errorf("upgrade: %v", r)
+			}
+			syscall.Kill(after.PID, syscall.SIGTERM)
+		},
+	} {
+		k := mountKept(t, mounting{})
+		s := k.asked(t)
+		end(k, s)
+		eventually(t, longEnough, name+": something goes on", func() bool {
+			return !isMounted(k.dir) && !alive(s.PID) && !alive(s.KeeperPID)
+		})
+		if r := try(longEnough, k.program, "status", "--control", k.control()); r.code != 1 {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+}
+
+// TestKeeperFails: what keeps a first worker from serving is said, and nothing stays.
+func TestKeeperFails(t *testing.T) {
+	t.Parallel()
+	m := mountBipfs(t, mounting{})
+	o := mounting{dir: tempDir(t), data: m.data, flags: []string{"-d"}}
+	for code, args := range map[int][]string{1: o.command().Args, 2: append(o.command().Args, "--memory", "1")} {
+		if r := try(longEnough, args...); r.code != code || !strings.Contains(r.err, "bipfs: ") {
+			t.Errorf("not exit code %d: %v", code, r)
+		}
+		if isMounted(o.dir) {
+			t.Errorf("exit code %d: mounted", code)
+		}
+	}
+}
+
+// TestKeeperUser: all of it without any privilege, and nothing is left of what is
+// temporary.
+func TestKeeperUser(t *testing.T) {
+	a := ordinary(t, "nobody")
+	openFuse(t)
+	to := torrentOf(t, file(t, "kept by a user.bin", 4<<20), 256<<10)
+	seeder := scripted(t, manner{}, to)
+	dir := a.owns(t)
+	o := mounting{prefix: append(a.prefix(), "TMPDIR="+dir), dir: a.owns(t), data: filepath.Join(a.owns(t), "data"), flags: peerFlags(seeder), sources: []string{to.file}}
+	k := mountKept(t, o)
+	look := func() { run(t, longEnough, append(a.prefix(), "cmp", to.shown(k.mount), to.content)...) }
+	look()
+	k.killed(t, k.asked(t))
+	look()
+	before := k.asked(t)
+	k.install(t)
+	run(t, longEnough, append(a.prefix(), k.program, "upgrade", "--control", k.control())...)
+	k.follows(t, before)
+	look()
 }
 
 // TestKeeperKill kills what serves a mount while a program reads a file from its

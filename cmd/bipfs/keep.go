@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -172,11 +173,14 @@ func (m *mountCommand) stopping() {
 	}
 }
 
+// leaveTime is how long to leave a mount may take; what serves next waits for it.
+const leaveTime = 8 * time.Second
+
 // errLeft is that the mount was left to another process.
 var errLeft = errors.New("the mount was left")
 
 func leave(server *fs.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	if err := server.Leave(ctx); err != nil {
 		return err

@@ -163,20 +163,12 @@ func TestKilled(t *testing.T) {
 			t.Errorf("after death %d: %s", n, got)
 		}
 	}
-	waits := exec.Command("timeout", "20", "dd", "if="+k.dir+"/file", "bs=4096", "skip=200", "count=1", "status=none")
-	var said bytes.Buffer
-	waits.Stderr = &said
-	if err := waits.Start(); err != nil {
-		t.Fatal(err)
-	}
 	pid := k.serving(t, mostDeaths)
-	if got := k.read(); got != fileBytes { // so that the other one has asked, too
-		t.Errorf("before the last death: %s", got)
-	}
+	waits, said := k.wait(t)
 	k.tell(t, "exit +")
 	syscall.Kill(pid, syscall.SIGKILL)
 	if waits.Wait(); !strings.Contains(said.String(), "Input/output error") {
-		t.Errorf("a read that waits for a worker that does not come: %s", &said)
+		t.Errorf("a read that waits for a worker that does not come: %s", said)
 	}
 	if got := k.read(); !strings.Contains(got, "Input/output error") {
 		t.Errorf("refused: %s", got)
@@ -187,6 +179,49 @@ func TestKilled(t *testing.T) {
 	k.tell(t, "serve")
 	k.serving(t, mostDeaths+1)
 	eventually(t, "it is read again", func() bool { return k.read() == fileBytes })
+}
+
+// TestKilledOld: where the kernel sends nothing again, reads that waited for a worker
+// that is killed fail, and all else goes on; who waits for one that leaves is told so
+// when it has gone.
+func TestKilledOld(t *testing.T) {
+	k := keep(t, "old")
+	<-k.served
+	for n, signal := range []syscall.Signal{syscall.SIGKILL, 0} {
+		pid := k.serving(t, n+1)
+		waits, said := k.wait(t)
+		if got := k.read(); got != fileBytes {
+			t.Errorf("before: %s", got)
+		}
+		if signal == 0 {
+			k.signals <- syscall.SIGUSR2
+		} else {
+			syscall.Kill(pid, signal)
+		}
+		if err := waits.Wait(); err == nil || !strings.Contains(said.String(), "connection abort") {
+			t.Errorf("a read that waited: %v, %s", err, said)
+		}
+		if got := k.read(); got != fileBytes {
+			t.Errorf("after: %s", got)
+		}
+	}
+}
+
+// wait starts a read that waits, and returns when the worker has it.
+func (k *keeping) wait(t *testing.T) (waits *exec.Cmd, said *bytes.Buffer) {
+	t.Helper()
+	name := filepath.Join(k.Data, "waits")
+	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	waits, said = exec.Command("timeout", "60", "dd", "if="+k.dir+"/file", "bs=4096", "skip=200", "count=1", "iflag=direct", "status=none"), &bytes.Buffer{}
+	waits.Stderr = said
+	if err := waits.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { waits.Process.Kill() })
+	eventually(t, "it waits", func() bool { _, err := os.Stat(name); return err == nil })
+	return waits, said
 }
 
 // TestAside: what crashes a worker is set aside the second time.
@@ -212,13 +247,7 @@ func TestAside(t *testing.T) {
 func TestExchange(t *testing.T) {
 	k := keep(t, "serve")
 	<-k.served
-	waits := exec.Command("timeout", "60", "dd", "if="+k.dir+"/file", "bs=4096", "skip=200", "count=1", "status=none")
-	if err := waits.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if got := k.read(); got != fileBytes {
-		t.Errorf("read: %s", got)
-	}
+	waits, said := k.wait(t)
 	first := k.serving(t, 1)
 	k.install(t)
 	k.signals <- syscall.SIGUSR2
@@ -227,9 +256,6 @@ func TestExchange(t *testing.T) {
 	}
 	if got := k.read(); got != fileBytes {
 		t.Errorf("read: %s", got)
-	}
-	if err := waits.Process.Signal(syscall.Signal(0)); err != nil {
-		t.Errorf("a read that waits: %v", err)
 	}
 	if err := os.Rename(k.Program, k.Program+".good"); err != nil {
 		t.Fatal(err)
@@ -253,6 +279,8 @@ func TestExchange(t *testing.T) {
 	if got := k.read(); got != fileBytes {
 		t.Errorf("read: %s", got)
 	}
-	waits.Process.Kill()
-	waits.Wait()
+	k.signals <- syscall.SIGTERM
+	if waits.Wait(); !strings.Contains(said.String(), "not connected") {
+		t.Errorf("a read that waited until the end: %s", said)
+	}
 }

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"bipfs/fs"
 )
@@ -53,7 +55,18 @@ func work() int {
 		fmt.Fprintln(f, what...)
 		f.Close()
 	}
+	dataFolder = w.Data
 	words := strings.Fields(string(do))
+	if words[0] == "old" { // the kernel does not offer to send anything again
+		flags := make([]byte, 4)
+		if _, err := unix.Pread(stateFd, flags, 64+56); err != nil {
+			panic(err)
+		}
+		binary.NativeEndian.PutUint32(flags, binary.NativeEndian.Uint32(flags)&^(1<<7))
+		if _, err := unix.Pwrite(stateFd, flags, 64+56); err != nil {
+			panic(err)
+		}
+	}
 	switch {
 	case words[0] == "exit":
 		return len(words[1])
@@ -92,7 +105,11 @@ func work() int {
 	return 0
 }
 
-// oneFile is a tree with one file, whose reads at 1000 and behind it never end.
+// dataFolder is the worker's. The file `waits` is made in it when a read begins
+// to wait.
+var dataFolder string
+
+// oneFile is a tree with one file, whose reads in the second half never end.
 type oneFile struct{ fs.Tree }
 
 const fileID, fileBytes = 2, "what there is to be read"
@@ -119,6 +136,9 @@ func (oneFile) OpenDir(context.Context, fs.ID) error { return nil }
 
 func (oneFile) Read(ctx context.Context, off int64, n int, _ fs.Caller) (fs.Reply, error) {
 	if off >= 512<<10 {
+		if err := os.WriteFile(filepath.Join(dataFolder, "waits"), nil, 0o600); err != nil {
+			panic(err)
+		}
 		<-ctx.Done()
 		return fs.Reply{}, ctx.Err()
 	}
