@@ -5,6 +5,7 @@
 # make fuzz-long each for a minute
 # make soak   the long run: every tool reads from every seeder, found in every way;
 #             10 GiB round and round in a store of 1 GiB, for ten minutes
+# make keeper what serves a mount is killed 50 times, and exchanged 50 times, under readers
 # make scan   200 films of 1 GiB, looked at as by a media server; 10 GB of disk
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
@@ -23,7 +24,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak matrix scan clean
+.PHONY: build demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak keeper matrix scan clean
 
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
@@ -91,6 +92,10 @@ soak:
 	@integration/need test
 	go test -count=1 -timeout=90m -v -run 'TestSeeders|TestAway|TestBound$$' ./integration -soak
 	go test -count=1 -timeout=60m -v -run TestPoisoners ./integration/replay -more-seeds 21
+
+keeper:
+	@integration/need test
+	go test -count=1 -timeout=20m -v -run 'TestKeeper(Kill|Upgrade)$$' ./integration -keeper 50
 
 matrix:
 	@integration/need test
