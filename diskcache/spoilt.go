@@ -33,14 +33,9 @@ type spoilt struct {
 	size int64
 }
 
-// isMended reports whether bad copies of a piece are kept. One that is verified leaf by
-// leaf needs no copies: its blocks are right or wrong by themselves.
-func (p *piece) isMended() bool {
-	return p.from != nil && p.leaves == nil
-}
-
 // mends reports whether bad copies of pieces may be kept, so that it has to be known
-// who brought their blocks.
+// who brought their blocks. One that is verified leaf by leaf needs none: its blocks are
+// right or wrong by themselves.
 func (t *Torrent) mends() bool { return t.spec.Hash != nil && t.spec.PieceLength <= longestMended }
 
 // mended is what became of a piece that failed its hash.
@@ -115,7 +110,7 @@ func (t *Torrent) takeSpoilt(p *piece) *spoilt {
 	defer t.mu.Unlock()
 	s := t.spoilt[p.number]
 	delete(t.spoilt, p.number)
-	if s == nil && p.isMended() && slices.ContainsFunc(p.from, func(from wire.Peer) bool { return from != p.from[0] }) {
+	if s == nil && slices.ContainsFunc(p.from, func(from wire.Peer) bool { return from != p.from[0] }) {
 		s = &spoilt{Piece: mend.New(p.count)}
 	}
 	return s

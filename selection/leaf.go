@@ -232,10 +232,14 @@ func (m *Machine) spoil(e Spoiled) {
 			pc.spoilt = append(pc.spoilt, spoilt{e.Peer, i})
 			continue
 		}
-		if b.sender >= 0 && pc.shares[b.sender].peer.id == e.Peer {
-			c.addr = pc.shares[b.sender].peer.addr // it may be gone
-		}
 		m.wasted += int64(m.geo.Block(pc.index, i).Length)
+		if b.sender >= 0 {
+			p := pc.shares[b.sender].peer
+			if p.id != e.Peer {
+				continue // another's has come since, and was told of first
+			}
+			c.addr = p.addr // it may be gone
+		}
 		m.unstore(pc, i)
 		if b.state == blockFree {
 			pc.room++

@@ -42,7 +42,7 @@ type account struct {
 	room   int
 	stored map[wire.Block]bool
 	from   map[wire.Peer]bool // who brought any of them
-	by     map[wire.Block]wire.Peer
+	by     map[wire.Block][]wire.Peer
 }
 
 func (k *books) init(w *world) {
@@ -82,7 +82,8 @@ func (k *books) event(e selection.Event) {
 			if _, gone := k.spoilt[s]; gone {
 				delete(k.spoilt, s)
 			} else if a := k.lives[e.Block.Piece]; a != nil && a.lease == e.Lease {
-				a.stored[e.Block], a.by[e.Block] = true, e.Peer
+				a.stored[e.Block] = true
+				a.by[e.Block] = append(a.by[e.Block], e.Peer)
 				a.from[e.Peer] = true
 			} else if k.opens[e.Block.Piece] {
 				k.early[e.Lease] = append(k.early[e.Lease], e)
@@ -125,7 +126,7 @@ func (k *books) leaf(e selection.Event) {
 	case selection.Proven:
 		if a := k.lives[e.Piece]; a != nil && a.lease == e.Lease {
 			for _, i := range e.Blocks {
-				if p, ok := a.by[k.w.geo.Block(e.Piece, i)]; ok {
+				for _, p := range a.by[k.w.geo.Block(e.Piece, i)] {
 					k.proven[p] = true
 				}
 			}
@@ -133,10 +134,14 @@ func (k *books) leaf(e selection.Event) {
 	case selection.Spoiled:
 		for _, i := range e.Blocks {
 			b := k.w.geo.Block(e.Piece, i)
-			if a := k.lives[e.Piece]; a != nil && a.lease == e.Lease && a.stored[b] && a.by[b] == e.Peer {
-				delete(a.stored, b)
-			} else {
+			a := k.lives[e.Piece]
+			if a == nil || a.lease != e.Lease || !slices.Contains(a.by[b], e.Peer) {
 				k.spoilt[spoilt{e.Lease, e.Peer, b}] = struct{}{}
+				continue
+			}
+			a.by[b] = slices.DeleteFunc(a.by[b], func(p wire.Peer) bool { return p == e.Peer })
+			if len(a.by[b]) == 0 { // else another's has come since
+				delete(a.stored, b)
 			}
 		}
 	}
@@ -146,9 +151,10 @@ func (k *books) leaf(e selection.Event) {
 func (k *books) life(p wire.Piece, l wire.Lease) *account {
 	a := k.lives[p]
 	if a == nil || a.lease < l {
-		a = &account{lease: l, stored: map[wire.Block]bool{}, from: map[wire.Peer]bool{}, by: map[wire.Block]wire.Peer{}}
+		a = &account{lease: l, stored: map[wire.Block]bool{}, from: map[wire.Peer]bool{}, by: map[wire.Block][]wire.Peer{}}
 		for _, e := range k.early[l] {
-			a.stored[e.Block], a.from[e.Peer], a.by[e.Block] = true, true, e.Peer
+			a.stored[e.Block], a.from[e.Peer] = true, true
+			a.by[e.Block] = append(a.by[e.Block], e.Peer)
 		}
 		k.lives[p] = a
 	}
