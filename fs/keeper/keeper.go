@@ -232,10 +232,11 @@ func (k *Keeper) judge(w *worker) bool {
 			return true
 		}
 		why, subject := w.why(), w.subject()
-		k.Log.Error("the worker died", "why", why, "torrent", subject)
 		if subject == "" {
+			k.Log.Error("the worker died", "why", why)
 			return false
 		}
+		k.Log.Error("the worker died", "why", why, "torrent", subject)
 		if k.crashes[subject]++; k.crashes[subject] == mostCrashes {
 			k.aside = append(k.aside, subject)
 			k.Log.Error("a torrent that crashed the worker is set aside, until another program serves the mount", "torrent", subject, "crashes", mostCrashes)
