@@ -75,29 +75,20 @@ func (t *Torrent) Paused() bool { return t.paused.Load() }
 
 // decide changes the state of t, stores it, and then has it hold.
 func (c *Client) decide(t *Torrent, change func(*torrentState)) error {
-	if !c.enter() {
-		return ErrClosed
-	}
-	defer c.wg.Done()
-	c.adding.Lock()
-	defer c.adding.Unlock()
-	if t.removed.Load() {
-		return ErrRemoved
-	}
-	c.mu.Lock()
-	before := t.state
-	c.mu.Unlock()
-	after := before
-	change(&after)
-	if after.Stopped == before.Stopped && after.Paused == before.Paused {
+	var before, after torrentState
+	return c.revise(t, "state", func(s *torrentState) (changed bool, err error) {
+		before = *s
+		change(s)
+		after = *s
+		return after.Stopped != before.Stopped || after.Paused != before.Paused, nil
+	}, func() error {
+		c.decided(t, before, after)
 		return nil
-	}
-	if err := t.saveState(after); err != nil {
-		return fmt.Errorf("store the state of %v: %w", t.id, err)
-	}
-	c.mu.Lock()
-	t.state = after
-	c.mu.Unlock()
+	})
+}
+
+// decided has a state hold that is stored.
+func (c *Client) decided(t *Torrent, before, after torrentState) {
 	t.stopped.Store(after.Stopped)
 	t.paused.Store(after.Paused)
 	t.broken.Store(false) // whatever did not come, nobody may have been asked for it
@@ -117,7 +108,33 @@ func (c *Client) decide(t *Torrent, change func(*torrentState)) error {
 	} else if l := t.running(); l != nil {
 		l.put(c.ctx, order((*loop).obeyUser))
 	}
-	return nil
+}
+
+// revise changes the state of t, stores it, and then calls hold, while nobody else
+// decides anything. what is what an error calls that which is stored.
+func (c *Client) revise(t *Torrent, what string, change func(*torrentState) (changed bool, err error), hold func() error) error {
+	if !c.enter() {
+		return ErrClosed
+	}
+	defer c.wg.Done()
+	c.adding.Lock()
+	defer c.adding.Unlock()
+	if t.removed.Load() {
+		return ErrRemoved
+	}
+	c.mu.Lock()
+	state := t.state
+	c.mu.Unlock()
+	if changed, err := change(&state); err != nil || !changed {
+		return err
+	}
+	if err := t.saveState(state); err != nil {
+		return fmt.Errorf("store the %s of %v: %w", what, t.id, err)
+	}
+	c.mu.Lock()
+	t.state = state
+	c.mu.Unlock()
+	return hold()
 }
 
 // saveState writes a state of t. The name of one without metadata is not chosen

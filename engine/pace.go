@@ -94,28 +94,14 @@ func (c *Client) LimitTorrent(t *Torrent, r Rates) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	if !c.enter() {
-		return ErrClosed
-	}
-	defer c.wg.Done()
-	c.adding.Lock()
-	defer c.adding.Unlock()
-	if t.removed.Load() {
-		return ErrRemoved
-	}
-	c.mu.Lock()
-	state := t.state
-	c.mu.Unlock()
-	state.Down, state.Up = r.Down, r.Up
-	if err := t.saveState(state); err != nil {
-		return fmt.Errorf("store the limits of %v: %w", t.id, err)
-	}
-	c.mu.Lock()
-	t.state = state
-	c.mu.Unlock()
-	c.shares.set(t, r, c.clock.now())
-	t.lookAgain()
-	return nil
+	return c.revise(t, "limits", func(s *torrentState) (changed bool, err error) {
+		s.Down, s.Up = r.Down, r.Up
+		return true, nil
+	}, func() error {
+		c.shares.set(t, r, c.clock.now())
+		t.lookAgain()
+		return nil
+	})
 }
 
 // lookAgain has t's loop, if it has one, look at the rates, and at what is pinned.

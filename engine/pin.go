@@ -42,46 +42,30 @@ func (c *Client) Unpin(t *Torrent, of func(file int) bool, path string) error {
 }
 
 func (c *Client) pin(t *Torrent, of func(file int) bool, pin bool, e control.Event) error {
-	if !c.enter() {
-		return ErrClosed
-	}
-	defer c.wg.Done()
-	c.adding.Lock()
-	defer c.adding.Unlock()
-	if t.removed.Load() {
-		return ErrRemoved
-	}
-	if err := t.refusal(); pin && errors.Is(err, ErrNoUpload) {
-		return err // it would never come
-	}
-	info := t.Info()
-	c.mu.Lock()
-	state := t.state
-	c.mu.Unlock()
-	before := state.Pinned
-	after, err := before.changed(info, of, pin)
-	if err != nil || after == before {
-		return err
-	}
-	state.Pinned = after
 	var now *pinned
-	if info != nil {
-		now = t.pinnedBy(after, info)
-		if err := c.fits(t, now); pin && err != nil {
-			return err
+	return c.revise(t, "pins", func(s *torrentState) (changed bool, err error) {
+		if err := t.refusal(); pin && errors.Is(err, ErrNoUpload) {
+			return false, err // it would never come
 		}
-	}
-	if err := t.saveState(state); err != nil {
-		return fmt.Errorf("store what is pinned of %v: %w", t.id, err)
-	}
-	c.mu.Lock()
-	t.state = state
-	c.mu.Unlock()
-	t.setPinned(now)
-	t.happens(e)
-	err = t.strive()
-	t.lookAgain()
-	return err
+		info, before := t.Info(), s.Pinned
+		s.Pinned, err = before.changed(info, of, pin)
+		if err != nil || s.Pinned == before {
+			return false, err
+		}
+		if info != nil {
+			now = t.pinnedBy(s.Pinned, info)
+			if err := c.fits(t, now); pin && err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}, func() error {
+		t.setPinned(now)
+		t.happens(e)
+		err := t.strive()
+		t.lookAgain()
+		return err
+	})
 }
 
 // changed are the pins when some files more are pinned, or unpinned.

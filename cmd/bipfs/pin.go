@@ -55,24 +55,13 @@ func (t *talk) pin(ctx context.Context, place, verb string) (p control.Path, err
 // eachPlace calls do with every path that is named, as it is called below the mount
 // point. One that fails is said, and the others go on.
 func (t *talk) eachPlace(ctx context.Context, args []string, do func(place string) error) error {
-	failed := 0
-	for _, arg := range args {
+	return t.eachOf(ctx, args, "", func(arg string) error {
 		place, err := t.place(ctx, arg)
 		if err == nil {
 			err = do(place)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			failed++
-			fmt.Fprintf(t.err, "bipfs: %s: %s\n", shown(shownSource(arg)), sentence(err))
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d: not done", failed, len(args))
-	}
-	return nil
+		return err
+	})
 }
 
 // place is what an argument is called below the mount point.

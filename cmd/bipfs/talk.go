@@ -187,12 +187,20 @@ func (t *talk) path(ctx context.Context, arg string) (p control.Path, err error)
 // each calls do for every torrent that is named. One that fails is said, and the
 // others go on.
 func (t *talk) each(ctx context.Context, args []string, do func(control.Torrent) error) error {
-	failed := 0
-	for _, arg := range args {
+	return t.eachOf(ctx, args, " torrents", func(arg string) error {
 		found, err := t.torrent(ctx, arg)
 		if err == nil {
 			err = do(found)
 		}
+		return err
+	})
+}
+
+// eachOf is that for whatever the arguments name; what is their noun.
+func (t *talk) eachOf(ctx context.Context, args []string, what string, do func(arg string) error) error {
+	failed := 0
+	for _, arg := range args {
+		err := do(arg)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -202,7 +210,7 @@ func (t *talk) each(ctx context.Context, args []string, do func(control.Torrent)
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d torrents: not done", failed, len(args))
+		return fmt.Errorf("%d of %d%s: not done", failed, len(args), what)
 	}
 	return nil
 }
