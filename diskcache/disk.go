@@ -61,6 +61,7 @@ type Config struct {
 	KeepFree    int64 // bytes of the file system that are never stored into
 	Evict       bool  // make room by evicting pieces; Bound is to be called then
 	Most        int64 // with Evict: bytes of the file system that are stored into at most, or Unbounded
+	Lent        bool  // files may be lent since an earlier process: nothing is evicted before Settle
 	Connections int   // most spares at one time
 	Log         *slog.Logger
 	FS          FS // nil: the real one
@@ -91,6 +92,8 @@ type Disk struct {
 	evicted atomic.Int64 // bytes that were given back by evicting
 	bound   bound
 	bounded chan struct{} // closed by Bound
+	settled chan struct{} // closed by Settle
+	closing chan struct{} // closed by Close, first of all
 
 	mu       sync.Mutex
 	ledger   *ledger.Ledger
@@ -141,6 +144,8 @@ func Open(c Config) (*Disk, error) {
 		syncBell: make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		bounded:  make(chan struct{}),
+		settled:  make(chan struct{}),
+		closing:  make(chan struct{}),
 		bound:    bound{entered: map[string]bool{}, asleep: map[string]int64{}},
 	}
 	rest := blocks - c.Connections
@@ -156,6 +161,9 @@ func Open(c Config) (*Disk, error) {
 		return nil, err
 	}
 	d.writer = newWriter(d, d.ledger.Part()/2)
+	if !c.Lent {
+		d.Settle()
+	}
 	d.start()
 	return d, nil
 }
@@ -250,6 +258,7 @@ func (d *Disk) Close(ctx context.Context) error {
 	}
 	d.closed = true
 	d.mu.Unlock()
+	close(d.closing)
 	for _, t := range d.all() {
 		t.Leave()
 	}

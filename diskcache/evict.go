@@ -30,8 +30,11 @@ type row struct {
 }
 
 // evict gives n bytes back to the file system, or what can be had, and returns how
-// many. It waits for the disk.
+// many. It waits for the disk, and until it is known what is lent.
 func (d *Disk) evict(n int64) (freed int64) {
+	if !d.isSettled() {
+		return 0
+	}
 	b := &d.bound
 	b.turn.Lock()
 	defer b.turn.Unlock()

@@ -18,6 +18,9 @@ import (
 //
 // What is lent stays as it is. A damaged piece of such a file is neither fetched
 // again nor spilled over until it is given back.
+//
+// The kernel goes on reading when the process that lent it a file has died. The next
+// one Holds what was lent, and says so by Settle; before that nothing is evicted.
 
 // leastLent is the shortest file that is lent: to read a shorter one by ourselves
 // costs less than to ask for its loan.
@@ -60,16 +63,23 @@ type lendable struct {
 type Lent struct {
 	t      *Torrent
 	of     *lendable
-	number int // of the file
-	handle Handle
+	number int    // of the file
+	handle Handle // nil: Hold
 }
 
-// Fd is the descriptor of the file, opened for reading.
-func (l *Lent) Fd() int { return l.handle.Fd() }
+// Fd is the descriptor of the file, opened for reading; of one of Hold, -1.
+func (l *Lent) Fd() int {
+	if l.handle == nil {
+		return -1
+	}
+	return l.handle.Fd()
+}
 
 // Close gives the file back. It is called once.
 func (l *Lent) Close() {
-	l.handle.Close()
+	if l.handle != nil {
+		l.handle.Close()
+	}
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()
 	if l.of.lent--; l.of.lent == 0 {
@@ -120,6 +130,42 @@ func (t *Torrent) Lend(number int) (*Lent, bool) {
 	}
 	l.lent++
 	return &Lent{t, l, number, handle}, true
+}
+
+// Hold is Lend for a file that the kernel reads already, since an earlier process: it
+// was right then, so that it stays, whatever is known of it by now and however much is
+// lent. It is false once the torrent is closed.
+func (t *Torrent) Hold(number int) (*Lent, bool) {
+	l := t.lendable(number)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, false
+	}
+	if l.lent++; l.lent == 1 {
+		if l.counts = !t.pinnedFile(number); l.counts {
+			t.disk.lendMore(t.spec.Files[number].Length)
+		}
+	}
+	return &Lent{t, l, number, nil}, true
+}
+
+// Settle says that all is held that an earlier process has lent: what is not may be
+// evicted from now on. It is called once, where Config.Lent is set.
+func (d *Disk) Settle() { close(d.settled) }
+
+// isSettled waits until that is so; it is not when the Disk is closed before.
+func (d *Disk) isSettled() bool {
+	select {
+	case <-d.settled:
+	case <-d.closing:
+	}
+	select {
+	case <-d.settled:
+		return true
+	default:
+		return false
+	}
 }
 
 // lendable is what is known of a file, which is long enough.

@@ -83,20 +83,6 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	return t, true, nil
 }
 
-// AddURL fetches the .torrent at a URL in the background and adds it. What
-// goes wrong is logged.
-func (c *Client) AddURL(url string) {
-	c.spawn(func() {
-		s, err := c.FetchSource(c.ctx, Source{URL: url})
-		if err == nil {
-			_, err = c.Add(s)
-		}
-		if err != nil && c.ctx.Err() == nil {
-			c.log.Error("a torrent is skipped", "err", err)
-		}
-	})
-}
-
 // id is the infohashes that a source names; a URL names none.
 func (s Source) id() metainfo.ID {
 	if s.Torrent != nil {

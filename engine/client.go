@@ -166,7 +166,7 @@ func (c *Client) open() error {
 	}
 	c.ways = trackerWays(c.net)
 	c.disk, err = diskcache.Open(diskcache.Config{
-		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree, Evict: c.cfg.Evict, Most: c.cfg.Disk,
+		Memory: c.cfg.Memory, KeepFree: c.cfg.KeepFree, Evict: c.cfg.Evict, Most: c.cfg.Disk, Lent: c.cfg.Lent,
 		Connections: spares(c.cfg.Memory) + allLanes, Log: c.log,
 	})
 	if err != nil {
@@ -190,6 +190,9 @@ func (c *Client) open() error {
 		return err
 	}
 	c.disk.Bound(c.tenants)
+	for _, url := range c.state.URLs {
+		c.fetchURL(url)
+	}
 	c.spawn(c.striveAll)
 	if c.seeds() {
 		c.spawn(c.tend)

@@ -51,6 +51,9 @@ type Config struct {
 	// Aside are torrents that are left alone, as Label names them: they have crashed
 	// the program.
 	Aside []string
+	// Lent is that files may be lent to the kernel since an earlier process: nothing
+	// gives way before Client.Settle.
+	Lent bool
 	// WaitingReads is how many reads may wait for the swarm at a time. 0 = 768.
 	WaitingReads int
 	Version      string // of the program, for the peer id and user agents

@@ -44,6 +44,8 @@ type folder struct {
 type clientState struct {
 	Port     int    `json:"port"`      // of the listener; 0 before the first
 	NextSlot uint32 `json:"next_slot"` // slots below it are taken for ever
+	// URLs are those of .torrents that are to be fetched and added.
+	URLs []string `json:"urls,omitempty"`
 }
 
 // torrentState is the file `state` of one torrent.

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,14 +120,21 @@ func (c *Client) hide(t *Torrent) {
 	}
 }
 
+// ErrLeftAlone is that a torrent is stored, and could not be used at the start: to
+// add it would write over it.
+var ErrLeftAlone = errors.New("it is in the data folder and cannot be used, the log says why: mend its folder, or move it away")
+
 // revive gives a torrent that nobody else sees yet what is left of an earlier
 // life of it: what its trackers were told, who it was to them, and its metadata
 // if that is missing.
 func (t *Torrent) revive() error {
 	f := t.c.folder
 	s, err := f.torrent(t.id.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there is none, or its first add was cut short
+	}
 	if err != nil || s.state.Removed == 0 {
-		return nil // there is none, or none that anybody removed
+		return fmt.Errorf("%s: %w", f.torrentDir(t.id), ErrLeftAlone)
 	}
 	if s.state.Discard {
 		return os.RemoveAll(f.torrentDir(t.id))

@@ -227,7 +227,7 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 		return added, control.As(control.ErrRefused, err)
 	}
 	t, err := d.Client.Add(source)
-	if errors.Is(err, engine.ErrNoUpload) || errors.Is(err, engine.ErrAside) {
+	if errors.Is(err, engine.ErrNoUpload) || errors.Is(err, engine.ErrAside) || errors.Is(err, engine.ErrLeftAlone) {
 		err = control.As(control.ErrRefused, err)
 	}
 	if err != nil {

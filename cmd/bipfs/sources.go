@@ -82,17 +82,19 @@ func sourceList(r io.Reader, log *slog.Logger) ([]named, error) {
 	return all, err
 }
 
-// add gives the client its sources. A private torrent under --no-upload is an
-// error, too, unless it is one of a list.
+// add gives the client its sources. A private torrent under --no-upload, and one that
+// is stored and cannot be used, is an error, too, unless it is one of a list.
 func add(c *engine.Client, all []named, log *slog.Logger) error {
 	for _, s := range all {
 		if s.URL != "" {
-			c.AddURL(s.URL)
+			if err := c.AddURL(s.URL); err != nil {
+				return err
+			}
 			continue
 		}
 		_, err := c.Add(s.Source)
 		switch {
-		case s.listed && errors.Is(err, engine.ErrNoUpload):
+		case s.listed && (errors.Is(err, engine.ErrNoUpload) || errors.Is(err, engine.ErrLeftAlone)):
 			log.Error("a torrent of the list is skipped", "torrent", s.name(), "err", err)
 		case err != nil && s.Torrent != nil:
 			return fmt.Errorf("%s: %w", s.name(), err)
