@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -34,6 +35,7 @@ import (
 // would wait for ever.
 type Connection struct {
 	dir    string
+	mount  mountPoint
 	device *os.File
 	served *os.File // the device, or a clone of it; nil: nobody has served yet
 	state  *os.File // a memory file: what was agreed, then the open files
@@ -62,6 +64,7 @@ const (
 //	0   "bipfskpt"
 //	8   version, 4
 //	12  lengths of the request and of the answer, 4 each
+//	20  the mount's device, as the table of mounts has it, and zeros, 44
 //	64  the request, the answer
 //
 // The open files follow (handles.go). Numbers are little endian.
@@ -69,6 +72,7 @@ const (
 	stateName    = "bipfs-mount" // in /proc/PID/fd
 	stateMagic   = "bipfskpt"
 	stateVersion = 1
+	stateDevice  = 20
 	stateHeader  = 64
 	statePage    = 4096
 )
@@ -89,7 +93,10 @@ func Attach(dir string, o Options) (*Connection, error) {
 		return nil, err
 	}
 	c := &Connection{dir: dir, device: os.NewFile(uintptr(fd), device)}
-	if err := c.agree(o); err != nil {
+	if c.mount, _, err = mountAt(dir); err == nil {
+		err = c.agree(o)
+	}
+	if err != nil {
 		c.Close()
 		err = fmt.Errorf("%s does not answer: %w", dir, err)
 		return nil, errors.Join(err, detach(dir, true))
@@ -132,6 +139,8 @@ func (c *Connection) recall() error {
 		return fmt.Errorf("the mount %s was left by another version of bipfs: unmount it, and mount again", c.dir)
 	}
 	c.offer, c.answer = page[stateHeader:][:offer], page[stateHeader+offer:][:answer]
+	device, _, _ := strings.Cut(string(page[stateDevice:stateHeader]), "\x00")
+	c.mount = mountPoint{device, c.dir, mountType}
 	return nil
 }
 
@@ -158,10 +167,17 @@ func (c *Connection) Ended() bool {
 	return err == nil && poll[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0
 }
 
+// Shown reports whether the mount is what is to be seen at its directory. Who has it
+// open goes on after a lazy unmount, and under another mount.
+func (c *Connection) Shown() (bool, error) {
+	at, mounted, err := mountAt(c.dir)
+	return mounted && at == c.mount, err
+}
+
 // Unmount takes the mount from its directory, in use or not, if it is still there.
 // It is for when nobody serves it.
 func (c *Connection) Unmount() error {
-	if at, mounted, err := mountAt(c.dir); err != nil || !mounted || at.kind != mountType || c.Ended() {
+	if shown, err := c.Shown(); err != nil || !shown || c.Ended() {
 		return err
 	}
 	return detach(c.dir, true)
@@ -203,6 +219,7 @@ func (c *Connection) remember() error {
 	binary.LittleEndian.PutUint32(page[8:], stateVersion)
 	binary.LittleEndian.PutUint32(page[12:], uint32(len(c.offer)))
 	binary.LittleEndian.PutUint32(page[16:], uint32(len(c.answer)))
+	copy(page[stateDevice:stateHeader-1], c.mount.device)
 	if n := copy(page[stateHeader:], c.offer) + copy(page[stateHeader+len(c.offer):], c.answer); n < len(c.offer)+len(c.answer) {
 		return errors.New("the kernel's offer is too long")
 	}
@@ -264,6 +281,9 @@ func (c *Connection) resume(n *nodes, o Options) (raw *fuse.Server, at int, err 
 	}
 	if err == nil {
 		err = unix.Dup3(int(c.served.Fd()), at, unix.O_CLOEXEC)
+	}
+	if err != nil {
+		syscall.Close(at)
 	}
 	return raw, at, err
 }

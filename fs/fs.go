@@ -96,6 +96,9 @@ type Handle interface {
 	// Backing lends a plain file with the same bytes that the kernel may read by
 	// itself, if there is one now.
 	Backing() (b Backing, ok bool)
+	// Hold is Backing of a file that the kernel reads by itself since an earlier
+	// process: its bytes must stay, whatever is known of them. Its Fd is not asked.
+	Hold() (b Backing, ok bool)
 	// Close is called once, when no Read is running.
 	Close()
 }

@@ -63,17 +63,12 @@ func (s *Server) Leave(ctx context.Context) error {
 }
 
 // leave undoes Open for this process: the kernel, and the process that comes next,
-// have the file open still.
-func (n *nodes) leave(id ID, f *file) {
-	if f.counted {
-		n.modes.leave(id, f.passing)
-	}
-	f.handle.Close()
-}
+// have the file open still. What is lent stays lent until this process ends: the
+// kernel reads it.
+func (n *nodes) leave(_ ID, f *file) { f.handle.Close() }
 
 // again is what an earlier process has left.
 type again struct {
-	stop  context.CancelFunc // of prove
 	mu    sync.Mutex
 	opens map[uint64]opened // by the number of OPEN: some may come again
 }
@@ -85,56 +80,23 @@ func (n *nodes) resume() error {
 		return err
 	}
 	n.again.opens = map[uint64]opened{}
-	var unsure []ID // the kernel reads them, and their Backing cannot be had yet
 	for at, o := range all {
 		f, err := n.newFile(o.node)
 		if err != nil {
 			n.log.Warn("an open file cannot be opened again", "id", uint64(o.node), "err", err)
 			f = &file{handle: absent{err}, size: math.MaxInt64}
 		}
+		if n.files.put(o.node, o.fh, f) != f { // no process writes that: it is damaged
+			f.handle.Close()
+			n.kept.drop(at)
+			continue
+		}
 		f.counted, f.passing, f.kept = true, o.pass, at
-		n.modes.resume(o.node, o.pass, o.back)
-		n.files.put(o.node, o.fh, f)
+		if held := n.modes.resume(o.node, f.handle, o.pass, o.back); !held && err == nil {
+			n.log.Error("a file that the kernel reads by itself cannot be held", "id", uint64(o.node))
+		}
 		n.again.opens[o.unique] = o
-		if o.pass && !n.modes.lend(o.node, f.handle) {
-			unsure = append(unsure, o.node)
-		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	n.again.stop = stop
-	if len(unsure) > 0 {
-		n.waits.running.Go(func() { n.prove(ctx, unsure) })
-	}
-	return nil
-}
-
-// prove reads the files that the kernel reads by itself, and that the process which
-// lent them was killed too soon to vouch for, until they can be lent by this one.
-func (n *nodes) prove(ctx context.Context, files []ID) {
-	for _, id := range files {
-		if err := n.proveFile(ctx, id); err != nil && ctx.Err() == nil {
-			n.log.Error("a file that the kernel reads by itself could not be looked at", "id", uint64(id), "err", err)
-		}
-	}
-}
-
-func (n *nodes) proveFile(ctx context.Context, id ID) error {
-	f, err := n.newFile(id)
-	if err != nil {
-		return err
-	}
-	defer f.handle.Close()
-	for off := uint64(0); off < f.size; off += longestRequest {
-		if n.modes.lend(id, f.handle) {
-			return nil
-		}
-		reply, err := f.handle.Read(ctx, int64(off), int(min(longestRequest, f.size-off)), Caller{})
-		if err != nil {
-			return err
-		}
-		reply.release()
-	}
-	n.modes.lend(id, f.handle)
 	return nil
 }
 
@@ -163,6 +125,9 @@ func (a absent) Read(context.Context, int64, int, Caller) (Reply, error) { retur
 
 // Backing implements Handle.
 func (a absent) Backing() (Backing, bool) { return nil, false }
+
+// Hold implements Handle.
+func (a absent) Hold() (Backing, bool) { return nil, false }
 
 // Close implements Handle.
 func (a absent) Close() {}

@@ -306,6 +306,9 @@ func (h *memHandle) Backing() (Backing, bool) {
 	return memBacking{h.m, f}, true
 }
 
+// Hold is the same.
+func (h *memHandle) Hold() (Backing, bool) { return h.Backing() }
+
 type memBacking struct {
 	m *memory
 	f *os.File

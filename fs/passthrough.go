@@ -74,57 +74,27 @@ func (ms *modes) open(id ID, h Handle, out *fuse.OpenOut) (passing bool) {
 	return true
 }
 
-// resume takes over one open of an earlier process, to which the kernel gave the
-// name id, if it reads the file by itself. Backing is not asked for yet.
-func (ms *modes) resume(of ID, passing bool, id int32) {
+// resume takes over one open of an earlier process, before anything else is asked. A
+// file that the kernel reads by itself, by the name id, is held, and reports whether
+// it could be.
+func (ms *modes) resume(of ID, h Handle, passing bool, id int32) (held bool) {
 	m := ms.of[of]
 	if m == nil {
 		m = &mode{}
 		ms.of[of] = m
 	}
 	m.users++
-	if passing {
-		m.passing, m.id = m.passing+1, id
-	} else {
-		m.cached++
-	}
-}
-
-// lend asks for the Backing of a file that the kernel reads by itself since an
-// earlier process, and reports whether that is settled.
-func (ms *modes) lend(of ID, h Handle) (settled bool) {
-	ms.mu.Lock()
-	m := ms.of[of]
-	ms.mu.Unlock()
-	if m == nil {
-		return true
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.passing == 0 || m.backing != nil {
-		return true
-	}
-	b, ok := h.Backing()
-	if ok {
-		m.backing = b
-	}
-	return ok
-}
-
-// leave undoes one open for this process only: the kernel keeps what it was told.
-func (ms *modes) leave(of ID, passing bool) {
-	ms.mu.Lock()
-	m := ms.of[of]
-	ms.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if !passing {
-		return
+		m.cached++
+		return true
 	}
-	if m.passing--; m.passing == 0 && m.backing != nil {
-		m.backing.Close()
-		m.backing = nil
+	m.passing, m.id = m.passing+1, id
+	if m.backing == nil {
+		if b, ok := h.Hold(); ok {
+			m.backing = b
+		}
 	}
+	return m.backing != nil
 }
 
 // register names the backing file of h to the kernel, if there is one. The first

@@ -176,6 +176,8 @@ type lending struct {
 
 func (l *lending) Backing() (Backing, bool) { l.asked++; l.lent++; return loan{l}, true }
 
+func (l *lending) Hold() (Backing, bool) { l.lent++; return loan{l}, true }
+
 type loan struct{ l *lending }
 
 func (loan) Fd() int  { return 0 }

@@ -47,6 +47,7 @@ type Server struct {
 	most    int // MaxBackground that was asked for
 	leaving atomic.Bool
 	done    chan struct{} // closed when everything has ended
+	asking  chan struct{} // holds one while the mount is asked for something
 	serving sync.WaitGroup
 }
 
@@ -54,9 +55,9 @@ type Server struct {
 // belongs to the server then, and is closed when it ends; after an error it is not.
 func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 	o = o.withDefaults()
-	at, mounted, err := mountAt(c.dir)
-	if err == nil && !mounted {
-		err = errors.New("it was unmounted at once")
+	shown, err := c.Shown()
+	if err == nil && c.Ended() {
+		err = errors.New("it was unmounted")
 	}
 	if err != nil {
 		return nil, err
@@ -67,8 +68,6 @@ func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 	}
 	raw, fd, err := c.resume(n, o)
 	if err != nil {
-		n.again.stop()
-		n.waits.running.Wait()
 		n.files.closeAll(n.leave)
 		return nil, err
 	}
@@ -76,11 +75,15 @@ func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 		o.Log.Error("who waits for the answer of an earlier process goes on waiting", "err", err)
 	}
 	s := &Server{
-		dir: c.dir, mount: at, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
-		notices: startNotices(raw, o.Log), done: make(chan struct{}),
+		dir: c.dir, mount: c.mount, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
+		notices: startNotices(raw, o.Log), done: make(chan struct{}), asking: make(chan struct{}, 1),
 	}
 	s.serving.Go(func() { s.run(raw) })
-	if err := answers(c.dir); err != nil {
+	if shown {
+		err = answers(c.dir)
+	}
+	if err != nil {
+		s.leaving.Store(true) // another may answer better
 		n.waits.close()
 		s.abort(context.Background())
 		return nil, err
@@ -95,7 +98,6 @@ func (s *Server) run(raw *fuse.Server) {
 	defer close(s.done)
 	raw.Serve()
 	s.nodes.waits.close()
-	s.nodes.again.stop()
 	s.nodes.waits.running.Wait()
 	close := s.nodes.close
 	if s.leaving.Load() {
@@ -111,6 +113,39 @@ func (s *Server) Wait() { s.serving.Wait() }
 
 // Kernel is for telling the kernel what changed.
 func (s *Server) Kernel() Kernel { return Kernel{s.notices} }
+
+// Connection is what is served: as long as somebody else has its Files, another
+// process may go on.
+func (s *Server) Connection() *Connection { return s.conn }
+
+// errSilent is that the kernel has asked, and has not been answered.
+var errSilent = errors.New("the mount does not answer")
+
+// Answers asks the mount for something, as any program may, and returns when it has
+// answered, or ctx ends. A mount that is not to be seen at its directory is not asked.
+func (s *Server) Answers(ctx context.Context) error {
+	if shown, err := s.conn.Shown(); err != nil || !shown {
+		return err
+	}
+	select {
+	case s.asking <- struct{}{}:
+	default:
+		return errSilent // to the question before
+	}
+	answer := make(chan error, 1)
+	// Not joined: if the mount does not answer, the system call has no end.
+	go func() {
+		var st syscall.Statfs_t
+		answer <- syscall.Statfs(s.dir, &st)
+		<-s.asking
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return errSilent
+	}
+}
 
 // Waiting is the number of reads and openings of directories under way.
 func (s *Server) Waiting() int { return s.nodes.waits.count() }

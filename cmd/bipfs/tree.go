@@ -339,5 +339,14 @@ func (h handle) Backing() (fs.Backing, bool) {
 	return b, true
 }
 
+// Hold keeps that file for a kernel that reads it already.
+func (h handle) Hold() (fs.Backing, bool) {
+	b, ok := h.Reader.Hold()
+	if !ok {
+		return nil, false
+	}
+	return b, true
+}
+
 // Close closes the file.
 func (h handle) Close() { h.Reader.Close() }

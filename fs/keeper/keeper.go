@@ -12,7 +12,10 @@
 //	                                            └─ stopping, exit 0 ──▶ over
 //
 // A worker that has said stopping, because it was told to end or its mount is gone,
-// has no successor, however it ends.
+// has no successor, however it ends; nor has one that SIGTERM has ended.
+//
+// A program that has taken over is on trial until it has served for a minute: if it
+// dies too often before, the one before it goes on.
 package keeper
 
 import (
@@ -52,9 +55,14 @@ type Keeper struct {
 	Data string
 	// Served is called when the first worker serves; Tend every minute.
 	Served, Tend func()
-	Log          *slog.Logger
+	// Alive is called about every Watch, if that is not 0, as long as the mount is
+	// answered for, be it by a refusal, or a worker begins to.
+	Watch time.Duration
+	Alive func()
+	Log   *slog.Logger
 
 	good     *os.File // the program that has served
+	before   *os.File // the one before it, while it is on trial
 	next     *os.File // the one to serve next, if it is another
 	patience patience
 	crashes  map[string]int // by what the worker was busy with
@@ -97,10 +105,10 @@ func (k *Keeper) Run(signals <-chan os.Signal) (code int) {
 				return w.code()
 			}
 		}
-		if k.over || k.Connection.Ended() {
+		if k.over || w.told() || k.Connection.Ended() {
 			return 0
 		}
-		if !k.judge(w) && k.rest(w.servedFor(), signals) {
+		if !k.judge(w) && k.rest(w, signals) {
 			return 0
 		}
 	}
@@ -113,7 +121,7 @@ func (k *Keeper) end() {
 		k.Log.Error("the mount stays", "err", err)
 	}
 	k.Connection.Close()
-	for _, f := range []*os.File{k.good, k.next} {
+	for _, f := range []*os.File{k.good, k.before, k.next} {
 		if f != nil {
 			f.Close()
 		}
@@ -164,12 +172,20 @@ func (k *Keeper) hear(w *worker, m message) {
 	case serving:
 		w.since = time.Now()
 		if k.next != nil {
-			k.good.Close()
+			if k.before == nil {
+				k.before = k.good
+			} else { // it was on trial itself
+				k.good.Close()
+			}
 			k.good, k.next = k.next, nil
 		}
 		if !k.served {
 			k.served = true
 			k.Served()
+		}
+	case alive:
+		if k.Watch > 0 {
+			k.Alive()
 		}
 	case stopping:
 		w.stopping = true
@@ -183,18 +199,19 @@ func (k *Keeper) hear(w *worker, m message) {
 func (k *Keeper) signal(w *worker, s os.Signal) (ends bool) {
 	switch s {
 	case syscall.SIGHUP:
-		w.signal(syscall.SIGHUP)
+		if !w.since.IsZero() { // one that begins reads everything anyway
+			w.signal(syscall.SIGHUP)
+		}
 	case syscall.SIGUSR2:
 		if w.since.IsZero() || w.leaving {
 			k.Log.Warn("the program is not exchanged: it has only begun to serve")
 			return false
 		}
-		next, err := k.try()
-		if err != nil {
-			k.Log.Error("the program is not exchanged: the new one does not run", "program", k.Program, "err", err)
+		if !k.try() {
 			return false
 		}
-		k.next, w.leaving = next, true
+		k.prove(w)
+		w.leaving = true
 		w.say(leave)
 		return true
 	default:
@@ -205,19 +222,30 @@ func (k *Keeper) signal(w *worker, s os.Signal) (ends bool) {
 	return false
 }
 
-// try opens what is at the program's path now, and lets it say its version.
-func (k *Keeper) try() (*os.File, error) {
+// try has what is at the program's path now be the next, if it can say its version.
+func (k *Keeper) try() bool {
 	f, err := os.Open(k.Program)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), tryTime)
+		defer cancel()
+		if err = exec.CommandContext(ctx, executable(f), "version").Run(); err != nil {
+			f.Close()
+		}
+	}
 	if err != nil {
-		return nil, err
+		k.Log.Error("the program is not exchanged: the new one does not run", "program", k.Program, "err", err)
+		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
-	defer cancel()
-	if err := exec.CommandContext(ctx, executable(f), "version").Run(); err != nil {
-		f.Close()
-		return nil, err
+	k.next = f
+	return true
+}
+
+// prove ends the trial of a program that has served for long enough.
+func (k *Keeper) prove(w *worker) {
+	if k.before != nil && w.servedFor() >= deathsWithin {
+		k.before.Close()
+		k.before = nil
 	}
-	return f, nil
 }
 
 // judge is about a worker that has ended, and reports whether the next may start
@@ -246,29 +274,52 @@ func (k *Keeper) judge(w *worker) bool {
 	if !w.left {
 		k.Log.Error("the worker died while it left", "why", w.why())
 	}
-	k.aside, k.crashes, k.patience = nil, map[string]int{}, patience{}
+	k.forgive()
 	return true
 }
 
+// forgive is that another program is to serve.
+func (k *Keeper) forgive() { k.aside, k.crashes, k.patience = nil, map[string]int{}, patience{} }
+
 // rest lets time pass before the next worker, and reports whether there is to be
 // none.
-func (k *Keeper) rest(served time.Duration, signals <-chan os.Signal) (over bool) {
-	wait, refuse := k.patience.died(time.Now(), served)
+func (k *Keeper) rest(w *worker, signals <-chan os.Signal) (over bool) {
+	wait, refuse := k.patience.died(time.Now(), w.servedFor())
+	if k.prove(w); refuse && k.before != nil {
+		k.Log.Error("the new program died too often; the one before goes on", "program", k.Program, "deaths", mostDeaths, "within", deathsWithin)
+		k.good.Close()
+		k.good, k.before = k.before, nil
+		k.forgive()
+		return false
+	}
 	if refuse && k.unrefuse == nil {
 		k.Log.Error("the worker died too often: whoever reads gets EIO until one serves again", "deaths", mostDeaths, "within", deathsWithin)
 		k.refuse()
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	var watch <-chan time.Time // the keeper is all that there is, and this is its loop
+	if k.Watch > 0 {
+		ticker := time.NewTicker(k.Watch)
+		defer ticker.Stop()
+		watch = ticker.C
+	}
 	for {
 		select {
+		case <-watch:
+			k.Alive()
 		case <-timer.C:
 			return k.Connection.Ended()
 		case <-k.gone:
 			return true
 		case s := <-signals:
-			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
+			switch {
+			case s == syscall.SIGHUP:
+			case s != syscall.SIGUSR2:
 				return true
+			case k.try():
+				k.forgive()
+				return false
 			}
 		}
 	}

@@ -132,9 +132,9 @@ func TestFirstFails(t *testing.T) {
 	}
 }
 
-// TestEnds: a signal ends keeper and worker, an unmount too.
+// TestEnds: a signal to either ends keeper and worker, an unmount too.
 func TestEnds(t *testing.T) {
-	for _, how := range []string{"signal", "unmount"} {
+	for _, how := range []string{"signal", "unmount", "worker"} {
 		k := keep(t, "serve")
 		<-k.served
 		if got := k.read(); got != fileBytes {
@@ -142,6 +142,8 @@ func TestEnds(t *testing.T) {
 		}
 		if how == "signal" {
 			k.signals <- syscall.SIGTERM
+		} else if how == "worker" { // which does not even catch it
+			syscall.Kill(k.serving(t, 1), syscall.SIGTERM)
 		} else if out, err := exec.Command("umount", k.dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"bipfs/fs"
 )
@@ -23,6 +24,8 @@ type Orders struct {
 	Again   bool     `json:"again,omitempty"` // another has served the mount before
 	Data    string   `json:"data"`
 	Aside   []string `json:"aside,omitempty"` // torrents that crashed workers
+	// Watch is how often a sign of life is wanted, ns; 0: never.
+	Watch time.Duration `json:"watch,omitempty"`
 }
 
 const (
@@ -110,6 +113,7 @@ func (w *Kept) Take(dir string, stop <-chan os.Signal) (*fs.Connection, error) {
 	case <-w.take:
 	case <-w.lost: // so nobody answers
 	case s := <-stop:
+		w.Stopping()
 		return nil, fmt.Errorf("told to end (%v)", s)
 	}
 	return fs.Inherit(dir, [2]int{deviceFd, stateFd})
@@ -117,6 +121,9 @@ func (w *Kept) Take(dir string, stop <-chan os.Signal) (*fs.Connection, error) {
 
 // Serving says that the mount is answered for.
 func (w *Kept) Serving() { w.say(serving) }
+
+// Alive is a sign of life.
+func (w *Kept) Alive() { w.say(alive) }
 
 // Stopping says that nobody shall serve the mount after this process.
 func (w *Kept) Stopping() { w.say(stopping) }

@@ -13,6 +13,7 @@ const (
 	// Of the worker.
 	opened   message = "opened"   // it has all but the mount, and waits for take
 	serving  message = "serving"  // it answers
+	alive    message = "alive"    // it has seen itself answer, as often as it is to
 	stopping message = "stopping" // there shall be no other after it
 	left     message = "left"     // it answers no more, and the next may
 

@@ -35,7 +35,7 @@ func executable(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Get
 // start starts a worker.
 func (k *Keeper) start(program *os.File) (*worker, error) {
 	orders, err := json.Marshal(Orders{
-		Version: ordersVersion, Keeper: os.Getpid(), Again: k.served, Data: k.Data, Aside: k.aside,
+		Version: ordersVersion, Keeper: os.Getpid(), Again: k.served, Data: k.Data, Aside: k.aside, Watch: k.Watch,
 	})
 	if err != nil {
 		return nil, err
@@ -68,6 +68,9 @@ func (k *Keeper) start(program *os.File) (*worker, error) {
 		w.crash.Close()
 		line.Close()
 		return nil, err
+	}
+	if k.Watch > 0 {
+		k.Alive()
 	}
 	w.running.Go(func() { listen(line, w.said) })
 	w.running.Go(func() {
@@ -109,6 +112,15 @@ func (w *worker) code() int {
 		return 128 + int(s.Signal())
 	}
 	return w.cmd.ProcessState.ExitCode()
+}
+
+// told reports whether a worker that has ended was told to, before it could listen.
+func (w *worker) told() bool {
+	if w == nil {
+		return false
+	}
+	s, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && (s.Signal() == syscall.SIGTERM || s.Signal() == syscall.SIGINT)
 }
 
 // longestCrash is how much is read of what the runtime says of a crash: the reason
