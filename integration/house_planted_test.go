@@ -62,6 +62,8 @@ func TestRulesCatch(t *testing.T) {
 		{"at the door", networkRule, "engine/network_http.go", "import \"net\"\nvar d net.Dialer", ""},
 		{"a unix socket", networkRule, "engine/control/socket.go", "import \"net\"\nvar l, _ = net.ListenUnix()", ""},
 		{"a unix socket elsewhere", networkRule, "engine/control/serve.go", "import \"net\"\nvar l, _ = net.DialUnix()", "net.DialUnix goes around"},
+		{"a unix socket of sd_notify", networkRule, "cmd/bipfs/notify.go", "import \"golang.org/x/sys/unix\"\nvar s, _ = unix.Socket()", ""},
+		{"more than that", networkRule, "cmd/bipfs/notify.go", "import \"golang.org/x/sys/unix\"\nvar err = unix.Connect()", "unix.Connect goes around"},
 		{"more than a unix socket", networkRule, "engine/control/socket.go", "import \"net\"\nvar l, _ = net.Dial()", "net.Dial goes around"},
 		{"in a test", networkRule, "engine/x_test.go", "import \"net\"\nvar d net.Dialer", ""},
 

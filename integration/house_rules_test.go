@@ -67,12 +67,12 @@ func isDoor(s *source) bool {
 	return ok || s.test() || s.pkg == "integration/lab/swarm"
 }
 
-// sockets are the names of package net that lead no further than a unix socket,
-// and the file that may use them: the control socket's.
-var (
-	sockets    = []string{"DialUnix", "ListenUnix"}
-	socketFile = "engine/control/socket.go"
-)
+// sockets are the names that lead no further than a unix socket, by the files that
+// may use them: that of the control socket, and that of $NOTIFY_SOCKET.
+var sockets = map[string][]string{
+	"engine/control/socket.go": {"net.DialUnix", "net.ListenUnix"},
+	"cmd/bipfs/notify.go":      {"unix.Socket"},
+}
 
 // networkRule: there is one door to the network. (&http.Client{} uses the
 // transport of everybody; as a type, in a field say, a client is welcome.)
@@ -93,7 +93,7 @@ func networkRule(s *source) (wrong []string) {
 		}
 	}
 	s.uses(func(pkg, name string, n ast.Node) {
-		if pkg == "net" && s.name == socketFile && slices.Contains(sockets, name) {
+		if slices.Contains(sockets[s.name], path.Base(pkg)+"."+name) {
 			return
 		}
 		for _, way := range doors[pkg] {

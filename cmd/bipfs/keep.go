@@ -2,17 +2,15 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"bipfs/engine"
 	"bipfs/fs"
 	"bipfs/fs/keeper"
 )
@@ -36,7 +34,7 @@ type exitCode int
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // detach starts the keeper and returns when the mount answers.
-func detach(s streams) error {
+func detach(s streams, log *slog.Logger) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -68,6 +66,7 @@ func detach(s streams) error {
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err == nil {
+		newNotifier(os.Getpid(), log).ready(cmd.Process.Pid)
 		_, err = io.WriteString(s.out, line)
 		return err
 	}
@@ -99,6 +98,8 @@ func (m *mountCommand) keep(s streams) error {
 	}
 	options.Log = log
 	waitingReads(&options)
+	notify := newNotifier(os.Getppid(), log) // whom it has started, and who tells it of us
+	silence()
 	c, err := fs.Attach(mountpoint, options)
 	if err != nil {
 		return err
@@ -116,71 +117,11 @@ func (m *mountCommand) keep(s streams) error {
 				log.Error("the log cannot be shortened", "err", err)
 			}
 		},
+		Watch: notify.watch, Alive: notify.alive,
 	}
+	defer notify.stopping()
 	if code := k.Run(signals); code != 0 {
 		return exitCode(code)
 	}
 	return nil
-}
-
-// mount is the server of the mount: one that is made, or one that was.
-func (m *mountCommand) mount(mountpoint string, t fs.Tree, options fs.Options, signals <-chan os.Signal) (*fs.Server, error) {
-	if m.kept == nil {
-		return fs.Mount(mountpoint, t, options)
-	}
-	c, err := m.kept.Take(mountpoint, signals)
-	if err != nil {
-		return nil, err
-	}
-	server, err := c.Serve(t, options)
-	if err != nil {
-		c.Close()
-	}
-	return server, err
-}
-
-// announce says that the mount answers.
-func (m *mountCommand) announce(cfg engine.Config, s streams) error {
-	if m.kept == nil {
-		fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
-		return nil
-	}
-	if !m.kept.Again {
-		if err := divert(cfg.Dir); err != nil {
-			return err
-		}
-	}
-	m.kept.Serving()
-	return nil
-}
-
-// leave is closed when the mount is to be left to another process; nil if there is
-// no keeper.
-func (m *mountCommand) leave() <-chan struct{} {
-	if m.kept == nil {
-		return nil
-	}
-	return m.kept.Leave()
-}
-
-// stopping says that nobody shall serve after this process.
-func (m *mountCommand) stopping() {
-	if m.kept != nil {
-		m.kept.Stopping()
-	}
-}
-
-// leaveTime is how long to leave a mount may take; what serves next waits for it.
-const leaveTime = 8 * time.Second
-
-// errLeft is that the mount was left to another process.
-var errLeft = errors.New("the mount was left")
-
-func leave(server *fs.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
-	defer cancel()
-	if err := server.Leave(ctx); err != nil {
-		return err
-	}
-	return errLeft
 }

@@ -39,7 +39,9 @@ type mountCommand struct {
 	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
-	kept *keeper.Kept
+	kept   *keeper.Kept
+	notify *notifier      // who started this process
+	left   *fs.Connection // the mount, left by an earlier process to the service manager; nil: none
 }
 
 // How long the parts of a stop may take: a stop is over within 5 s, however
@@ -60,10 +62,13 @@ func (m *mountCommand) Run(s streams) (err error) {
 	case m.Detach && isKeeper():
 		return m.keep(s)
 	case m.Detach:
-		return detach(s)
+		return detach(s, m.logger(s.err))
 	}
 	return m.run(s)
 }
+
+// again reports whether another process has served the mount before.
+func (m *mountCommand) again() bool { return m.left != nil || m.kept != nil && m.kept.Again }
 
 func (m *mountCommand) run(s streams) error {
 	log := m.logger(s.err)
@@ -95,7 +100,10 @@ func (m *mountCommand) run(s streams) error {
 	cfg.Mountpoint = mountpoint
 	if m.kept != nil {
 		cfg.Aside = m.kept.Aside
+	} else {
+		m.managed(mountpoint, log)
 	}
+	cfg.Lent = m.again()
 	if err := m.bounds(&cfg); err != nil {
 		return err
 	}
@@ -134,7 +142,7 @@ func waitingReads(o *fs.Options) int {
 
 // serve is the life of a mount.
 func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
-	if m.kept == nil {
+	if m.kept == nil && m.left == nil {
 		if err := fs.Clean(cfg.Mountpoint); err != nil {
 			return err
 		}
@@ -151,7 +159,9 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 	defer cancel()
 	client.Close(ctx)
 	if errors.Is(err, errLeft) {
-		m.kept.Left()
+		if m.kept != nil {
+			m.kept.Left()
+		}
 		err = nil
 	}
 	return err
@@ -162,7 +172,14 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if err != nil {
 		return err
 	}
+	if cfg.Lent {
+		client.Settle()
+	}
 	socket, err := m.openControl(cfg.Mountpoint, cfg.Dir, cfg.Log) // now: nobody else mounts there
+	if err != nil && m.again() {                                   // whoever uses the mount is not to pay for it
+		cfg.Log.Error("there is no control socket", "err", err)
+		err = nil
+	}
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
 		defer cancel()
@@ -171,7 +188,12 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
 	}
-	if err := m.announce(cfg, s); err != nil {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // before anybody is told that it may be sent
+	defer signal.Stop(hup)
+	left, stop := m.leave()
+	defer stop()
+	if err := m.announce(server, cfg, s); err != nil {
 		return err
 	}
 	if os.Geteuid() != 0 {
@@ -187,7 +209,8 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	wg.Go(func() { reload(ctx, client, hup, cfg.Log) })
+	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
 	if socket != nil {
 		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now(), kept: m.kept}
 		wg.Go(func() {
@@ -196,32 +219,35 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 			}
 		})
 	}
-	leaving := false
-	select {
-	case sig := <-signals:
-		cfg.Log.Info("stopping", "signal", sig)
-	case <-gone:
-		cfg.Log.Info("unmounted from outside")
-	case <-m.leave():
-		cfg.Log.Info("leaving the mount to another process")
-		leaving = true
-	}
+	leaving := m.served(signals, gone, left, cfg.Log)
 	cancel()
+	m.stopping(leaving)
 	if leaving {
 		return leave(server)
 	}
-	m.stopping()
 	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
 	return server.Unmount(ctx)
 }
 
+// served waits until the mount is served no more, and reports whether it is left to
+// another process.
+func (m *mountCommand) served(signals <-chan os.Signal, gone, leave <-chan struct{}, log *slog.Logger) (leaving bool) {
+	select {
+	case sig := <-signals:
+		log.Info("stopping", "signal", sig)
+	case <-gone:
+		log.Info("unmounted from outside")
+	case <-leave:
+		log.Info("leaving the mount to another process")
+		return true
+	}
+	return false
+}
+
 // reload reads the block list again at each SIGHUP, until ctx ends. One that
 // cannot be used leaves the one before.
-func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
+func reload(ctx context.Context, client *engine.Client, again <-chan os.Signal, log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
