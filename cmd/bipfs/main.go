@@ -46,6 +46,7 @@ type commands struct {
 	Limit   limitCommand   `cmd:"" help:"Show or change how fast blocks come and go."`
 	Verify  verifyCommand  `cmd:"" help:"Check all that is here of torrents."`
 	Events  eventsCommand  `cmd:"" help:"Print what has happened, and happens."`
+	Doctor  doctorCommand  `cmd:"" help:"Look for what keeps bipfs from working well on this machine, and say what to do."`
 	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
 	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
 	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`

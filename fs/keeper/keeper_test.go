@@ -118,6 +118,15 @@ func (k *keeping) serving(t *testing.T, n int) (pid int) {
 	return pid
 }
 
+// kill kills the latest of n workers, and returns when it is dead: a request that a
+// dying thread is just taking from the kernel ends with EIO.
+func (k *keeping) kill(t *testing.T, n int) {
+	t.Helper()
+	pid := k.serving(t, n)
+	syscall.Kill(pid, syscall.SIGKILL)
+	eventually(t, "it is dead", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+}
+
 // read reads the beginning of the file, or says why not.
 func (k *keeping) read() string {
 	out, _ := exec.Command("timeout", "20", "dd", "if="+k.dir+"/file", "bs=24", "count=1", "iflag=direct", "status=none").CombinedOutput()
@@ -160,7 +169,7 @@ func TestKilled(t *testing.T) {
 	k := keep(t, "serve")
 	<-k.served
 	for n := 1; n < mostDeaths; n++ {
-		syscall.Kill(k.serving(t, n), syscall.SIGKILL)
+		k.kill(t, n)
 		if got := k.read(); got != fileBytes {
 			t.Errorf("after death %d: %s", n, got)
 		}
