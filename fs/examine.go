@@ -18,9 +18,9 @@ var (
 	resendKernel = [2]int{6, 9} // FUSE_NOTIFY_RESEND and FOPEN_PASSTHROUGH
 )
 
-// Kernel is the release of the kernel, and what it lacks: serious tells whether a
+// Release is that of the kernel, and what it lacks: serious tells whether a
 // mount would not work at all.
-func Kernel() (release string, serious bool, err error) {
+func Release() (release string, serious bool, err error) {
 	var u syscall.Utsname
 	if err := syscall.Uname(&u); err != nil {
 		return "", false, os.NewSyscallError("uname", err)

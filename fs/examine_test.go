@@ -11,7 +11,7 @@ func TestJudgeKernel(t *testing.T) {
 			t.Errorf("%q: %v, %v", release, serious, err)
 		}
 	}
-	if release, _, _ := Kernel(); release == "" {
+	if release, _, _ := Release(); release == "" {
 		t.Error("there is no kernel")
 	}
 }

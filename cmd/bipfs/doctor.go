@@ -88,7 +88,7 @@ func (r *report) add(about, bad, text string, err error) {
 }
 
 func (r *report) kernel() {
-	release, serious, err := fs.Kernel()
+	release, serious, err := fs.Release()
 	bad := warning
 	if serious {
 		bad = failure
