@@ -38,9 +38,11 @@ type Connection struct {
 	mount  mountPoint
 	device *os.File
 	served *os.File // the device, or a clone of it; nil: nobody has served yet
-	state  *os.File // a memory file: what was agreed, then the open files
-	offer  []byte   // INIT, as the kernel sent it
-	answer []byte   // what it was told
+	// inherited is that somebody else may hold the connection, too.
+	inherited bool
+	state     *os.File // a memory file: what was agreed, then the open files
+	offer     []byte   // INIT, as the kernel sent it
+	answer    []byte   // what it was told
 }
 
 // resent is set in the number of a request that the kernel sends once more.
@@ -114,7 +116,7 @@ func Inherit(dir string, fds [2]int) (*Connection, error) {
 			return nil, os.NewSyscallError("fcntl", err)
 		}
 	}
-	c := &Connection{device: os.NewFile(uintptr(fds[0]), device), state: os.NewFile(uintptr(fds[1]), stateName)}
+	c := &Connection{inherited: true, device: os.NewFile(uintptr(fds[0]), device), state: os.NewFile(uintptr(fds[1]), stateName)}
 	var err error
 	if c.dir, err = resolve(dir); err == nil {
 		err = c.recall()

@@ -47,7 +47,6 @@ type Server struct {
 	most    int // MaxBackground that was asked for
 	leaving atomic.Bool
 	done    chan struct{} // closed when everything has ended
-	asking  chan struct{} // holds one while the mount is asked for something
 	serving sync.WaitGroup
 }
 
@@ -55,12 +54,8 @@ type Server struct {
 // belongs to the server then, and is closed when it ends; after an error it is not.
 func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 	o = o.withDefaults()
-	shown, err := c.Shown()
-	if err == nil && c.Ended() {
-		err = errors.New("it was unmounted")
-	}
-	if err != nil {
-		return nil, err
+	if c.Ended() {
+		return nil, errors.New("it was unmounted")
 	}
 	n := newNodes(t, o, &handles{file: c.state})
 	if err := n.resume(); err != nil {
@@ -76,17 +71,15 @@ func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 	}
 	s := &Server{
 		dir: c.dir, mount: c.mount, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
-		notices: startNotices(raw, o.Log), done: make(chan struct{}), asking: make(chan struct{}, 1),
+		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
 	s.serving.Go(func() { s.run(raw) })
-	if shown {
-		err = answers(c.dir)
-	}
-	if err != nil {
-		s.leaving.Store(true) // another may answer better
-		n.waits.close()
-		s.abort(context.Background())
-		return nil, err
+	if !c.inherited { // or who is killed meanwhile waits for the next process (Answers)
+		if err := answers(c.dir); err != nil {
+			n.waits.close()
+			s.abort(context.Background())
+			return nil, err
+		}
 	}
 	s.setReadAhead()
 	return s, nil
@@ -118,33 +111,17 @@ func (s *Server) Kernel() Kernel { return Kernel{s.notices} }
 // process may go on.
 func (s *Server) Connection() *Connection { return s.conn }
 
-// errSilent is that the kernel has asked, and has not been answered.
-var errSilent = errors.New("the mount does not answer")
-
-// Answers asks the mount for something, as any program may, and returns when it has
-// answered, or ctx ends. A mount that is not to be seen at its directory is not asked.
-func (s *Server) Answers(ctx context.Context) error {
-	if shown, err := s.conn.Shown(); err != nil || !shown {
-		return err
+// Answers asks what the kernel would ask of the root, and returns when that is
+// answered. It does not go through the kernel: a thread that waits there when its
+// process is killed waits for the process that comes next, and keeps that from being
+// started.
+func (s *Server) Answers() error {
+	root := fuse.InHeader{NodeId: uint64(Root)}
+	s.nodes.StatFs(nil, &root, &fuse.StatfsOut{})
+	if status := s.nodes.GetAttr(nil, &fuse.GetAttrIn{InHeader: root}, &fuse.AttrOut{}); !status.Ok() {
+		return syscall.Errno(status)
 	}
-	select {
-	case s.asking <- struct{}{}:
-	default:
-		return errSilent // to the question before
-	}
-	answer := make(chan error, 1)
-	// Not joined: if the mount does not answer, the system call has no end.
-	go func() {
-		var st syscall.Statfs_t
-		answer <- syscall.Statfs(s.dir, &st)
-		<-s.asking
-	}()
-	select {
-	case err := <-answer:
-		return err
-	case <-ctx.Done():
-		return errSilent
-	}
+	return nil
 }
 
 // Waiting is the number of reads and openings of directories under way.

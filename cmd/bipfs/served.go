@@ -67,8 +67,9 @@ func (m *mountCommand) announce(server *fs.Server, cfg engine.Config, s streams)
 	return nil
 }
 
-// watch gives signs of life until ctx ends, if anybody wants them: what the kernel is
-// asked is answered, and so is every torrent that is awake.
+// watch gives signs of life until ctx ends, if anybody wants them: what the kernel asks
+// is answered, and every torrent that is awake answers. One that does not answer holds
+// up the next.
 func (m *mountCommand) watch(ctx context.Context, server *fs.Server, client *engine.Client, log *slog.Logger) {
 	var every time.Duration
 	var tell func()
@@ -81,7 +82,7 @@ func (m *mountCommand) watch(ctx context.Context, server *fs.Server, client *eng
 		return
 	}
 	watchOver(ctx, every, func(ctx context.Context) error {
-		return errors.Join(server.Answers(ctx), client.Answers(ctx))
+		return errors.Join(server.Answers(), client.Answers(ctx))
 	}, tell, log)
 }
 

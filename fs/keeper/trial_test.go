@@ -87,3 +87,15 @@ func TestLazily(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// TestAsksNot: a worker does not use the mount that it serves. Killed in the middle of
+// that it would wait for its successor, and could not be killed at all.
+func TestAsksNot(t *testing.T) {
+	k := keep(t, "asked")
+	<-k.served
+	k.kill(t, 1)
+	k.serving(t, 2)
+	if got := k.read(); got != fileBytes || strings.Count(k.log.String(), "the worker died") != 1 {
+		t.Errorf("read: %s", got)
+	}
+}

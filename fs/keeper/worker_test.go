@@ -57,6 +57,7 @@ func work() int {
 	}
 	dataFolder = w.Data
 	words := strings.Fields(string(do))
+	dieAsked = words[0] == "asked"
 	if os.Getenv("FIXED") != "" { // this program does not do as it is told
 		words[0] = "serve"
 	}
@@ -115,6 +116,9 @@ func work() int {
 // to wait.
 var dataFolder string
 
+// dieAsked is that a worker does not survive STATFS.
+var dieAsked bool
+
 // oneFile is a tree with one file, whose reads in the second half never end.
 type oneFile struct{ fs.Tree }
 
@@ -134,12 +138,20 @@ func (o oneFile) Lookup(_ fs.ID, name string) (fs.Attr, error) {
 	return o.Attr(fileID)
 }
 
-func (oneFile) Statfs() fs.Statfs                    { return fs.Statfs{} }
 func (oneFile) Open(fs.ID) (fs.Handle, error)        { return oneFile{}, nil }
 func (oneFile) Backing() (fs.Backing, bool)          { return nil, false }
 func (oneFile) Hold() (fs.Backing, bool)             { return nil, false }
 func (oneFile) Close()                               {}
 func (oneFile) OpenDir(context.Context, fs.ID) error { return nil }
+
+// Statfs is the death of a worker that is told `asked`: nobody asks but itself.
+func (oneFile) Statfs() fs.Statfs {
+	if dieAsked {
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	return fs.Statfs{}
+}
 
 func (oneFile) Read(ctx context.Context, off int64, n int, _ fs.Caller) (fs.Reply, error) {
 	if off >= 512<<10 {
