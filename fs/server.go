@@ -42,6 +42,7 @@ type Server struct {
 	log     *slog.Logger
 	nodes   *nodes
 	notices *notices
+	deeds   *deeds        // nil: nothing can be shown
 	most    int           // MaxBackground that was asked for
 	done    chan struct{} // closed when everything has ended
 	serving sync.WaitGroup
@@ -87,6 +88,9 @@ func serve(fd int, dir string, t Tree, o Options) (*Server, error) {
 		dir: dir, mount: at, device: own, log: o.Log, nodes: n, most: o.MaxBackground,
 		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
+	if !o.ReadOnly {
+		s.deeds = startDeeds(n, s.Kernel(), func() (worker, error) { return startHand(dir, at.device) }, o.Log)
+	}
 	s.serving.Go(func() { s.run(raw) })
 	if err := answers(dir); err != nil {
 		n.waits.close()
@@ -112,7 +116,9 @@ func (s *Server) run(raw *fuse.Server) {
 	s.nodes.waits.close()
 	s.nodes.waits.running.Wait()
 	s.nodes.files.closeAll(s.nodes.close)
+	s.nodes.sinks.closeAll()
 	s.device.Close()
+	s.deeds.close()
 	s.notices.close()
 }
 
@@ -121,6 +127,9 @@ func (s *Server) Wait() { s.serving.Wait() }
 
 // Kernel is for telling the kernel what changed.
 func (s *Server) Kernel() Kernel { return Kernel{s.notices} }
+
+// Show is for having who watches the mount see what changed.
+func (s *Server) Show() Show { return Show{s.deeds} }
 
 // Waiting is the number of reads and openings of directories under way.
 func (s *Server) Waiting() int { return s.nodes.waits.count() }
