@@ -31,12 +31,12 @@ type Inbox interface {
 }
 
 // Sink takes what is written to one open file. Its methods are called by many
-// goroutines at once.
+// goroutines at once. What takes long ends soon after ctx does.
 type Sink interface {
 	// Write takes bytes, which are not the Sink's afterwards.
-	Write(off int64, b []byte) error
+	Write(ctx context.Context, off int64, b []byte) error
 	// Flush may be called more than once, also before the last Write.
-	Flush() error
+	Flush(ctx context.Context) error
 	// Close is the end; nobody waits for it.
 	Close()
 }
@@ -106,12 +106,12 @@ func (n *nodes) inbox() Inbox {
 // sealed is an Inbox that takes nothing.
 type sealed struct{}
 
-func (sealed) Create(ID, string) (Attr, Sink, error)         { return Attr{}, nil, syscall.EROFS }
-func (sealed) Sink(ID) (Sink, error)                         { return nil, syscall.EROFS }
-func (sealed) Symlink(ID, string, string) (Attr, error)      { return Attr{}, syscall.EROFS }
-func (sealed) Rename(ID, string, string) error               { return syscall.EROFS }
-func (sealed) Remove(dir ID, name string, folder bool) error { return syscall.EROFS }
-func (sealed) Change(ID) (Attr, error)                       { return Attr{}, syscall.EROFS }
+func (sealed) Create(ID, string) (Attr, Sink, error)    { return Attr{}, nil, syscall.EROFS }
+func (sealed) Sink(ID) (Sink, error)                    { return nil, syscall.EROFS }
+func (sealed) Symlink(ID, string, string) (Attr, error) { return Attr{}, syscall.EROFS }
+func (sealed) Rename(ID, string, string) error          { return syscall.EROFS }
+func (sealed) Remove(ID, string, bool) error            { return syscall.EROFS }
+func (sealed) Change(ID) (Attr, error)                  { return Attr{}, syscall.EROFS }
 
 // Create answers CREATE. The kernel keeps no bytes of what is written: each write(2)
 // is a WRITE, and its error is that of write(2).
@@ -154,7 +154,7 @@ func (n *nodes) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut
 }
 
 // Write answers WRITE: all of it or an error.
-func (n *nodes) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
+func (n *nodes) Write(cancel <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
 	s := n.sinks.get(in.Fh)
 	if s == nil {
 		return 0, fuse.EROFS
@@ -162,26 +162,30 @@ func (n *nodes) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fu
 	if int64(in.Offset) < 0 {
 		return 0, fuse.EINVAL
 	}
-	if err := s.Write(int64(in.Offset), b); err != nil {
+	w := n.waits.begin(cancel, in.Pid, nil)
+	defer n.waits.end(w)
+	if err := s.Write(w, int64(in.Offset), b); err != nil {
 		return 0, n.status("write", ID(in.NodeId), err)
 	}
 	return uint32(len(b)), fuse.OK
 }
 
 // Flush answers FLUSH, which kernels from 5.16 ask only for what is written.
-func (n *nodes) Flush(_ <-chan struct{}, in *fuse.FlushIn) fuse.Status {
-	return n.flush(ID(in.NodeId), in.Fh)
+func (n *nodes) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	return n.flush(cancel, &in.InHeader, in.Fh)
 }
 
 // Fsync answers FSYNC.
-func (n *nodes) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
-	return n.flush(ID(in.NodeId), in.Fh)
+func (n *nodes) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	return n.flush(cancel, &in.InHeader, in.Fh)
 }
 
-func (n *nodes) flush(id ID, fh uint64) fuse.Status {
+func (n *nodes) flush(cancel <-chan struct{}, h *fuse.InHeader, fh uint64) fuse.Status {
 	s := n.sinks.get(fh)
 	if s == nil {
 		return fuse.OK
 	}
-	return n.status("flush", id, s.Flush())
+	w := n.waits.begin(cancel, h.Pid, nil)
+	defer n.waits.end(w)
+	return n.status("flush", ID(h.NodeId), s.Flush(w))
 }

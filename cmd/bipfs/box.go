@@ -167,11 +167,12 @@ func (t *tree) listBox(dir fs.ID, from uint64, yield func(next uint64, e fs.Entr
 
 // openBox is Open in .bipfs.
 func (t *tree) openBox(of fs.ID) (fs.Handle, error) {
-	d := t.daemon.Load()
 	switch {
-	case d == nil:
-		return nil, syscall.EAGAIN
 	case of == statusID:
+		d := t.daemon.Load()
+		if d == nil {
+			return nil, syscall.EAGAIN
+		}
 		return lined(func(w io.Writer) { statusLines(w, d.Status()) }), nil
 	case of == errorsID:
 		return t.spool.said(), nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ type pen struct {
 }
 
 // Write implements fs.Sink. Programs copy in order, but need not.
-func (p *pen) Write(off int64, b []byte) error {
+func (p *pen) Write(_ context.Context, off int64, b []byte) error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	l, end := p.l, off+int64(len(b))
@@ -39,7 +40,7 @@ func (p *pen) Write(off int64, b []byte) error {
 
 // Flush implements fs.Sink: what was written is added. Whoever closes a copy of the
 // descriptor too early gets an error that the last close may not have.
-func (p *pen) Flush() error {
+func (p *pen) Flush(ctx context.Context) error {
 	p.s.mu.Lock()
 	l := p.l
 	if !l.dirty {
@@ -50,7 +51,7 @@ func (p *pen) Flush() error {
 	data := bytes.Clone(l.data)
 	p.s.mu.Unlock()
 
-	err := p.s.addLetter(data)
+	err := p.s.addLetter(ctx, data)
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	l.err = err
@@ -58,19 +59,19 @@ func (p *pen) Flush() error {
 }
 
 // addLetter adds what is in a letter: a .torrent, or a list of links.
-func (s *spool) addLetter(data []byte) error {
+func (s *spool) addLetter(ctx context.Context, data []byte) error {
 	if bytes.HasPrefix(data, []byte("d")) {
 		return s.addTorrent(data)
 	}
 	if len(data) > longestLine || bytes.IndexByte(data, 0) >= 0 {
 		return errors.New("neither a .torrent nor a list of links")
 	}
-	return s.addLinks(data)
+	return s.addLinks(ctx, data)
 }
 
 // Close implements fs.Sink. A kernel that sends no FLUSH any more is served here.
 func (p *pen) Close() {
-	_ = p.Flush() // what it says is kept
+	_ = p.Flush(context.Background()) // what it says is kept
 	p.s.mu.Lock()
 	l := p.l
 	err := l.err
@@ -95,7 +96,7 @@ type linkPen struct {
 }
 
 // Write implements fs.Sink. Where a list is appended to says nothing.
-func (p *linkPen) Write(_ int64, b []byte) error {
+func (p *linkPen) Write(ctx context.Context, _ int64, b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.rest + string(b)
@@ -104,20 +105,20 @@ func (p *linkPen) Write(_ int64, b []byte) error {
 		p.rest = ""
 		return syscall.EINVAL
 	}
-	return p.add(list[:end])
+	return p.add(ctx, list[:end])
 }
 
 // Flush implements fs.Sink: the last line need not end.
-func (p *linkPen) Flush() error {
+func (p *linkPen) Flush(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	line := p.rest
 	p.rest = ""
-	return p.add(line)
+	return p.add(ctx, line)
 }
 
-func (p *linkPen) add(list string) error {
-	err := p.s.addLinks([]byte(list))
+func (p *linkPen) add(ctx context.Context, list string) error {
+	err := p.s.addLinks(ctx, []byte(list))
 	if err != nil {
 		p.s.refuse("links", err)
 	}
@@ -126,5 +127,5 @@ func (p *linkPen) add(list string) error {
 
 // Close implements fs.Sink.
 func (p *linkPen) Close() {
-	_ = p.Flush() // what is wrong is in add/errors
+	_ = p.Flush(context.Background()) // what is wrong is in add/errors
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +40,7 @@ const (
 	// mostLetters is how many names there are in add/, beside its own.
 	mostLetters = 256
 	// mostHeld is how many bytes are in memory of what is being written there.
-	mostHeld = 2 * metainfo.MaxFile
+	mostHeld = metainfo.MaxFile
 	// letterTime is how long a name stays after the last close.
 	letterTime = time.Minute
 	// mostRefused is how many lines add/errors has.
@@ -199,7 +200,7 @@ func (s *spool) said() fs.Text {
 func errno(err error) error {
 	var no syscall.Errno
 	switch {
-	case err == nil, errors.As(err, &no):
+	case err == nil, errors.As(err, &no), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, engine.ErrNoUpload):
 		return fmt.Errorf("%w: %w", syscall.EPERM, err)
@@ -224,15 +225,19 @@ func (s *spool) addLink(line string) error {
 	return err
 }
 
-// addLinks adds each line of a list. The error is of all that are wrong.
-func (s *spool) addLinks(list []byte) error {
+// addLinks adds each line of a list, until ctx ends. The error is of all that are
+// wrong.
+func (s *spool) addLinks(ctx context.Context, list []byte) error {
 	var wrong []error
 	err := eachLine(bytes.NewReader(list), func(line string) {
+		if ctx.Err() != nil {
+			return
+		}
 		if err := s.addLink(line); err != nil && len(wrong) < mostRefused {
 			wrong = append(wrong, err)
 		}
 	})
-	return errors.Join(append(wrong, err)...)
+	return errors.Join(append(wrong, err, ctx.Err())...)
 }
 
 // addTorrent adds what a .torrent says.
