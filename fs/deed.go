@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,6 +54,43 @@ type deed struct {
 type doing struct {
 	deed
 	tid uint32
+}
+
+// coming are the names in the root that are still to be shown. The kernel is to ask for
+// them each time: one that it keeps would have the hand's mkdir fail with EEXIST.
+type coming struct {
+	some atomic.Int32 // deeds, so that nobody else waits for the lock
+	mu   sync.Mutex
+	of   map[string]int
+}
+
+// add counts a deed (1), or that it is done (-1).
+func (c *coming) add(d deed, n int) {
+	name := d.name
+	switch d.act {
+	case moves:
+		name = d.to
+	case removes, completes:
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = map[string]int{}
+	}
+	c.some.Add(int32(n))
+	if c.of[name] += n; c.of[name] == 0 {
+		delete(c.of, name)
+	}
+}
+
+func (c *coming) has(dir ID, name string) bool {
+	if dir != Root || c.some.Load() == 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of[name] > 0
 }
 
 // Show has who watches the mount by inotify(7) see what has changed. Nobody waits for
@@ -127,6 +165,7 @@ func (d *deeds) put(x deed) {
 		return
 	}
 	d.queue = append(d.queue, x)
+	d.nodes.coming.add(x, 1)
 	select {
 	case d.bell <- struct{}{}:
 	default:
@@ -180,6 +219,7 @@ func (d *deeds) run() {
 				hand.dismiss()
 				hand = nil
 			}
+			d.nodes.coming.add(x, -1)
 		}
 		idle.Reset(idleTime)
 	}
@@ -204,7 +244,7 @@ func (d *deeds) act(hand worker, x deed) bool {
 		if !errors.Is(err, syscall.EEXIST) && !errors.Is(err, syscall.ENOTEMPTY) || x.act == completes || d.stopped() {
 			break
 		}
-		// Somebody has found the new name before it was made for show.
+		// Somebody has found the new name before it was known to come.
 		name := x.name
 		if x.act == moves {
 			name = x.to

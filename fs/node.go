@@ -33,14 +33,15 @@ const (
 //   - ACCESS: default_permissions is always set.
 type nodes struct {
 	fuse.RawFileSystem
-	tree  Tree
-	opt   Options
-	log   *slog.Logger
-	files files
-	modes modes
-	waits waits
-	sinks sinks
-	doing atomic.Pointer[doing] // nil: nothing is done for show
+	tree   Tree
+	opt    Options
+	log    *slog.Logger
+	files  files
+	modes  modes
+	waits  waits
+	sinks  sinks
+	coming coming
+	doing  atomic.Pointer[doing] // nil: nothing is done for show
 }
 
 func newNodes(t Tree, o Options) *nodes {
@@ -108,6 +109,9 @@ func (n *nodes) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, ou
 		return n.status("lookup", id, err)
 	}
 	n.fillEntry(out, a)
+	if n.coming.has(ID(h.NodeId), name) {
+		out.EntryValid = 0
+	}
 	return fuse.OK
 }
 

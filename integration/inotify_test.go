@@ -18,6 +18,24 @@ func watches(t *testing.T, m *mount) *process {
 	return p
 }
 
+// watching waits until a program has so many inotify watches.
+func watching(t *testing.T, program *process, watches int) {
+	t.Helper()
+	eventually(t, 20*time.Second, fmt.Sprintf("%d directories are watched", watches), func() bool {
+		pids := []string{fmt.Sprint(program.pid())}
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", program.pid()))
+		n := 0
+		for _, pid := range append(pids, strings.Fields(string(children))...) {
+			infos, _ := filepath.Glob("/proc/" + pid + "/fdinfo/*")
+			for _, info := range infos {
+				b, _ := os.ReadFile(info)
+				n += strings.Count(string(b), "inotify wd:")
+			}
+		}
+		return n >= watches
+	})
+}
+
 // TestInotify: a torrent that comes is a CREATE, a file that is complete a
 // CLOSE_WRITE, a torrent that goes a DELETE, one that gets its name a MOVED_TO. The
 // directory that was seen to come is the one that is there, and nobody else may do
@@ -36,6 +54,7 @@ func TestInotify(t *testing.T) {
 	ok("add", c.file)
 	dir := m.path(c.Info.Name)
 	events.prints("CREATE,ISDIR "+dir+"\n", 10*time.Second)
+	watching(t, events, 2)
 	same(t, c.shown(m), c.content)
 	events.prints("CLOSE_WRITE,CLOSE "+c.shown(m)+"\n", 10*time.Second)
 	same(t, c.shown(m), c.content)
@@ -96,8 +115,7 @@ func TestInotifyLoop(t *testing.T) {
 	if r := command("add", c.file); r.code != 0 {
 		t.Fatal(r)
 	}
-	// A watch of a new directory comes a moment after it.
-	sh(t, 10*time.Second, `for i in $(seq 50); do find "$1" -type f >/dev/null; sleep 0.01; done`, m.dir)
+	watching(t, loop, 3)
 	if r := command("pin", m.path(c.Info.Name)); r.code != 0 {
 		t.Fatal(r)
 	}
