@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bipfs/engine"
@@ -24,6 +25,18 @@ type daemon struct {
 	*engine.Client
 	kernel  fs.Kernel
 	started time.Time
+}
+
+// attend begins what goes on beside a mount, until ctx ends: inotify, .bipfs and the
+// folders of --watch.
+func (d *daemon) attend(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, folders []*dropFolder) {
+	d.kernel = server.Kernel()
+	t.daemon.Store(d)
+	wg.Go(func() { watch(ctx, d, server.Show()) })
+	for _, f := range folders {
+		// Not joined: a network file system may hold it for longer than a stop takes.
+		go f.run(ctx)
+	}
 }
 
 // controlFolder is the folder of the control socket: the flag, this user's, or
