@@ -120,6 +120,7 @@ type deeds struct {
 	hire   func() (worker, error)
 
 	mu     sync.Mutex
+	hand   worker // nil: none
 	queue  []deed
 	full   bool // deeds were dropped since the queue was empty
 	bell   chan struct{}
@@ -132,6 +133,7 @@ type worker interface {
 	thread() uint32
 	// do returns the errno of the system call, or errHand: then it is of no more use.
 	do(deed) error
+	// dismiss ends it, and what it does. It may be called more than once.
 	dismiss()
 }
 
@@ -141,14 +143,47 @@ func startDeeds(n *nodes, k Kernel, hire func() (worker, error), log *slog.Logge
 	return d
 }
 
-// close ends the goroutine and the hand. The mount has ended: or a hand that waits
-// for an answer would be waited for.
+// close ends the goroutine and the hand.
 func (d *deeds) close() {
 	if d == nil {
 		return
 	}
 	close(d.stop)
+	d.exchange(nil) // it may be waiting for an answer that nobody gives any more
 	d.acting.Wait()
+}
+
+// exchange dismisses the hand and puts another in its place, or none.
+func (d *deeds) exchange(hand worker) {
+	d.mu.Lock()
+	was := d.hand
+	d.hand = hand
+	if hand != nil && d.stopped() { // it comes too late
+		was, d.hand = hand, nil
+	}
+	d.mu.Unlock()
+	if was != nil {
+		was.dismiss()
+	}
+}
+
+// ready is the hand, which is started if there is none; nil if none can be. failed is
+// when that was tried last.
+func (d *deeds) ready(failed *time.Time) worker {
+	d.mu.Lock()
+	hand := d.hand
+	d.mu.Unlock()
+	if hand != nil || !failed.IsZero() && time.Since(*failed) <= hireAgain {
+		return hand
+	}
+	hand, err := d.hire()
+	if err != nil {
+		*failed = time.Now()
+		d.log.Warn("inotify shows nothing of this mount for a while: no process for it can be started", "err", err)
+		return nil
+	}
+	d.exchange(hand)
+	return hand
 }
 
 func (d *deeds) put(x deed) {
@@ -186,13 +221,7 @@ func (d *deeds) take() (x deed, ok bool) {
 // run has the hand do what is in the queue. The hand comes with the first deed and
 // goes when there was none for a while.
 func (d *deeds) run() {
-	var hand worker
-	defer func() {
-		if hand != nil {
-			hand.dismiss()
-		}
-	}()
-	var failed time.Time // when there was no hand to be had
+	var failed time.Time
 	idle := time.NewTimer(idleTime)
 	defer idle.Stop()
 	for {
@@ -200,24 +229,13 @@ func (d *deeds) run() {
 		case <-d.stop:
 			return
 		case <-idle.C:
-			if hand != nil {
-				hand.dismiss()
-				hand = nil
-			}
+			d.exchange(nil)
 			continue
 		case <-d.bell:
 		}
 		for x, ok := d.take(); ok && !d.stopped(); x, ok = d.take() {
-			if hand == nil && (failed.IsZero() || time.Since(failed) > hireAgain) {
-				var err error
-				if hand, err = d.hire(); err != nil {
-					hand, failed = nil, time.Now()
-					d.log.Warn("inotify shows nothing of this mount for a while: no process for it can be started", "err", err)
-				}
-			}
-			if hand != nil && !d.act(hand, x) {
-				hand.dismiss()
-				hand = nil
+			if hand := d.ready(&failed); hand != nil && !d.act(hand, x) {
+				d.exchange(nil)
 			}
 			d.nodes.coming.add(x, -1)
 		}

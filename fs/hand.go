@@ -196,7 +196,7 @@ func (h *hand) do(x deed) error {
 	return err
 }
 
-// dismiss ends the hand.
+// dismiss ends the hand, and has who waits for its answer wait no more.
 func (h *hand) dismiss() {
 	h.in.Close()
 	h.out.Close()

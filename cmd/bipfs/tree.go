@@ -205,7 +205,7 @@ func (t *tree) OpenDir(ctx context.Context, of fs.ID) error {
 		_, err := t.boxAttr(of)
 		return err
 	case of&visitBit != 0:
-		return t.open(ctx, of)
+		return t.open(ctx, of, t.patience)
 	}
 	torrent, e, err := t.node(of)
 	if err != nil {

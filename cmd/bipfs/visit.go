@@ -30,6 +30,10 @@ const visitBit fs.ID = 1 << 63
 // open are found among the torrents, too.
 const mostVisits = 1024
 
+// walkTime is how long a name in such a directory is waited for, at most. The kernel holds
+// the lock of the directory meanwhile: who wants to change it, or to remove it, waits too.
+const walkTime = 30 * time.Second
+
 // onDemand is who may open an infohash that nobody has added.
 type onDemand string
 
@@ -138,7 +142,11 @@ func (t *tree) Walk(ctx context.Context, dir fs.ID, name string, by fs.Caller) (
 		if strings.HasPrefix(name, ".") {
 			return fs.Attr{}, syscall.ENODATA
 		}
-		if err := t.open(ctx, dir); err != nil {
+		patience := walkTime
+		if t.patience > 0 {
+			patience = min(patience, t.patience)
+		}
+		if err := t.open(ctx, dir, patience); err != nil {
 			return fs.Attr{}, err
 		}
 		return t.Lookup(dir, name)
@@ -154,8 +162,9 @@ func (t *tree) Walk(ctx context.Context, dir fs.ID, name string, by fs.Caller) (
 	return t.visitAttr(v.id), nil
 }
 
-// open joins the swarm of an infohash and waits for its metadata.
-func (t *tree) open(ctx context.Context, dir fs.ID) error {
+// open joins the swarm of an infohash and waits for its metadata, so long at most; 0 is
+// for ever.
+func (t *tree) open(ctx context.Context, dir fs.ID, patience time.Duration) error {
 	infohash, _, err := t.visited(dir)
 	if err != nil {
 		return err
@@ -165,9 +174,9 @@ func (t *tree) open(ctx context.Context, dir fs.ID) error {
 		return err
 	}
 	defer done()
-	if t.patience > 0 {
+	if patience > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, t.patience, syscall.ETIMEDOUT)
+		ctx, cancel = context.WithTimeoutCause(ctx, patience, syscall.ETIMEDOUT)
 		defer cancel()
 	}
 	look := time.NewTicker(time.Second)
