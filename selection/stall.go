@@ -58,7 +58,7 @@ func firstSilence(trip, way time.Duration) time.Duration {
 	case trip == 0:
 		return firstStall
 	case way > 0:
-		return min(leastFirst+3*max(trip, way)/2, firstStall)
+		return min(leastFirst+5*max(trip, way)/4, firstStall)
 	}
 	return min(leastFirst+3*trip, firstStall)
 }
@@ -79,12 +79,18 @@ func (m *Machine) handOver(p *peer) {
 	if m.linkSilent() {
 		return
 	}
+	var first *piece
+	n := 0
 	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
 		if r := p.asked[j]; m.pressing(r) && m.loosen(p, r.piece, int(r.block)) {
 			m.copies -= wire.BlockSize
 			m.free(r.piece, int(r.block))
+			if n++; first == nil || before(r.piece, first) {
+				first = r.piece
+			}
 		}
 	}
+	m.overtake(first, n)
 	m.lookAgain(p)
 }
 
@@ -230,11 +236,14 @@ func (m *Machine) earn(n uint32) {
 }
 
 // silent takes in how long a peer was silent while it owed us something. A longer
-// silence counts at once, up to mostPause; it is forgotten in some dozens of blocks.
+// silence counts at once; it is forgotten in some dozens of blocks. One beyond mostPause
+// is no way to answer: whoever once stopped would be waited for as long the next time.
 func (r *meter) silent(d time.Duration) {
-	if d = min(d, mostPause); d > r.pause {
+	switch {
+	case d > mostPause:
+	case d > r.pause:
 		r.pause = d
-	} else {
+	default:
 		r.pause -= (r.pause - d) / 16
 	}
 }

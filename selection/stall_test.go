@@ -38,12 +38,17 @@ func TestCopiesArePaidFor(t *testing.T) {
 	}
 }
 
-// TestPause: the longest silence counts at once, is bounded, and is forgotten.
+// TestPause: the longest silence counts at once, unless it is no way to answer, and is
+// forgotten.
 func TestPause(t *testing.T) {
 	var r meter
-	r.silent(time.Hour)
+	r.silent(mostPause + 1)
+	if r.pause != 0 {
+		t.Errorf("after a stop %v is expected again", r.pause)
+	}
+	r.silent(mostPause)
 	if r.pause != mostPause {
-		t.Errorf("after an hour of silence %v is expected again", r.pause)
+		t.Errorf("after a silence of %v %v is expected again", mostPause, r.pause)
 	}
 	for range 100 {
 		r.silent(time.Millisecond)
@@ -59,7 +64,7 @@ func TestFirstSilence(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct{ trip, way, want time.Duration }{
 		{0, 0, firstStall}, {0, 40 * ms, firstStall}, // nobody has answered
-		{40 * ms, 20 * ms, leastFirst + 60*ms}, {40 * ms, 100 * ms, leastFirst + 150*ms},
+		{40 * ms, 20 * ms, leastFirst + 50*ms}, {40 * ms, 100 * ms, leastFirst + 125*ms},
 		{40 * ms, 0, leastFirst + 120*ms}, // an incoming one
 		{900 * ms, 900 * ms, firstStall}, {40 * ms, 900 * ms, firstStall}, {900 * ms, 0, firstStall},
 	} {
