@@ -85,7 +85,7 @@ func TestBox(t *testing.T) {
 	fails("Read-only", `rmdir "$2"`, filepath.Dir(third.shown(m)))
 	sh(t, 10*time.Second, `echo "$1" >>"$2/add/links"`, second.hash(), box)
 	listed(first.Info.Name, second.Info.Name, third.Info.Name)
-	if r := command("status", second.hash()); !strings.Contains(r.out, "100 %") {
+	if r := command("verify", second.hash()); !strings.Contains(r.out, "10 of 10 pieces are here") {
 		t.Errorf("its data is gone: %v", r)
 	}
 }

@@ -8,16 +8,18 @@ import (
 )
 
 // advise asks for a file by posix_fadvise(WILLNEED) or readahead(2), 128 KiB at a time,
-// and reads nothing.
+// and reads nothing. It stays: what a program that has gone waits for is fetched no more.
 const advise = `
-import ctypes, os, sys
+import ctypes, os, sys, time
 fd = os.open(sys.argv[1], os.O_RDONLY)
 for off in range(0, os.fstat(fd).st_size, 128 << 10):
     if sys.argv[2] == "fadvise":
         os.posix_fadvise(fd, off, 128 << 10, os.POSIX_FADV_WILLNEED)
     elif ctypes.CDLL(None).readahead(fd, ctypes.c_int64(off), ctypes.c_size_t(128 << 10)) != 0:
         sys.exit("readahead")
-os.close(fd)
+print("advised", flush=True)
+if sys.argv[3:]:
+    time.sleep(600)
 `
 
 // TestAdvice: what a program says that it will need is fetched, though nobody reads it;
@@ -32,10 +34,11 @@ func TestAdvice(t *testing.T) {
 		if r := command("add", c.file); r.code != 0 {
 			t.Fatal(r)
 		}
-		run(t, 20*time.Second, "python3", "-c", advise, c.shown(m), how)
+		p := start(t, how, "python3", "-c", advise, c.shown(m), how, "and stay")
 		eventually(t, 20*time.Second, how+" fetches all", func() bool {
 			return strings.Contains(command("status", c.hash()).out, "100 %")
 		})
+		p.kill()
 		same(t, c.shown(m), c.content)
 	}
 

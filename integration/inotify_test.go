@@ -93,7 +93,8 @@ func addAgain(t *testing.T, command func(...string) result, c *torrent) string {
 // the right bytes.
 func TestInotifyLoop(t *testing.T) {
 	t.Parallel()
-	folder := filepath.Join(tempDir(t), "loop")
+	folder := tempDir(t) // a name of its own: torrents are made once for each name
+	folder = filepath.Join(folder, filepath.Base(folder))
 	if err := os.MkdirAll(filepath.Join(folder, "in here"), 0o755); err != nil {
 		t.Fatal(err)
 	}
