@@ -52,7 +52,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 		return nil, false, ErrNoUpload
 	}
 	if t != nil {
-		return t, false, nil
+		return t, false, c.keep(t)
 	}
 	if slices.Contains(c.cfg.Aside, id.Hash.String()) {
 		return nil, false, ErrAside
@@ -284,12 +284,7 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 	c.mu.Lock()
 	state := t.state
 	c.mu.Unlock()
-	if old := state.Name; old != t.id.String() {
-		state.Earlier = append(slices.Clone(state.Earlier), old)
-	}
-	c.mu.Lock()
-	state.Name = c.freeName(info.Name, t)
-	c.mu.Unlock()
+	t.rename(info, &state)
 	state.Earlier = slices.DeleteFunc(state.Earlier, func(n string) bool { return n == state.Name })
 	state.Mtime = t.added.Unix()
 	if !info.Private {
@@ -318,6 +313,10 @@ func (t *Torrent) resolve(info *metainfo.Info) error {
 func (c *Client) show(t *Torrent, state torrentState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if t.Guest() {
+		t.state = state
+		return
+	}
 	delete(c.names, t.state.Name)
 	t.state = state
 	c.names[state.Name] = t

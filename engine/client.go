@@ -59,6 +59,7 @@ type Client struct {
 	asideAt   atomic.Int64  // when stepAside was last
 	localOnly localOnly     // those that get what is here
 	stirred   chan struct{} // holds one ring: a torrent has a loop
+	received  chan struct{} // holds one ring: there is a guest
 	scrapeAt  time.Time     // when it may be asked how many seed; of tend alone
 	lanes     chan struct{} // the places of connections to web seeds
 
@@ -110,6 +111,9 @@ func Open(cfg Config) (*Client, error) {
 	if cfg.seedEvery == 0 {
 		cfg.seedEvery = seedEvery
 	}
+	if cfg.guestTime == 0 {
+		cfg.guestTime = guestTime
+	}
 	if cfg.wall == nil {
 		cfg.wall = func() time.Time { return time.Now().Round(0) } // without the monotonic clock
 	}
@@ -124,7 +128,7 @@ func Open(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1), received: make(chan struct{}, 1),
 		lanes:    make(chan struct{}, allLanes),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]wire.Digest{},
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
@@ -183,6 +187,7 @@ func (c *Client) open() error {
 		return err
 	}
 	c.spawn(c.watch)
+	c.spawn(c.host)
 	c.joinUDP()
 	c.joinDHT()
 	c.joinLSD()

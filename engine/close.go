@@ -39,6 +39,7 @@ func (c *Client) Close(ctx context.Context) {
 			c.log.Warn("the disk cache is closed early", "err", err)
 		}
 	}
+	c.partGuests(ctx)
 	c.folder.close()
 }
 

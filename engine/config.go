@@ -64,6 +64,7 @@ type Config struct {
 	webSeedPause time.Duration // 0 = webSeedPause
 	watchEvery   time.Duration // 0 = watchEvery
 	seedEvery    time.Duration // 0 = seedEvery
+	guestTime    time.Duration // 0 = guestTime
 	wall         func() time.Time
 	addrs        func() ([]net.Addr, error)
 }

@@ -49,6 +49,11 @@ func (c *Client) Remove(t *Torrent, deleteData bool) error {
 func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 	c.adding.Lock()
 	defer c.adding.Unlock()
+	return c.removeNow(t, deleteData)
+}
+
+// removeNow is remove; Client.adding is held.
+func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error) {
 	if t.removed.Load() {
 		return "", ErrRemoved
 	}
@@ -63,7 +68,9 @@ func (c *Client) remove(t *Torrent, deleteData bool) (trash string, err error) {
 	c.mu.Lock()
 	c.hide(t)
 	c.mu.Unlock()
-	t.happens(control.Event{Event: evRemoved})
+	if !t.Guest() {
+		t.happens(control.Event{Event: evRemoved})
+	}
 	t.quiet(ErrRemoved)
 	t.settle()
 	c.shares.set(t, Rates{}, c.clock.now())

@@ -13,7 +13,7 @@ import (
 // What the root of a mount shows: the set of torrents, by slot and by name.
 // Nothing here waits for anything but a lock under which nobody waits.
 
-// Torrents are all torrents by slot.
+// Torrents are all torrents by slot, guests too.
 func (c *Client) Torrents() []*Torrent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,12 +46,15 @@ func (c *Client) ByName(name string) (t *Torrent, listed bool) {
 	return c.earlier[name], false
 }
 
-// insert makes t known and shows it under name, or, if that is empty or
+// insert makes t known and, unless it is a guest, shows it under name, or, if that is empty or
 // another's by now, under one that is free. The lock is held.
 func (c *Client) insert(t *Torrent, name string) {
 	c.know(t, t.Info())
 	i, _ := slices.BinarySearchFunc(c.order, t.slot, bySlot)
 	c.order = slices.Insert(c.order, i, t)
+	if t.Guest() {
+		return
+	}
 	if name == "" || c.names[name] != nil {
 		name = c.freeName(t.wantedName(t.Info()), t)
 	}

@@ -32,6 +32,9 @@ func (n *nodes) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEnt
 		e := out.AddDirLookupEntry(d)
 		if e != nil && a != nil { // "." and ".." are not looked up
 			n.fillEntry(e, *a)
+			if n.coming.has(ID(in.NodeId), d.Name) {
+				e.EntryValid = 0
+			}
 		}
 		return e != nil
 	})

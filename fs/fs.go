@@ -8,8 +8,8 @@
 //
 // Three things keep it simple. Node ids are computed by the Tree and never used
 // again, so there is no table of inodes here and Forget is nothing. Nothing but
-// a READ and the opening of a directory may wait, so one dead file never stops
-// a listing. And bytes never change, so the kernel may cache them for ever.
+// a READ, the opening of a directory and a Walk may wait, so one dead file never
+// stops a listing. And bytes never change, so the kernel may cache them for ever.
 //
 // The process that serves a mount must not read files on it: with all its
 // threads in the kernel nobody would be left to answer.
@@ -57,7 +57,7 @@ type Statfs struct {
 }
 
 // Tree is what is mounted. Its methods are called by many goroutines at once
-// and never wait for the network; OpenDir is the one exception.
+// and never wait for the network; OpenDir is the one exception, and Walk (walk.go).
 //
 // A syscall.Errno, alone or wrapped, reaches the application as it is
 // (ENOENT for what is not there), the error of a context becomes EINTR, and
@@ -69,8 +69,8 @@ type Tree interface {
 	Attr(id ID) (Attr, error)
 	// Parent is the directory of id; that of Root is Root.
 	Parent(id ID) (ID, error)
-	// OpenDir may wait, for at most 5 s and until ctx ends, until a directory
-	// can be listed to the end. A directory that cannot is an error.
+	// OpenDir may wait, until ctx ends at most, until a directory can be listed to
+	// the end. A directory that cannot is an error.
 	OpenDir(ctx context.Context, id ID) error
 	// List yields the entries of a directory after the place from, in the same
 	// order always, without "." and "..", until yield returns false. Place 0 is

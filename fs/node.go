@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,20 +30,20 @@ const (
 // That is wanted of
 //   - LSEEK: SEEK_DATA and SEEK_HOLE see one run of data, so that tar -S and cp
 //     take bytes that are not here yet for what they are, bytes to be read;
-//   - FLUSH: it says nothing of use (every close of a duplicated descriptor
-//     sends one) and would cost a round trip a close;
-//   - ACCESS: default_permissions is always set;
-//   - FSYNC, on a descriptor that cannot have written anything.
+//   - ACCESS: default_permissions is always set.
 type nodes struct {
 	fuse.RawFileSystem
-	tree  Tree
-	opt   Options
-	log   *slog.Logger
-	files files
-	modes modes
-	waits waits
-	kept  *handles
-	again again
+	tree   Tree
+	opt    Options
+	log    *slog.Logger
+	files  files
+	modes  modes
+	waits  waits
+	kept   *handles
+	again  again
+	sinks  sinks
+	coming coming
+	doing  atomic.Pointer[doing] // nil: nothing is done for show
 }
 
 // newNodes answers for t. Open files are written down in kept.
@@ -93,7 +94,7 @@ func (n *nodes) panicked(v any) fuse.Status {
 
 // Lookup answers LOOKUP. "." and ".." come with a file handle of an earlier
 // mount, from open_by_handle_at(2) or an NFS server.
-func (n *nodes) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+func (n *nodes) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	id := ID(h.NodeId)
 	var a Attr
 	var err error
@@ -105,12 +106,15 @@ func (n *nodes) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fu
 			a, err = n.tree.Attr(id)
 		}
 	default:
-		a, err = n.tree.Lookup(id, name)
+		a, err = n.lookup(cancel, h, name)
 	}
 	if err != nil {
 		return n.status("lookup", id, err)
 	}
 	n.fillEntry(out, a)
+	if n.coming.has(ID(h.NodeId), name) {
+		out.EntryValid = 0
+	}
 	return fuse.OK
 }
 
@@ -124,6 +128,9 @@ func (n *nodes) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut
 		out.AttrValid = forever
 	}
 	n.fill(&out.Attr, a)
+	if n.deed(&in.InHeader) != nil {
+		out.AttrValid, out.Mode = 0, writable(out.Mode) // nobody else is to see it
+	}
 	return fuse.OK
 }
 

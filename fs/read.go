@@ -93,20 +93,31 @@ func (fs *files) closeAll(close func(ID, *file)) {
 // Open answers OPEN: modes says how. The kernel may keep what it has read before,
 // always: bytes never change.
 func (n *nodes) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	if writes(in.Flags) {
-		return fuse.EROFS
-	}
 	if in.Unique&resent != 0 && n.opened(in.Unique, out) {
 		return fuse.OK
 	}
 	id := ID(in.NodeId)
+	if d := n.deed(&in.InHeader); writes(in.Flags) && (d == nil || d.act != completes || d.id != id) {
+		s, err := n.inbox().Sink(id)
+		if err != nil {
+			return n.status("open", id, err)
+		}
+		n.openSink(s, out)
+		return fuse.OK
+	}
 	f, err := n.newFile(id)
 	if err != nil {
 		return n.status("open", id, err)
 	}
+	out.Fh = n.files.number()
+	if _, text := f.handle.(Text); text { // another process says it anew
+		out.OpenFlags = fuse.FOPEN_DIRECT_IO
+		n.files.put(id, out.Fh, f)
+		return fuse.OK
+	}
 	f.passing = n.modes.open(id, f.handle, out)
 	f.counted = true
-	out.Fh = n.files.number()
+	out.OpenFlags |= fuse.FOPEN_NOFLUSH // a round trip a close, for nothing
 	f.kept, err = n.kept.put(opened{fh: out.Fh, node: id, unique: in.Unique &^ resent, pass: f.passing, back: out.BackingID})
 	if err != nil {
 		n.close(id, f)
@@ -140,6 +151,9 @@ func (n *nodes) newFile(id ID) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	if text, ok := h.(Text); ok {
+		a.Size = uint64(len(text))
+	}
 	return &file{handle: h, size: a.Size}, nil
 }
 
@@ -157,6 +171,9 @@ func (n *nodes) Release(_ <-chan struct{}, in *fuse.ReleaseIn) {
 	if f := n.files.take(ID(in.NodeId), in.Fh); f != nil {
 		n.waits.closeFile(f)
 		n.close(ID(in.NodeId), f)
+	}
+	if s := n.sinks.take(in.Fh); s != nil {
+		s.Close()
 	}
 }
 

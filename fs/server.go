@@ -44,7 +44,8 @@ type Server struct {
 	log     *slog.Logger
 	nodes   *nodes
 	notices *notices
-	most    int // MaxBackground that was asked for
+	deeds   *deeds // nil: nothing can be shown
+	most    int    // MaxBackground that was asked for
 	leaving atomic.Bool
 	done    chan struct{} // closed when everything has ended
 	serving sync.WaitGroup
@@ -73,6 +74,9 @@ func (c *Connection) Serve(t Tree, o Options) (*Server, error) {
 		dir: c.dir, mount: c.mount, conn: c, log: o.Log, nodes: n, most: o.MaxBackground, fd: fd,
 		notices: startNotices(raw, o.Log), done: make(chan struct{}),
 	}
+	if !o.ReadOnly {
+		s.deeds = startDeeds(n, s.Kernel(), func() (worker, error) { return startHand(c.dir, c.mount.device) }, o.Log)
+	}
 	s.serving.Go(func() { s.run(raw) })
 	if !c.inherited { // or who is killed meanwhile waits for the next process (Answers)
 		if err := answers(c.dir); err != nil {
@@ -97,7 +101,9 @@ func (s *Server) run(raw *fuse.Server) {
 		close = s.nodes.leave
 	}
 	s.nodes.files.closeAll(close)
+	s.nodes.sinks.closeAll()
 	s.conn.Close()
+	s.deeds.close()
 	s.notices.close()
 }
 
@@ -123,6 +129,9 @@ func (s *Server) Answers() error {
 	}
 	return nil
 }
+
+// Show is for having who watches the mount see what changed.
+func (s *Server) Show() Show { return Show{s.deeds} }
 
 // Waiting is the number of reads and openings of directories under way.
 func (s *Server) Waiting() int { return s.nodes.waits.count() }

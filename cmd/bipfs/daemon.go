@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"bipfs/engine"
@@ -26,6 +27,18 @@ type daemon struct {
 	kernel  fs.Kernel
 	started time.Time
 	kept    *keeper.Kept // nil: no keeper
+}
+
+// attend begins what goes on beside a mount, until ctx ends: inotify, .bipfs and the
+// folders of --watch.
+func (d *daemon) attend(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, folders []*dropFolder) {
+	d.kernel = server.Kernel()
+	t.daemon.Store(d)
+	wg.Go(func() { watch(ctx, d, server.Show()) })
+	for _, f := range folders {
+		// Not joined: a network file system may hold it for longer than a stop takes.
+		go f.run(ctx)
+	}
 }
 
 // controlFolder is the folder of the control socket: the flag, this user's, or
@@ -84,7 +97,9 @@ func (d *daemon) Status() control.Status {
 // Torrents implements control.Catalogue.
 func (d *daemon) Torrents() (all []control.Torrent) {
 	for _, t := range d.Client.Torrents() {
-		all = append(all, t.Status())
+		if !t.Guest() {
+			all = append(all, t.Status())
+		}
 	}
 	return all
 }
@@ -166,7 +181,9 @@ func (d *daemon) pin(path string, do func(*engine.Torrent, func(file int) bool, 
 	if err != nil {
 		return p, err
 	}
-	err = do(t, filesAt(t, at), strings.TrimSuffix(t.Name()+"/"+below, "/"))
+	if err = d.Keep(t); err == nil {
+		err = do(t, filesAt(t, at), strings.TrimSuffix(t.Name()+"/"+below, "/"))
+	}
 	switch {
 	case errors.Is(err, engine.ErrPinTooBig), errors.Is(err, engine.ErrNoUpload):
 		err = control.As(control.ErrRefused, err)
@@ -246,16 +263,25 @@ func (d *daemon) Remove(infohash string, deleteData bool) error {
 	if err != nil {
 		return err
 	}
-	name := t.Name()
-	err = d.Client.Remove(t, deleteData)
-	if errors.Is(err, engine.ErrRemoved) {
-		return control.As(control.ErrUnknown, err)
+	if err := d.remove(t, deleteData); err != nil {
+		if errors.Is(err, engine.ErrRemoved) {
+			err = control.As(control.ErrUnknown, err)
+		}
+		return err
 	}
-	// The kernel may keep names for a year.
-	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
 	ctx, cancel := context.WithTimeout(context.Background(), toldTime)
 	defer cancel()
 	d.kernel.Told(ctx)
+	return nil
+}
+
+// remove removes a torrent and has the kernel told.
+func (d *daemon) remove(t *engine.Torrent, deleteData bool) error {
+	name := t.Name()
+	err := d.Client.Remove(t, deleteData)
+	if !errors.Is(err, engine.ErrRemoved) {
+		d.kernel.Gone(rootID, id(t.Slot(), 0), name) // it may keep names for a year
+	}
 	return err
 }
 

@@ -200,7 +200,7 @@ func (d *demo) mount(m *metainfo.Torrent) error {
 	if err := fs.Clean(d.mnt); err != nil {
 		return err
 	}
-	server, err := fs.Mount(d.mnt, &tree{client: client}, fs.Options{MaxBackground: maxBackground, Log: d.log})
+	server, err := fs.Mount(d.mnt, newTree(client, d.log), fs.Options{MaxBackground: maxBackground, Log: d.log})
 	if err != nil {
 		return err
 	}

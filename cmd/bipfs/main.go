@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"bipfs/fs"
 )
 
 // version is the content of the file VERSION, set when the program is linked.
@@ -67,6 +69,9 @@ func usagef(format string, args ...any) error {
 }
 
 func main() {
+	if fs.IsHand() {
+		os.Exit(fs.Hand())
+	}
 	// Whoever reads what we print may leave; that must not take the mount with
 	// it. A signal that is caught, unlike one that is ignored, is as usual again
 	// in the programs that we start.

@@ -37,6 +37,9 @@ type mountCommand struct {
 	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
 	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
 	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
+	Watch            []string      `help:"Add the .torrent and .magnet files in this folder, and those that come; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
+	WatchKeep        bool          `help:"Remove nothing when files in folders of --watch are deleted."`
+	OnDemand         onDemand      `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 	kept   *keeper.Kept
@@ -168,7 +171,13 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
-	server, err := m.mount(cfg.Mountpoint, &tree{client: client}, options, signals)
+	d := &daemon{Client: client, started: time.Now(), kept: m.kept}
+	folders, err := m.watchFolders(cfg.Mountpoint, d, cfg.Log)
+	if err != nil {
+		return err
+	}
+	t := m.tree(client, options)
+	server, err := m.mount(cfg.Mountpoint, t, options, signals)
 	if err != nil {
 		return err
 	}
@@ -211,8 +220,8 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	defer cancel()
 	wg.Go(func() { reload(ctx, client, hup, cfg.Log) })
 	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
+	d.attend(ctx, &wg, server, t, folders)
 	if socket != nil {
-		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now(), kept: m.kept}
 		wg.Go(func() {
 			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
 				cfg.Log.Error("the control socket is closed", "err", err)

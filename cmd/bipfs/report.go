@@ -91,17 +91,19 @@ func (c *peersCommand) Run(s streams) error {
 		if err := t.Get(ctx, "torrents/"+found.Infohash+"/peers", &all); err != nil {
 			return err
 		}
-		return t.print(all, func(w io.Writer) {
-			fmt.Fprintln(w, "ADDRESS\tOVER\tFROM\tHAS\tDOWN\tUP\tRATE\tCLIENT")
-			for _, p := range all.Peers {
-				over := p.Transport
-				if p.Encrypted {
-					over += ", encrypted"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s/s\t%s\n", shown(p.Address), over, p.Source, p.Pieces, people(p.Downloaded), people(p.Uploaded), people(p.Rate), shown(p.Client))
-			}
-		})
+		return t.print(all, func(w io.Writer) { peerLines(w, all.Peers) })
 	})
+}
+
+func peerLines(w io.Writer, all []control.Peer) {
+	fmt.Fprintln(w, "ADDRESS\tOVER\tFROM\tHAS\tDOWN\tUP\tRATE\tCLIENT")
+	for _, p := range all {
+		over := p.Transport
+		if p.Encrypted {
+			over += ", encrypted"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s/s\t%s\n", shown(p.Address), over, p.Source, p.Pieces, people(p.Downloaded), people(p.Uploaded), people(p.Rate), shown(p.Client))
+	}
 }
 
 // whyCommand is `bipfs why`.

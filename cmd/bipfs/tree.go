@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"syscall"
 	"time"
 
@@ -13,22 +14,35 @@ import (
 	"bipfs/wire"
 )
 
-// tree shows the torrents of a client as directories. It holds nothing: every
-// id is computed.
+// tree shows the torrents of a client as directories. It holds nothing but what
+// was looked up (visit.go): every id is computed.
 //
 //	id = slot << 32 | entry
 //
-//	slot 0         the mount's own tree: entry 1 is the root, 2 is .bipfs
+//	slot 0         the mount's own tree: entry 1 is the root, 2 is .bipfs (box.go)
 //	slot s, e      node e of the torrent's tree; 0 is its directory
 //	slot s, 2^32-1 the link from its infohash; below it those of earlier names
+//	2^63 | …       the directory of an infohash that nobody has added
 //
 // Slots are stored with the torrents and never used again, so an id means the
 // same after every restart.
-type tree struct{ client *engine.Client }
+type tree struct {
+	client *engine.Client
+	visiting
+	box
+}
+
+// newTree is the tree of a client's torrents, and of no others.
+func newTree(client *engine.Client, log *slog.Logger) *tree {
+	t := &tree{client: client}
+	t.who = onDemandOff
+	t.spool.client, t.spool.log = client, log
+	return t
+}
 
 const (
 	rootID    fs.ID = 1
-	controlID fs.ID = 2 // .bipfs: answers lookup, is never listed
+	controlID fs.ID = 2 // .bipfs
 
 	hashLink  uint32 = 1<<32 - 1 // entry of the link from the infohash
 	firstLink        = hashLink - 1<<16
@@ -67,25 +81,19 @@ func entry(torrent *engine.Torrent, e uint32) (*metainfo.Info, metainfo.Node, er
 
 // Lookup finds a name in a directory.
 func (t *tree) Lookup(dir fs.ID, name string) (fs.Attr, error) {
-	switch dir {
-	case rootID:
+	switch {
+	case dir == rootID:
 		return t.lookupRoot(name)
-	case controlID:
-		return fs.Attr{}, syscall.ENOENT
+	case inBox(dir):
+		return t.lookupBox(dir, name)
+	case dir&visitBit != 0:
+		return t.lookupVisit(dir, name)
 	}
 	torrent, e, err := t.node(dir)
 	if err != nil {
 		return fs.Attr{}, err
 	}
-	info := torrent.Info()
-	if info == nil {
-		return fs.Attr{}, syscall.ENODATA // not ENOENT: nobody knows yet
-	}
-	child, ok := info.Tree().Lookup(e, name)
-	if !ok {
-		return fs.Attr{}, syscall.ENOENT
-	}
-	return attr(torrent, child)
+	return child(torrent, e, name)
 }
 
 func (t *tree) lookupRoot(name string) (fs.Attr, error) {
@@ -93,8 +101,8 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 		return t.Attr(controlID)
 	}
 	torrent, listed := t.client.ByName(name)
-	if torrent == nil {
-		return fs.Attr{}, syscall.ENOENT
+	if torrent == nil || torrent.Guest() {
+		return fs.Attr{}, fs.ErrWalk
 	}
 	if listed {
 		return attr(torrent, 0)
@@ -109,10 +117,17 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 
 // Attr is the attributes of a node.
 func (t *tree) Attr(of fs.ID) (fs.Attr, error) {
-	switch of {
-	case rootID, controlID:
-		// Nothing that is told of them changes, whatever is added.
+	switch {
+	case of == rootID:
+		// Nothing that is told of it changes, whatever is added.
 		return fs.Attr{ID: of, Mode: syscall.S_IFDIR | 0o555, Links: 2, Mtime: started, Ctime: started, Fixed: true}, nil
+	case inBox(of):
+		return t.boxAttr(of)
+	case of&visitBit != 0:
+		if _, _, err := t.visited(of); err != nil {
+			return fs.Attr{}, err
+		}
+		return t.visitAttr(of), nil
 	}
 	torrent, e, err := t.node(of)
 	if err != nil {
@@ -141,7 +156,7 @@ func attr(torrent *engine.Torrent, e uint32) (fs.Attr, error) {
 		}
 		return fs.Attr{}, err
 	}
-	a.Fixed = true
+	a.Fixed = !torrent.Guest() // of one that comes again all ids are others
 	if n.File < 0 {
 		return a, nil
 	}
@@ -160,7 +175,10 @@ func attr(torrent *engine.Torrent, e uint32) (fs.Attr, error) {
 
 // Parent is the directory that a directory lies in.
 func (t *tree) Parent(of fs.ID) (fs.ID, error) {
-	if of == rootID || of == controlID {
+	switch {
+	case inBox(of):
+		return boxParent(of), nil
+	case of == rootID || of&visitBit != 0:
 		return rootID, nil
 	}
 	torrent, e, err := t.node(of)
@@ -171,14 +189,23 @@ func (t *tree) Parent(of fs.ID) (fs.ID, error) {
 		return rootID, nil
 	}
 	_, n, err := entry(torrent, e)
+	if n.Parent == 0 {
+		return dirID(torrent), err
+	}
 	return id(torrent.Slot(), n.Parent), err
 }
 
 // OpenDir waits, the first time, for the metadata of a magnet link: a listing
 // is never shorter than the truth.
 func (t *tree) OpenDir(ctx context.Context, of fs.ID) error {
-	if of == rootID || of == controlID {
+	switch {
+	case of == rootID:
 		return nil
+	case inBox(of):
+		_, err := t.boxAttr(of)
+		return err
+	case of&visitBit != 0:
+		return t.open(ctx, of, t.patience)
 	}
 	torrent, e, err := t.node(of)
 	if err != nil {
@@ -212,13 +239,13 @@ func waitResolved(ctx context.Context, torrent *engine.Torrent) error {
 
 // List yields the entries of a directory after the place from.
 func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) bool) error {
-	switch dir {
-	case rootID:
+	switch {
+	case dir == rootID:
 		return t.listRoot(from, yield)
-	case controlID:
-		return nil
+	case inBox(dir):
+		return t.listBox(dir, from, yield)
 	}
-	torrent, e, err := t.node(dir)
+	torrent, e, err := t.nodeOrVisit(dir)
 	if err != nil {
 		return err
 	}
@@ -243,7 +270,7 @@ func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) 
 // torrents that come while somebody lists change nothing before it.
 func (t *tree) listRoot(from uint64, yield func(next uint64, e fs.Entry) bool) error {
 	for _, torrent := range t.client.Torrents() {
-		if uint64(torrent.Slot()) <= from {
+		if uint64(torrent.Slot()) <= from || torrent.Guest() {
 			continue
 		}
 		a, err := attr(torrent, 0)
@@ -259,6 +286,9 @@ func (t *tree) listRoot(from uint64, yield func(next uint64, e fs.Entry) bool) e
 
 // Link is the target of a symbolic link.
 func (t *tree) Link(of fs.ID) (string, error) {
+	if inBox(of) {
+		return t.spool.link(of)
+	}
 	torrent, e, err := t.node(of)
 	if err != nil {
 		return "", err
@@ -278,6 +308,9 @@ func (t *tree) Link(of fs.ID) (string, error) {
 
 // Open opens a file.
 func (t *tree) Open(of fs.ID) (fs.Handle, error) {
+	if inBox(of) {
+		return t.openBox(of)
+	}
 	torrent, e, err := t.node(of)
 	if err != nil {
 		return nil, err
@@ -300,7 +333,7 @@ func (t *tree) Open(of fs.ID) (fs.Handle, error) {
 func (t *tree) Statfs() fs.Statfs {
 	size, files := uint64(0), uint64(0)
 	for _, torrent := range t.client.Torrents() {
-		if info := torrent.Info(); info != nil {
+		if info := torrent.Info(); info != nil && !torrent.Guest() {
 			size += uint64(info.Length)
 			files += uint64(len(info.Files))
 		}
