@@ -50,7 +50,7 @@ var rooms = map[string]room{
 	"fs": {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
 
 	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "wire"},
-		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
+		others: []string{"github.com/alecthomas/kong", "github.com/BurntSushi/toml", "golang.org/x/sys"}},
 
 	"docs":               {},
 	"integration":        {others: []string{"golang.org/x/sys"}},

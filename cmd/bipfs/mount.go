@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/fs"
@@ -37,6 +39,15 @@ type mountCommand struct {
 	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
+
+	args  []string     // of the command line
+	flags []*kong.Flag // with their values
+}
+
+// AfterApply is called by kong, and remembers what was read.
+func (m *mountCommand) AfterApply(ctx *kong.Context) error {
+	m.args, m.flags = ctx.Args, ctx.Selected().Flags
+	return nil
 }
 
 // How long the parts of a stop may take: a stop is over within 5 s, however
@@ -53,7 +64,7 @@ func (m *mountCommand) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.group(); err != nil {
+	if err := m.check(); err != nil {
 		return err
 	}
 	all, err := sources(m.Source, s, log)
@@ -80,30 +91,39 @@ func (m *mountCommand) Run(s streams) error {
 		return err
 	}
 	cfg.Mountpoint = mountpoint
-	if err := m.bounds(&cfg); err != nil {
-		return err
-	}
+	m.bounds(&cfg)
 	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return m.serve(cfg, options, all, signals, s)
 }
 
-// bounds is how much is stored, and what is given for it.
-func (m *mountCommand) bounds(cfg *engine.Config) error {
+// check reports what is wrong with the flags, as far as it can be seen without
+// mounting.
+func (m *mountCommand) check() error {
+	if _, err := mountOptions(m.Options); err != nil {
+		return err
+	}
+	if _, err := m.group(); err != nil {
+		return err
+	}
 	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
 		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
 	}
 	if m.PrivateSeedRatio < 0 || m.PrivateSeedTime < 0 || math.IsNaN(m.PrivateSeedRatio) {
 		return usagef("--private-seed-ratio and --private-seed-time are not negative")
 	}
+	return m.engineFlags.check()
+}
+
+// bounds is how much is stored, and what is given for it.
+func (m *mountCommand) bounds(cfg *engine.Config) {
 	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
 	cfg.PrivateSeedRatio, cfg.PrivateSeedTime = m.PrivateSeedRatio, m.PrivateSeedTime
 	cfg.Evict, cfg.Disk = true, engine.Unbounded
 	if m.Disk != nil {
 		cfg.Disk = int64(*m.Disk)
 	}
-	return nil
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.
@@ -163,7 +183,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	wg.Go(func() { m.reload(ctx, client, cfg.Log) })
 	if socket != nil {
 		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now()}
 		wg.Go(func() {
@@ -182,27 +202,6 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
 	return server.Unmount(ctx)
-}
-
-// reload reads the block list again at each SIGHUP, until ctx ends. One that
-// cannot be used leaves the one before.
-func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-again:
-		}
-		switch err := client.LoadBlocklist(ctx); {
-		case err == nil:
-			log.Info("read again at SIGHUP")
-		case ctx.Err() == nil:
-			log.Error("the block list is not read again: the one before holds", "err", err)
-		}
-	}
 }
 
 // folder is the data folder, and what removes it at the end.
