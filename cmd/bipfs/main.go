@@ -73,6 +73,9 @@ func main() {
 	// in the programs that we start.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s := streams{os.Stdin, os.Stdout, os.Stderr}
+	if isMountProgram(os.Args[0]) {
+		os.Exit(runMountProgram(os.Args[1:], s))
+	}
 	os.Exit(run(os.Args[1:], s))
 }
 
@@ -166,6 +169,7 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 
 type versionCommand struct{}
 
+// Run prints the version.
 func (versionCommand) Run(s streams) error {
 	_, err := fmt.Fprintln(s.out, "bipfs", version)
 	return err

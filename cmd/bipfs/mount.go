@@ -40,8 +40,9 @@ type mountCommand struct {
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 
-	args  []string     // of the command line
-	flags []*kong.Flag // with their values
+	args   []string     // of the command line
+	flags  []*kong.Flag // with their values
+	device int          // of a mount that is made already; 0: none
 }
 
 // AfterApply is called by kong, and remembers what was read.
@@ -59,6 +60,7 @@ const (
 
 // Run mounts, and serves until a signal or an unmount from outside.
 func (m *mountCommand) Run(s streams) error {
+	m.device = takeDevice()
 	log := m.logger(s.err)
 	options, err := mountOptions(m.Options)
 	if err != nil {
@@ -138,8 +140,10 @@ func waitingReads(o *fs.Options) int {
 
 // serve is the life of a mount.
 func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named, signals <-chan os.Signal, s streams) error {
-	if err := fs.Clean(cfg.Mountpoint); err != nil {
-		return err
+	if m.device == 0 {
+		if err := fs.Clean(cfg.Mountpoint); err != nil {
+			return err
+		}
 	}
 	client, err := engine.Open(cfg)
 	if err != nil {
@@ -156,7 +160,7 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
-	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
+	server, err := m.attach(cfg.Mountpoint, &tree{client: client}, options)
 	if err != nil {
 		return err
 	}
@@ -169,7 +173,9 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
 	}
-	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+	if err := m.mounted(cfg.Mountpoint, cfg.Dir, s); err != nil {
+		cfg.Log.Error("the log stays where it is", "err", err)
+	}
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
 			"reads", server.MaxBackground())
