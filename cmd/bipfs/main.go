@@ -40,6 +40,7 @@ type commands struct {
 	Start      startCommand      `cmd:"" help:"Undo stop."`
 	Pause      pauseCommand      `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
 	Resume     resumeCommand     `cmd:"" help:"Undo pause."`
+	Open       openCommand       `cmd:"" help:"Add a torrent and open its folder, or its film, on the desktop; the mount is started if none runs."`
 	Pin        pinCommand        `cmd:"" help:"Fetch files, folders or torrents of a running mount in the background, and keep them."`
 	Unpin      unpinCommand      `cmd:"" help:"Undo pin: what is here stays until its room is needed."`
 	Limit      limitCommand      `cmd:"" help:"Show or change how fast blocks come and go."`
@@ -165,12 +166,4 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
-}
-
-type versionCommand struct{}
-
-// Run prints the version.
-func (versionCommand) Run(s streams) error {
-	_, err := fmt.Fprintln(s.out, "bipfs", version)
-	return err
 }
