@@ -44,8 +44,9 @@ SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
 # What is installed; it also prints its manual page and completions.
 PROGRAM ?= ./bipfs
 DIST    := cmd/bipfs/dist
+MADE    := umask 022; '$(PROGRAM)'
 # Units name the program by its path.
-UNIT    := sed 's|@BINDIR@|$(BINDIR)|g'
+UNIT    := umask 022; sed 's|@BINDIR@|$(BINDIR)|g'
 
 install:
 	@test -x '$(PROGRAM)' || $(MAKE) --no-print-directory build
@@ -55,16 +56,16 @@ install:
 	install -m 755 '$(PROGRAM)' '$(DESTDIR)$(BINDIR)/bipfs'
 	ln -sf '$(BINDIR)/bipfs' '$(DESTDIR)$(SBINDIR)/mount.bipfs'
 	ln -sf '$(BINDIR)/bipfs' '$(DESTDIR)$(SBINDIR)/mount.fuse.bipfs'
-	'$(PROGRAM)' man >'$(DESTDIR)$(DATADIR)/man/man1/bipfs.1'
-	echo .so man1/bipfs.1 >'$(DESTDIR)$(DATADIR)/man/man8/mount.bipfs.8'
-	'$(PROGRAM)' completion bash >'$(DESTDIR)$(DATADIR)/bash-completion/completions/bipfs'
-	'$(PROGRAM)' completion zsh >'$(DESTDIR)$(DATADIR)/zsh/site-functions/_bipfs'
-	'$(PROGRAM)' completion fish >'$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/bipfs.fish'
+	$(MADE) man >'$(DESTDIR)$(DATADIR)/man/man1/bipfs.1'
+	umask 022; echo .so man1/bipfs.1 >'$(DESTDIR)$(DATADIR)/man/man8/mount.bipfs.8'
+	$(MADE) completion bash >'$(DESTDIR)$(DATADIR)/bash-completion/completions/bipfs'
+	$(MADE) completion zsh >'$(DESTDIR)$(DATADIR)/zsh/site-functions/_bipfs'
+	$(MADE) completion fish >'$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/bipfs.fish'
 	$(UNIT) '$(DIST)/bipfs@.service' >'$(DESTDIR)$(UNITDIR)/bipfs@.service'
 	$(UNIT) $(DIST)/bipfs.service >'$(DESTDIR)$(USERUNITDIR)/bipfs.service'
 	install -m 644 $(DIST)/bipfs.desktop '$(DESTDIR)$(DATADIR)/applications/bipfs.desktop'
 	install -m 644 $(DIST)/config.toml $(DIST)/srv-torrents.mount $(DIST)/srv-torrents.automount '$(DESTDIR)$(DOCDIR)/examples'
-	'$(PROGRAM)' version --licences >'$(DESTDIR)$(DOCDIR)/licences'
+	$(MADE) version --licences >'$(DESTDIR)$(DOCDIR)/licences'
 
 licences: build
 	go test -count=1 -run 'TestLicences$$' ./integration -update-licences

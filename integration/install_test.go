@@ -31,7 +31,7 @@ share/zsh/site-functions/_bipfs`
 func makeInstall(t *testing.T, variables ...string) {
 	t.Helper()
 	need(t, "make", "install", "sed")
-	run(t, longEnough, append([]string{"make", "--no-print-directory", "-C", "..", "install", "PROGRAM=" + bipfs}, variables...)...)
+	run(t, longEnough, append([]string{"sh", "-c", `umask 077; exec "$@"`, "sh", "make", "--no-print-directory", "-C", "..", "install", "PROGRAM=" + bipfs}, variables...)...)
 }
 
 // filesBelow are the files and links below a folder, by their names.

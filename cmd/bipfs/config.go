@@ -46,7 +46,7 @@ func (c *configCheckCommand) Run(ctx *kong.Context, s streams) error {
 		}
 	}
 	if wrong != nil {
-		return wrong
+		return usageError{wrong}
 	}
 	// What is right by itself may be wrong together, or too little.
 	if _, err := parseMount([]string{"mount", os.TempDir()}, files, c.File == ""); err != nil {

@@ -185,7 +185,7 @@ func TestConfigCommands(t *testing.T) {
 		}
 	}
 	other := write(t, "other.toml", "up = \"x\"")
-	if code, _, err := bipfs(t, "", "config", "check", other); code != 1 || !strings.Contains(err, other+", line 1") {
+	if code, _, err := bipfs(t, "", "config", "check", other); code != exitUsage || !strings.Contains(err, other+", line 1") {
 		t.Errorf("%d %s", code, err)
 	}
 	if code, _, err := bipfs(t, "", "config", "check", "/nonexistent"); code != 1 || !strings.Contains(err, "/nonexistent") {
