@@ -13,7 +13,7 @@ import (
 // and has its folder opened, or its film if it has one.
 func TestOpen(t *testing.T) {
 	t.Parallel()
-	content := filepath.Join(tempDir(t), "A film")
+	content := filepath.Join(contentDir(), "A film") // torrents are made once for a name
 	for name, size := range map[string]int64{"film.MKV": 100_000, "cover.jpg": 1000} {
 		if err := os.MkdirAll(content, 0o755); err != nil {
 			t.Fatal(err)
