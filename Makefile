@@ -1,6 +1,9 @@
 # make demo   the main job, end to end, on a private swarm on this machine
 # make test   everything that proves bipfs right (README: what it needs)
 # make build  the program, static, into ./bipfs
+# make install  DESTDIR= PREFIX=/usr/local UNITDIR=; as root after make build, or
+#             PREFIX=~/.local for one user (docs/INSTALL.md)
+# make licences  cmd/bipfs/licences.txt anew, after a module was changed
 # make fuzz   every fuzz target for FUZZTIME (default 10s)
 # make fuzz-long each for a minute
 # make soak   the long run: every tool reads from every seeder, found in every way;
@@ -14,7 +17,7 @@
 # make profile where the processor's time goes between the swarm, the disk and a reader
 
 VERSION  := $(shell cat VERSION)
-GOFLAGS  := -trimpath
+GOFLAGS  := -trimpath -buildvcs=false
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 10s
 # At most two packages at a time: the tests measure nothing, but they mount,
@@ -24,10 +27,49 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak keeper matrix scan clean
+.PHONY: build install licences demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak keeper matrix scan clean
 
+# Two builds of one source are the same bytes: no paths, no state of a repository.
 build:
 	go build $(GOFLAGS) $$(integration/modfile $$(go env GOARCH) .cache/$$(go env GOARCH)) -ldflags '$(LDFLAGS)' -o bipfs ./cmd/bipfs
+
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share
+DOCDIR  ?= $(DATADIR)/doc/bipfs
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Every prefix has a share/systemd/user where systemd looks, ~/.local too.
+USERUNITDIR ?= $(DATADIR)/systemd/user
+# mount(8) looks for its programs nowhere else.
+SBINDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/usr/sbin,$(PREFIX)/sbin)
+# What is installed; it also prints its manual page and completions.
+PROGRAM ?= ./bipfs
+DIST    := cmd/bipfs/dist
+MADE    := umask 022; '$(PROGRAM)'
+# Units name the program by its path.
+UNIT    := umask 022; sed 's|@BINDIR@|$(BINDIR)|g'
+
+install:
+	@test -x '$(PROGRAM)' || $(MAKE) --no-print-directory build
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(USERUNITDIR)' '$(DESTDIR)$(DOCDIR)/examples' \
+		'$(DESTDIR)$(DATADIR)/man/man1' '$(DESTDIR)$(DATADIR)/man/man8' '$(DESTDIR)$(DATADIR)/applications' \
+		'$(DESTDIR)$(DATADIR)/bash-completion/completions' '$(DESTDIR)$(DATADIR)/zsh/site-functions' '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d'
+	install -m 755 '$(PROGRAM)' '$(DESTDIR)$(BINDIR)/bipfs'
+	ln -sf '$(BINDIR)/bipfs' '$(DESTDIR)$(SBINDIR)/mount.bipfs'
+	ln -sf '$(BINDIR)/bipfs' '$(DESTDIR)$(SBINDIR)/mount.fuse.bipfs'
+	$(MADE) man >'$(DESTDIR)$(DATADIR)/man/man1/bipfs.1'
+	umask 022; echo .so man1/bipfs.1 >'$(DESTDIR)$(DATADIR)/man/man8/mount.bipfs.8'
+	$(MADE) completion bash >'$(DESTDIR)$(DATADIR)/bash-completion/completions/bipfs'
+	$(MADE) completion zsh >'$(DESTDIR)$(DATADIR)/zsh/site-functions/_bipfs'
+	$(MADE) completion fish >'$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/bipfs.fish'
+	$(UNIT) '$(DIST)/bipfs@.service' >'$(DESTDIR)$(UNITDIR)/bipfs@.service'
+	$(UNIT) $(DIST)/bipfs.service >'$(DESTDIR)$(USERUNITDIR)/bipfs.service'
+	install -m 644 $(DIST)/bipfs.desktop '$(DESTDIR)$(DATADIR)/applications/bipfs.desktop'
+	install -m 644 $(DIST)/config.toml $(DIST)/srv-torrents.mount $(DIST)/srv-torrents.automount '$(DESTDIR)$(DOCDIR)/examples'
+	$(MADE) version --licences >'$(DESTDIR)$(DOCDIR)/licences'
+
+licences: build
+	go test -count=1 -run 'TestLicences$$' ./integration -update-licences
 
 demo:
 	@integration/need demo

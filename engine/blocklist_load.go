@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"bipfs/engine/discovery"
 )
 
 // blocklistTime is how long fetching a block list may take.
@@ -24,6 +26,9 @@ func (c *Client) LoadBlocklist(ctx context.Context) error {
 	}
 	list, err := c.readBlocklist(ctx)
 	if err != nil {
+		if isURL(c.cfg.Blocklist) {
+			return fmt.Errorf("--blocklist %s/…: %w", discovery.Shown(c.cfg.Blocklist), discovery.ShownError(err, c.cfg.Blocklist))
+		}
 		return fmt.Errorf("--blocklist %s: %w", c.cfg.Blocklist, err)
 	}
 	if list.Skipped() > 0 {
@@ -60,7 +65,7 @@ func (c *Client) readBlocklist(ctx context.Context) (*Blocklist, error) {
 		return nil, err
 	}
 	defer f.Close()
-	c.log.Warn("the block list cannot be fetched: the kept one holds", "err", err)
+	c.log.Warn("the block list cannot be fetched: the kept one holds", "err", discovery.ShownError(err, c.cfg.Blocklist))
 	return ParseBlocklist(f)
 }
 

@@ -34,7 +34,7 @@ func (c *Client) scrapeWaiting(waiting []seed) {
 		swarms, err := c.scrape(ctx, s.tracker, s.of)
 		cancel()
 		if err != nil {
-			c.log.Debug("a scrape failed", "err", err)
+			c.log.Debug("a scrape failed", "err", discovery.ShownError(err, s.tracker))
 			continue
 		}
 		for i, t := range s.of {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/engine/discovery"
 	"bipfs/engine/metainfo"
 )
 
@@ -58,7 +59,7 @@ func ParseLink(s string) (Source, error) {
 	if id, ok := idOf(s); ok {
 		return Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}}, nil
 	}
-	return Source{}, fmt.Errorf("%s: neither a magnet link, an http(s) URL nor an infohash", shorten(s))
+	return Source{}, fmt.Errorf("%s: neither a magnet link, an http(s) URL nor an infohash", ShownSource(s))
 }
 
 // parseLink reads what begins as a link does.
@@ -67,7 +68,7 @@ func parseLink(s string) (l Source, ok bool, err error) {
 	case "magnet":
 		m, err := metainfo.ParseMagnet(s)
 		if err != nil {
-			return Source{}, true, fmt.Errorf("%s: %w", shorten(s), err)
+			return Source{}, true, fmt.Errorf("%s: %w", ShownSource(s), err)
 		}
 		return Source{Magnet: m}, true, nil
 	case "http", "https":
@@ -103,7 +104,7 @@ func ParseSource(s string) (Source, error) {
 func readTorrent(path string) (*metainfo.Torrent, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: no such file, and neither a magnet link, an http(s) URL nor an infohash", shorten(path))
+		return nil, fmt.Errorf("%s: no such file, and neither a magnet link, an http(s) URL nor an infohash", ShownSource(path))
 	}
 	if err != nil {
 		return nil, err
@@ -136,11 +137,7 @@ func (c *Client) FetchSource(ctx context.Context, s Source) (Source, error) {
 	defer cancel()
 	t, err := c.fetchTorrent(ctx, s.URL)
 	if err != nil {
-		var in *url.Error
-		if errors.As(err, &in) { // it says the whole URL, which may hold a passkey
-			err = in.Err
-		}
-		return Source{}, fmt.Errorf("%s/…: %w", hostOf(s.URL), err)
+		return Source{}, fmt.Errorf("%s/…: %w", discovery.Shown(s.URL), discovery.ShownError(err, s.URL))
 	}
 	return Source{Torrent: t}, nil
 }
@@ -165,7 +162,37 @@ func (c *Client) fetchTorrent(ctx context.Context, source string) (*metainfo.Tor
 	return metainfo.Parse(b)
 }
 
-// shorten is s as an error shows it: links are long, and may hold keys.
+// ShownSource is a SOURCE as it is shown and logged: what may hold a passkey is left
+// out, the path and query of a URL, and the trackers of a link.
+func ShownSource(s string) string {
+	if m, err := metainfo.ParseMagnet(s); err == nil {
+		return "magnet:" + m.ID().String()
+	}
+	if link, ok := cutMagnet(s); ok { // a broken one: what it says of the torrent itself
+		var kept []string
+		for part := range strings.SplitSeq(link, "&") {
+			if key := strings.ToLower(part); strings.HasPrefix(key, "xt") || strings.HasPrefix(key, "dn") {
+				kept = append(kept, part)
+			}
+		}
+		return shorten("magnet:?" + strings.Join(kept, "&"))
+	}
+	if scheme, rest, ok := strings.Cut(s, "://"); ok && rest != "" {
+		if shown := discovery.Shown(s); !strings.HasPrefix(shown, "(") {
+			return shown + "/…"
+		}
+		return shorten(scheme) + "://…"
+	}
+	return shorten(s)
+}
+
+// cutMagnet is the parameters of a magnet link.
+func cutMagnet(s string) (parameters string, ok bool) {
+	scheme, rest, ok := strings.Cut(s, ":")
+	return strings.TrimPrefix(rest, "?"), ok && strings.EqualFold(scheme, "magnet")
+}
+
+// shorten is s as an error shows it: links are long.
 func shorten(s string) string {
 	const most = 80
 	if len(s) <= most {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"unicode"
 
 	"bipfs/diskcache"
 	"bipfs/engine/control"
+	"bipfs/engine/discovery"
 	"bipfs/selection"
 	"bipfs/wire"
 )
@@ -72,10 +72,10 @@ func (t *Torrent) Status() control.Torrent {
 	limits := t.Limits()
 	s.DownLimit, s.UpLimit = limits.Down, limits.Up
 	for _, u := range trackers {
-		s.Trackers = append(s.Trackers, hostOf(u))
+		s.Trackers = append(s.Trackers, discovery.Shown(u))
 	}
 	for _, u := range webSeeds {
-		s.WebSeeds = append(s.WebSeeds, hostOf(u))
+		s.WebSeeds = append(s.WebSeeds, discovery.Shown(u))
 	}
 	info := t.Info()
 	if info == nil {
@@ -109,15 +109,6 @@ func (t *Torrent) stateName() string {
 		return "seeding"
 	}
 	return "active"
-}
-
-// hostOf is a URL without what may be a secret: its path, query and user.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
-		return "not a URL"
-	}
-	return u.Scheme + "://" + u.Host
 }
 
 // Held is how many bytes some files of t have, and how many of those are here. It
@@ -181,7 +172,7 @@ func (l *loop) peers() (all []control.Peer) {
 			Chokes: s.Chokes, Choked: s.Choked, Interested: s.Interested, Snubbed: s.Snubbed,
 		}
 		if k.seed != nil {
-			p.Kind, p.Address, p.Source, p.Transport = "web seed", hostOf(k.seed.url.String()), "torrent", "http"
+			p.Kind, p.Address, p.Source, p.Transport = "web seed", discovery.Shown(k.seed.url.String()), "torrent", "http"
 			p.Encrypted = k.seed.url.Scheme == "https"
 		} else {
 			p.Address, p.Source, p.Client = k.hand.Addr.String(), k.hand.Source.String(), k.client

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bipfs/engine/control"
+	"bipfs/engine/discovery"
 	"bipfs/selection"
 	"bipfs/wire"
 	"bipfs/wire/peer"
@@ -55,7 +56,7 @@ type webSeedEnded struct{ *webSeed }
 type newWebSeeds struct{}
 
 // String is the URL as a log may show it: a query may be a secret.
-func (s *webSeed) String() string { return shorten(withoutQuery(s.url).Redacted()) }
+func (s *webSeed) String() string { return discovery.Shown(s.url.String()) }
 
 // startWebSeeds starts lanes to those URLs that have none, as far as there may
 // be more.
@@ -133,12 +134,12 @@ func (l *loop) lane(ctx context.Context, s *webSeed) {
 			return
 		case errors.Is(err, webseed.ErrIdle):
 		case hopeless(err):
-			l.log.Warn("a web seed is not asked again", "url", s.String(), "err", plain(err))
+			l.log.Warn("a web seed is not asked again", "url", s.String(), "err", s.plain(err))
 			s.end(err)
 			return
 		default:
 			pause := s.failed(brought, err, c.cfg.webSeedPause)
-			l.log.Info("a web seed failed", "url", s.String(), "err", plain(err), "again", pause)
+			l.log.Info("a web seed failed", "url", s.String(), "err", s.plain(err), "again", pause)
 		}
 	}
 }
@@ -154,13 +155,7 @@ func hopeless(err error) bool {
 }
 
 // plain is err without the URL, which may hold a secret.
-func plain(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
-}
+func (s *webSeed) plain(err error) error { return discovery.ShownError(err, s.url.String()) }
 
 // failed notes that a connection failed, and returns the pause. The pause
 // doubles with each failure, but not for what the other lane has met as well,
@@ -247,7 +242,7 @@ func (l *loop) dropWebSeed(c selection.Drop) bool {
 		if s := l.web.all[raw]; s != nil {
 			l.log.Warn("a web seed is banned", "url", s.String(), "reason", c.Reason)
 			s.end(errBanned)
-			l.t.happens(control.Event{Event: evBanned, Peer: hostOf(raw), Error: c.Reason})
+			l.t.happens(control.Event{Event: evBanned, Peer: discovery.Shown(raw), Error: c.Reason})
 		}
 		return true
 	}

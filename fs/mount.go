@@ -29,10 +29,13 @@ type Options struct {
 	NoExec     bool
 	NonEmpty   bool // mount over a directory that has entries
 
-	UID, GID *uint32 // owner of everything; nil: who mounts
-	Umask    uint32  // permission bits taken from files and directories
-	Fmask    uint32  // from files too
-	Dmask    uint32  // from directories too
+	// User and Group are whose mount it is to the kernel: without AllowOther only
+	// processes of theirs may enter. nil: those of this process.
+	User, Group *uint32
+	UID, GID    *uint32 // owner of everything; nil: User and Group
+	Umask       uint32  // permission bits taken from files and directories
+	Fmask       uint32  // from files too
+	Dmask       uint32  // from directories too
 
 	// MaxBackground is how many reads may be under way in the kernel's name;
 	// 1024 to 65535, and what is outside is moved there. An ordinary user gets
@@ -43,13 +46,19 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.UID == nil {
+	if o.User == nil {
 		uid := uint32(os.Geteuid())
-		o.UID = &uid
+		o.User = &uid
+	}
+	if o.Group == nil {
+		gid := uint32(os.Getegid())
+		o.Group = &gid
+	}
+	if o.UID == nil {
+		o.UID = o.User
 	}
 	if o.GID == nil {
-		gid := uint32(os.Getegid())
-		o.GID = &gid
+		o.GID = o.Group
 	}
 	if o.AllowRoot && !o.AllowOther {
 		// The kernel has no allow_root. Everybody may enter and the bits keep
@@ -217,7 +226,7 @@ func attachDirect(dir string, o Options) (int, error) {
 		flags |= syscall.MS_NOEXEC
 	}
 	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d,default_permissions",
-		fd, syscall.S_IFDIR, os.Geteuid(), os.Getegid(), longestRequest)
+		fd, syscall.S_IFDIR, *o.User, *o.Group, longestRequest)
 	if o.AllowOther {
 		data += ",allow_other"
 	}

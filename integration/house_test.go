@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"fs/keeper": {ours: []string{"fs"}, others: []string{"golang.org/x/sys"}},
 
 	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
-		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
+		others: []string{"github.com/alecthomas/kong", "github.com/BurntSushi/toml", "golang.org/x/sys"}},
 
 	"docs":               {},
 	"integration":        {others: []string{"golang.org/x/sys"}},

@@ -40,45 +40,54 @@ type engineFlags struct {
 	logFlags
 }
 
+// check reports what is wrong with the flags, as far as it can be seen without doing
+// anything.
+func (f engineFlags) check() error {
+	if f.ReadTimeout < 0 {
+		return usagef("--read-timeout %v is negative", f.ReadTimeout)
+	}
+	if f.Memory != 0 && int64(f.Memory) < engine.LeastMemory {
+		return usagef("--memory %v is too little: at least %v are needed", f.Memory, Size(engine.LeastMemory))
+	}
+	for _, peer := range f.Peer {
+		if err := engine.CheckHostPort(peer); err != nil {
+			return usagef("--peer %s: %w", peer, err)
+		}
+	}
+	for _, addr := range f.Listen {
+		if err := engine.CheckListen(addr); err != nil {
+			return usagef("--listen %s: %w", addr, err)
+		}
+	}
+	if _, err := engine.ParseProxy(f.Proxy); err != nil {
+		return usagef("--proxy: %w", err)
+	}
+	if f.Proxy != "" && len(f.Listen) > 0 {
+		return usagef("--listen and --proxy exclude each other: who connects here goes around the proxy")
+	}
+	for _, node := range f.DHTNode {
+		if err := engine.CheckHostPort(node); err != nil {
+			return usagef("--dht-node %s: %w", node, err)
+		}
+	}
+	if f.MaxPeers < 0 || f.MaxPeersPerTorrent < 0 {
+		return usagef("--max-peers and --max-peers-per-torrent are not negative")
+	}
+	return nil
+}
+
 // config is the engine's, over the data folder dir.
 func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error) {
-	if f.ReadTimeout < 0 {
-		return engine.Config{}, usagef("--read-timeout %v is negative", f.ReadTimeout)
+	if err := f.check(); err != nil {
+		return engine.Config{}, err
 	}
 	memory := int64(f.Memory)
 	if memory == 0 {
 		memory = max(defaultMemory(), engine.LeastMemory)
 	}
-	if memory < engine.LeastMemory {
-		return engine.Config{}, usagef("--memory %v is too little: at least %v are needed", f.Memory, Size(engine.LeastMemory))
-	}
-	for _, peer := range f.Peer {
-		if err := engine.CheckHostPort(peer); err != nil {
-			return engine.Config{}, usagef("--peer %s: %w", peer, err)
-		}
-	}
-	for _, addr := range f.Listen {
-		if err := engine.CheckListen(addr); err != nil {
-			return engine.Config{}, usagef("--listen %s: %w", addr, err)
-		}
-	}
-	if _, err := engine.ParseProxy(f.Proxy); err != nil {
-		return engine.Config{}, usagef("--proxy: %w", err)
-	}
-	if f.Proxy != "" && len(f.Listen) > 0 {
-		return engine.Config{}, usagef("--listen and --proxy exclude each other: who connects here goes around the proxy")
-	}
 	nodes := f.DHTNode
-	for _, node := range nodes {
-		if err := engine.CheckHostPort(node); err != nil {
-			return engine.Config{}, usagef("--dht-node %s: %w", node, err)
-		}
-	}
 	if len(nodes) == 0 {
 		nodes = engine.DHTNodes
-	}
-	if f.MaxPeers < 0 || f.MaxPeersPerTorrent < 0 {
-		return engine.Config{}, usagef("--max-peers and --max-peers-per-torrent are not negative")
 	}
 	free, err := f.keepFree(dir)
 	if err != nil {

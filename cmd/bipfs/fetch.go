@@ -26,11 +26,11 @@ type fetchCommand struct {
 
 // Run downloads, or has a mount do so.
 func (c *fetchCommand) Run(s streams) error {
-	switch talks := c.Mount != "" || c.Control != "" || c.JSON; {
+	switch talks := c.Mount != "" || c.JSON; { // --control may be one of the configuration
 	case c.Output == "":
 		return c.wait(s)
 	case talks:
-		return usagef("--mount, --control and --json are for a running mount, and -o for a download without one")
+		return usagef("--mount and --json are for a running mount, and -o for a download without one")
 	}
 	return c.download(s)
 }

@@ -19,28 +19,34 @@ const (
 
 func logFile(dir string) string { return filepath.Join(dir, logName) }
 
-// divert has this process, and those that it starts, say what they say in the log.
+// divert has this process, and those that it starts, say what they say in the log; or
+// in the journal, if that is where they say it now.
 func divert(dir string) error {
-	path := logFile(dir)
-	if err := shorten(path); err != nil {
-		return err
-	}
-	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	for to, from := range []*os.File{null, null, log} {
-		if err := unix.Dup3(int(from.Fd()), to, 0); err != nil {
-			return os.NewSyscallError("dup3", err)
+	if !isJournal(os.Stderr) {
+		path := logFile(dir)
+		if err := shorten(path); err != nil {
+			return err
+		}
+		log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		if err := become(os.Stderr, log); err != nil {
+			return err
 		}
 	}
-	return nil
+	return errors.Join(become(os.Stdin, null), become(os.Stdout, null))
+}
+
+// become has the descriptor of f lead where that of other does.
+func become(f, other *os.File) error {
+	return os.NewSyscallError("dup3", unix.Dup3(int(other.Fd()), int(f.Fd()), 0))
 }
 
 // shorten makes a log that is long the one before. The processes that write to it

@@ -30,29 +30,33 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
-	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
-	Upgrade upgradeCommand `cmd:"" help:"Have this program serve a mount that was made with -d, in the place of the one that does."`
-	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
-	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`
-	Status  statusCommand  `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
-	Why     whyCommand     `cmd:"" help:"Tell what the reads of a path in the mount wait for."`
-	Peers   peersCommand   `cmd:"" help:"List the peers of a torrent."`
-	Rm      rmCommand      `cmd:"" help:"Remove torrents from a running mount."`
-	Stop    stopCommand    `cmd:"" help:"Keep torrents from their swarms: no peers, no announces."`
-	Start   startCommand   `cmd:"" help:"Undo stop."`
-	Pause   pauseCommand   `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
-	Resume  resumeCommand  `cmd:"" help:"Undo pause."`
-	Pin     pinCommand     `cmd:"" help:"Fetch files, folders or torrents of a running mount in the background, and keep them."`
-	Unpin   unpinCommand   `cmd:"" help:"Undo pin: what is here stays until its room is needed."`
-	Limit   limitCommand   `cmd:"" help:"Show or change how fast blocks come and go."`
-	Verify  verifyCommand  `cmd:"" help:"Check all that is here of torrents."`
-	Events  eventsCommand  `cmd:"" help:"Print what has happened, and happens."`
-	Doctor  doctorCommand  `cmd:"" help:"Look for what keeps bipfs from working well on this machine, and say what to do."`
-	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
-	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
-	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Mount      mountCommand      `cmd:"" help:"Mount torrents as folders."`
+	Unmount    unmountCommand    `cmd:"" aliases:"umount" help:"Unmount a mount point."`
+	Upgrade    upgradeCommand    `cmd:"" help:"Have this program serve a mount that was made with -d, in the place of the one that does."`
+	Add        addCommand        `cmd:"" help:"Add torrents to a running mount."`
+	Ls         lsCommand         `cmd:"" help:"List the torrents of a running mount."`
+	Status     statusCommand     `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
+	Why        whyCommand        `cmd:"" help:"Tell what the reads of a path in the mount wait for."`
+	Peers      peersCommand      `cmd:"" help:"List the peers of a torrent."`
+	Rm         rmCommand         `cmd:"" help:"Remove torrents from a running mount."`
+	Stop       stopCommand       `cmd:"" help:"Keep torrents from their swarms: no peers, no announces."`
+	Start      startCommand      `cmd:"" help:"Undo stop."`
+	Pause      pauseCommand      `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
+	Resume     resumeCommand     `cmd:"" help:"Undo pause."`
+	Open       openCommand       `cmd:"" help:"Add a torrent and open its folder, or its film, on the desktop; the mount is started if none runs."`
+	Pin        pinCommand        `cmd:"" help:"Fetch files, folders or torrents of a running mount in the background, and keep them."`
+	Unpin      unpinCommand      `cmd:"" help:"Undo pin: what is here stays until its room is needed."`
+	Limit      limitCommand      `cmd:"" help:"Show or change how fast blocks come and go."`
+	Verify     verifyCommand     `cmd:"" help:"Check all that is here of torrents."`
+	Events     eventsCommand     `cmd:"" help:"Print what has happened, and happens."`
+	Doctor     doctorCommand     `cmd:"" help:"Look for what keeps bipfs from working well on this machine, and say what to do."`
+	Fetch      fetchCommand      `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
+	Create     createCommand     `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
+	Demo       demoCommand       `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
+	Config     configCommand     `cmd:"" help:"Look at the configuration."`
+	Man        manCommand        `cmd:"" help:"Print the manual page, for man(1)."`
+	Completion completionCommand `cmd:"" help:"Print the completions of a shell."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // streams are where a command reads and writes.
@@ -76,7 +80,11 @@ func main() {
 	// it. A signal that is caught, unlike one that is ignored, is as usual again
 	// in the programs that we start.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	s := streams{os.Stdin, os.Stdout, os.Stderr}
+	if isMountProgram(os.Args[0]) {
+		os.Exit(runMountProgram(os.Args[1:], s))
+	}
+	os.Exit(run(os.Args[1:], s))
 }
 
 // helpShown ends the parse after --help.
@@ -92,18 +100,11 @@ func run(args []string, s streams) (code int) {
 			code = 0
 		}
 	}()
-	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("bipfs"),
-		kong.Description("Mount BitTorrent swarms as folders."),
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(int) { panic(helpShown{}) }),
-		kong.Bind(s),
-	)
-	if err != nil {
-		panic(err) // the definitions above are wrong
+	configured := &configuration{files: configFiles()}
+	ctx, err := newParser(&commands{}, s, configured).Parse(args)
+	if configured.err != nil {
+		err = configured.err
 	}
-	ctx, err := parser.Parse(args)
 	if err != nil {
 		err = usageError{err}
 	} else {
@@ -118,11 +119,36 @@ func run(args []string, s streams) (code int) {
 	if code := exitCode(0); errors.As(err, &code) {
 		return int(code)
 	}
-	fmt.Fprintln(s.err, "bipfs:", sentence(err))
 	if errors.As(err, &usageError{}) {
+		complain(s.err, configured.explained(err))
 		return exitUsage
 	}
+	complain(s.err, err)
 	return exitFailed
+}
+
+// complain prints what ended a command.
+func complain(w io.Writer, err error) {
+	if isJournal(w) {
+		fmt.Fprint(w, priorities["ERROR"])
+	}
+	fmt.Fprintln(w, "bipfs:", sentence(err))
+}
+
+// newParser reads command lines into c, with settings from the configuration.
+func newParser(c *commands, s streams, configured *configuration) *kong.Kong {
+	parser, err := kong.New(c,
+		kong.Name("bipfs"),
+		kong.Description("Mount BitTorrent swarms as folders."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { panic(helpShown{}) }),
+		kong.Bind(s),
+		kong.Resolvers(configured),
+	)
+	if err != nil {
+		panic(err) // the definitions above are wrong
+	}
+	return parser
 }
 
 // sentence is an error as one line.
@@ -143,15 +169,11 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 		panic(err) // the enum of the flag admits no other
 	}
 	options := &slog.HandlerOptions{Level: level}
+	if isJournal(w) {
+		w, options.ReplaceAttr = journal{w}, untimed
+	}
 	if f.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
-}
-
-type versionCommand struct{}
-
-func (versionCommand) Run(s streams) error {
-	_, err := fmt.Fprintln(s.out, "bipfs", version)
-	return err
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/fs"
@@ -42,9 +44,20 @@ type mountCommand struct {
 	OnDemand         onDemand      `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
+
+	args  []string     // of the command line
+	flags []*kong.Flag // with their values
+
 	kept   *keeper.Kept
 	notify *notifier      // who started this process
-	left   *fs.Connection // the mount, left by an earlier process to the service manager; nil: none
+	left   *fs.Connection // the mount, made or left by another process; nil: none
+	handed bool           // it was made for this process
+}
+
+// AfterApply is called by kong, and remembers what was read.
+func (m *mountCommand) AfterApply(ctx *kong.Context) error {
+	m.args, m.flags = ctx.Args, ctx.Selected().Flags
+	return nil
 }
 
 // How long the parts of a stop may take: a stop is over within 5 s, however
@@ -71,7 +84,9 @@ func (m *mountCommand) Run(s streams) (err error) {
 }
 
 // again reports whether another process has served the mount before.
-func (m *mountCommand) again() bool { return m.left != nil || m.kept != nil && m.kept.Again }
+func (m *mountCommand) again() bool {
+	return m.left != nil && !m.handed || m.kept != nil && m.kept.Again
+}
 
 func (m *mountCommand) run(s streams) error {
 	log := m.logger(s.err)
@@ -79,7 +94,7 @@ func (m *mountCommand) run(s streams) error {
 	if err != nil {
 		return err
 	}
-	if _, err := m.group(); err != nil {
+	if err := m.check(); err != nil {
 		return err
 	}
 	var all []named
@@ -103,34 +118,43 @@ func (m *mountCommand) run(s streams) error {
 	cfg.Mountpoint = mountpoint
 	if m.kept != nil {
 		cfg.Aside = m.kept.Aside
-	} else {
-		m.managed(mountpoint, log)
-	}
-	cfg.Lent = m.again()
-	if err := m.bounds(&cfg); err != nil {
+	} else if err := m.managed(mountpoint, log); err != nil {
 		return err
 	}
+	cfg.Lent = m.again()
+	m.bounds(&cfg)
 	cfg.LocalOnly = m.LocalOnly
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return m.serve(cfg, options, all, signals, s)
 }
 
-// bounds is how much is stored, and what is given for it.
-func (m *mountCommand) bounds(cfg *engine.Config) error {
+// check reports what is wrong with the flags, as far as it can be seen without
+// mounting.
+func (m *mountCommand) check() error {
+	if _, err := mountOptions(m.Options); err != nil {
+		return err
+	}
+	if _, err := m.group(); err != nil {
+		return err
+	}
 	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
 		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
 	}
 	if m.PrivateSeedRatio < 0 || m.PrivateSeedTime < 0 || math.IsNaN(m.PrivateSeedRatio) {
 		return usagef("--private-seed-ratio and --private-seed-time are not negative")
 	}
+	return m.engineFlags.check()
+}
+
+// bounds is how much is stored, and what is given for it.
+func (m *mountCommand) bounds(cfg *engine.Config) {
 	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
 	cfg.PrivateSeedRatio, cfg.PrivateSeedTime = m.PrivateSeedRatio, m.PrivateSeedTime
 	cfg.Evict, cfg.Disk = true, engine.Unbounded
 	if m.Disk != nil {
 		cfg.Disk = int64(*m.Disk)
 	}
-	return nil
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.
@@ -218,7 +242,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	wg.Go(func() { reload(ctx, client, hup, cfg.Log) })
+	wg.Go(func() { m.reload(ctx, client, hup, cfg.Log) })
 	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
 	d.attend(ctx, &wg, server, t, folders)
 	if socket != nil {
@@ -252,24 +276,6 @@ func (m *mountCommand) served(signals <-chan os.Signal, gone, leave <-chan struc
 		return true
 	}
 	return false
-}
-
-// reload reads the block list again at each SIGHUP, until ctx ends. One that
-// cannot be used leaves the one before.
-func reload(ctx context.Context, client *engine.Client, again <-chan os.Signal, log *slog.Logger) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-again:
-		}
-		switch err := client.LoadBlocklist(ctx); {
-		case err == nil:
-			log.Info("read again at SIGHUP")
-		case ctx.Err() == nil:
-			log.Error("the block list is not read again: the one before holds", "err", err)
-		}
-	}
 }
 
 // places are the mount point, the data folder, and what removes that at the end.

@@ -26,6 +26,9 @@ func mountOptions(values []string) (fs.Options, error) {
 	return o, nil
 }
 
+// fileSystemOptions are the names of the options, without their values.
+var fileSystemOptions = strings.Fields("allow_other allow_root uid gid umask fmask dmask ro noexec nonempty")
+
 func mountOption(o *fs.Options, opt string) error {
 	switches := map[string]*bool{
 		"allow_other": &o.AllowOther, "allow_root": &o.AllowRoot,

@@ -11,7 +11,6 @@ import (
 
 	"bipfs/engine"
 	"bipfs/engine/control"
-	"bipfs/engine/metainfo"
 )
 
 // The commands for the torrents of a running mount.
@@ -51,7 +50,7 @@ func (c *addCommand) Run(s streams) error {
 				result.Added = append(result.Added, added)
 			}
 			if err != nil {
-				as := shownSource(arg)
+				as := engine.ShownSource(arg)
 				result.Failed = append(result.Failed, failedSource{as, strings.TrimPrefix(sentence(err), as+": ")})
 			}
 		}
@@ -70,18 +69,6 @@ func (c *addCommand) Run(s streams) error {
 		}
 		return nil
 	})
-}
-
-// shownSource is a source as it may be shown: the path and query of a URL, and the
-// trackers of a link, may hold a passkey.
-func shownSource(arg string) string {
-	if m, err := metainfo.ParseMagnet(arg); err == nil {
-		return "magnet:" + m.ID().String()
-	}
-	if u, err := url.Parse(arg); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host + "/…"
-	}
-	return shortened(arg)
 }
 
 // add adds one source. A file is read here: the mount may be of another user.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"bipfs/engine"
 	"bipfs/engine/control"
 )
 
@@ -37,7 +38,7 @@ func TestShown(t *testing.T) {
 		"magnet:?xt=urn:btih:" + strings.Repeat("ab", 20) + "&tr=https%3A%2F%2Ft.example%2Fsecret": "magnet:" + strings.Repeat("ab", 20),
 		"film.torrent": "film.torrent",
 	} {
-		if got := shownSource(arg); got != want {
+		if got := engine.ShownSource(arg); got != want {
 			t.Errorf("%s is shown as %s", arg, got)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
 )
@@ -35,18 +36,7 @@ const exitInterrupted = 128 + int(syscall.SIGINT)
 func (f talkFlags) talk(s streams, args []string, do func(ctx context.Context, t *talk) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
 	defer stop()
-	var dirs []string
-	if f.Control != "" {
-		dirs = []string{f.Control}
-	} else {
-		if dir := control.Dir(); dir != "" {
-			dirs = append(dirs, dir)
-		}
-		if data, err := dataPath(""); err == nil {
-			dirs = append(dirs, filepath.Join(data, "control"))
-		}
-	}
-	found, err := f.choose(control.Find(ctx, dirs...), args)
+	found, err := f.choose(control.Find(ctx, f.folders()...), args)
 	if err == nil {
 		err = do(ctx, &talk{Found: found, streams: s, json: f.JSON})
 	}
@@ -54,6 +44,20 @@ func (f talkFlags) talk(s streams, args []string, do func(ctx context.Context, t
 		return errInterrupted
 	}
 	return err
+}
+
+// folders are where control sockets are looked for.
+func (f talkFlags) folders() (dirs []string) {
+	if f.Control != "" {
+		return []string{f.Control}
+	}
+	if dir := control.Dir(); dir != "" {
+		dirs = append(dirs, dir)
+	}
+	if data, err := dataPath(""); err == nil {
+		dirs = append(dirs, filepath.Join(data, "control"))
+	}
+	return dirs
 }
 
 // choose is the mount that --mount names, or the one that a path among the
@@ -206,7 +210,7 @@ func (t *talk) eachOf(ctx context.Context, args []string, what string, do func(a
 		}
 		if err != nil {
 			failed++
-			fmt.Fprintf(t.err, "bipfs: %s: %s\n", shown(shownSource(arg)), sentence(err))
+			fmt.Fprintf(t.err, "bipfs: %s: %s\n", shown(engine.ShownSource(arg)), sentence(err))
 		}
 	}
 	if failed > 0 {

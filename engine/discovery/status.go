@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"math/rand/v2"
-	"net/url"
 	"time"
 )
 
@@ -39,10 +38,7 @@ type Status struct {
 }
 
 func newTracker(raw string) *tracker {
-	tr := &tracker{url: raw, shown: "(not a URL)"}
-	if u, err := url.Parse(raw); err == nil && u.Host != "" {
-		tr.shown = forPeople(u.Scheme + "://" + u.Host)
-	}
+	tr := &tracker{url: raw, shown: Shown(raw)}
 	if _, tr.unusable = checkURL(raw); tr.unusable != nil {
 		tr.status.Error = tr.unusable.Error()
 	}
@@ -54,7 +50,7 @@ func newTracker(raw string) *tracker {
 // there before.
 func (tr *tracker) settle(o outcome, now time.Time, chance *rand.Rand) (news string) {
 	if o.err != nil {
-		text := forPeople(o.err.Error())
+		text := forPeople(withoutSecrets(o.err.Error(), tr.url))
 		if tr.failures == 0 {
 			news = text
 		}
@@ -63,6 +59,7 @@ func (tr *tracker) settle(o outcome, now time.Time, chance *rand.Rand) (news str
 		tr.status.Error = text
 		return news
 	}
+	o.answer.Warning = withoutSecrets(o.answer.Warning, tr.url)
 	if o.answer.Warning != tr.status.Warning && o.answer.Warning != "" {
 		news = "the tracker warns: " + o.answer.Warning
 	}
