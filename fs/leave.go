@@ -114,6 +114,7 @@ func (n *nodes) opened(unique uint64, out *fuse.OpenOut) bool {
 	if o.pass {
 		out.OpenFlags, out.BackingID = fuse.FOPEN_PASSTHROUGH, o.back
 	}
+	out.OpenFlags |= fuse.FOPEN_NOFLUSH
 	return true
 }
 

@@ -99,7 +99,7 @@ func TestResume(t *testing.T) {
 			t.Fatal(s)
 		}
 	}
-	if passing.OpenFlags != fuse.FOPEN_PASSTHROUGH || cached.OpenFlags != fuse.FOPEN_KEEP_CACHE {
+	if passing.OpenFlags != fuse.FOPEN_PASSTHROUGH|fuse.FOPEN_NOFLUSH || cached.OpenFlags != fuse.FOPEN_KEEP_CACHE|fuse.FOPEN_NOFLUSH {
 		t.Fatalf("%+v, %+v", passing, cached)
 	}
 	second := &lender{memory: newMemory()} // which cannot vouch for the file yet
@@ -108,7 +108,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("at once it holds %d files, of which it has read %d bytes", held, read)
 	}
 	var again fuse.OpenOut
-	if s := n.Open(nil, openIn(lentID, resent|2), &again); s != fuse.OK || again.Fh != lost.Fh || again.BackingID != passing.BackingID {
+	if s := n.Open(nil, openIn(lentID, resent|2), &again); s != fuse.OK || again.Fh != lost.Fh || again.BackingID != passing.BackingID || again.OpenFlags != lost.OpenFlags {
 		t.Errorf("an OPEN that comes again: %v, %+v, not %+v", s, again, lost)
 	}
 	var another fuse.OpenOut
