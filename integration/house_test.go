@@ -49,7 +49,8 @@ var rooms = map[string]room{
 
 	"fs": {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
 
-	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "wire"},
+	"cmd/bipfs/web": {ours: []string{"engine/control"}, others: []string{"golang.org/x/net/webdav"}},
+	"cmd/bipfs": {ours: []string{"cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "wire"},
 		others: []string{"github.com/alecthomas/kong", "golang.org/x/sys"}},
 
 	"docs":               {},

@@ -4,69 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
-	"bipfs/fs"
 )
 
 // daemon is a mount as it is controlled: the engine, and what the kernel is told
 // of it.
 type daemon struct {
 	*engine.Client
-	kernel  fs.Kernel
+	forget  func(slot uint32, name string) // has the kernel forget a name; nil: there is no mount
 	started time.Time
-}
-
-// controlFolder is the folder of the control socket: the flag, this user's, or
-// one in the data folder.
-func controlFolder(flag, data string) string {
-	if flag != "" {
-		return flag
-	}
-	if dir := control.Dir(); dir != "" {
-		return dir
-	}
-	return filepath.Join(data, "control")
-}
-
-// openControl opens the control socket of a mount. Without one the mount is as
-// good as with it, so that only one that was asked for by name is an error.
-func (m *mountCommand) openControl(mountpoint, data string, log *slog.Logger) (*control.Listener, error) {
-	gid, err := m.group()
-	if err != nil {
-		return nil, err
-	}
-	l, err := control.Listen(controlFolder(m.Control, data), mountpoint, gid)
-	if err != nil && m.Control == "" && m.ControlGroup == "" {
-		log.Warn("there is no control socket: bipfs ls, add and the like will not find this mount", "err", err)
-		return nil, nil
-	}
-	return l, err
-}
-
-// group is the group of --control-group, by name or number; -1 if there is none.
-func (m *mountCommand) group() (gid int, err error) {
-	name := m.ControlGroup
-	if name == "" {
-		return -1, nil
-	}
-	if g, err := user.LookupGroup(name); err == nil {
-		name = g.Gid
-	}
-	n, err := strconv.ParseUint(name, 10, 31)
-	if err != nil {
-		return -1, usagef("--control-group %s: there is no such group", m.ControlGroup)
-	}
-	return int(n), nil
 }
 
 // Status implements control.Catalogue.
@@ -231,10 +183,6 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 	return t.Status(), nil
 }
 
-// toldTime is how long the kernel may take to forget a name: it may wait itself for
-// somebody who lists a directory.
-const toldTime = time.Second
-
 // Remove implements control.Commands.
 func (d *daemon) Remove(infohash string, deleteData bool) error {
 	t, err := d.find(infohash)
@@ -246,11 +194,9 @@ func (d *daemon) Remove(infohash string, deleteData bool) error {
 	if errors.Is(err, engine.ErrRemoved) {
 		return control.As(control.ErrUnknown, err)
 	}
-	// The kernel may keep names for a year.
-	d.kernel.Gone(rootID, id(t.Slot(), 0), name)
-	ctx, cancel := context.WithTimeout(context.Background(), toldTime)
-	defer cancel()
-	d.kernel.Told(ctx)
+	if d.forget != nil {
+		d.forget(t.Slot(), name)
+	}
 	return err
 }
 

@@ -29,6 +29,7 @@ const (
 // commands is the command line.
 type commands struct {
 	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
+	Serve   serveCommand   `cmd:"" help:"Show torrents to browsers and players, without a mount."`
 	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
 	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
 	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,18 +23,10 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
-	Data             string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
-	Temporary        bool          `help:"Keep nothing: data and state go when the mount goes."`
-	Options          []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	Disk             *Size         `help:"Store so much at most: what was read longest ago gives way (default: all but --keep-free)." placeholder:"SIZE"`
-	SeedRatio        float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
-	SeedTime         time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
-	PrivateSeedRatio float64       `default:"1" help:"A private torrent seeds, and nothing of it gives way, until it has given so many times what it got (default: 1)." placeholder:"RATIO"`
-	PrivateSeedTime  time.Duration `default:"72h" help:"Or until it was offered for so long (default: 72h)." placeholder:"DUR"`
-	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
-	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
-	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
-	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	Options   []string `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	LocalOnly []string `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	daemonFlags
+	httpFlags
 	engineFlags
 }
 
@@ -56,6 +47,9 @@ func (m *mountCommand) Run(s streams) error {
 	if _, err := m.group(); err != nil {
 		return err
 	}
+	if err := m.httpFlags.check(); err != nil {
+		return err
+	}
 	all, err := sources(m.Source, s, log)
 	if err != nil {
 		return err
@@ -64,7 +58,7 @@ func (m *mountCommand) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	dir, remove, err := m.folder()
+	dir, remove, err := m.dataFolder()
 	if err != nil {
 		return err
 	}
@@ -87,23 +81,6 @@ func (m *mountCommand) Run(s streams) error {
 	options.Log = log
 	cfg.WaitingReads = waitingReads(&options)
 	return m.serve(cfg, options, all, signals, s)
-}
-
-// bounds is how much is stored, and what is given for it.
-func (m *mountCommand) bounds(cfg *engine.Config) error {
-	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
-		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
-	}
-	if m.PrivateSeedRatio < 0 || m.PrivateSeedTime < 0 || math.IsNaN(m.PrivateSeedRatio) {
-		return usagef("--private-seed-ratio and --private-seed-time are not negative")
-	}
-	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
-	cfg.PrivateSeedRatio, cfg.PrivateSeedTime = m.PrivateSeedRatio, m.PrivateSeedTime
-	cfg.Evict, cfg.Disk = true, engine.Unbounded
-	if m.Disk != nil {
-		cfg.Disk = int64(*m.Disk)
-	}
-	return nil
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.
@@ -136,6 +113,11 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
+	window, err := m.httpFlags.open(cfg)
+	if err != nil {
+		return err
+	}
+	defer window.close()
 	server, err := fs.Mount(cfg.Mountpoint, &tree{client: client}, options)
 	if err != nil {
 		return err
@@ -150,6 +132,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 		fmt.Fprintln(s.err, "bipfs:", first)
 	}
 	fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
+	window.say(s.out)
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
 			"reads", server.MaxBackground())
@@ -164,14 +147,15 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	d := &daemon{Client: client, forget: forgetNames(server.Kernel()), started: time.Now()}
 	if socket != nil {
-		d := &daemon{Client: client, kernel: server.Kernel(), started: time.Now()}
 		wg.Go(func() {
 			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
 				cfg.Log.Error("the control socket is closed", "err", err)
 			}
 		})
 	}
+	wg.Go(func() { window.serve(ctx, d) })
 	select {
 	case sig := <-signals:
 		cfg.Log.Info("stopping", "signal", sig)
@@ -182,6 +166,21 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
 	return server.Unmount(ctx)
+}
+
+// toldTime is how long the kernel may take to forget a name: it may wait itself for
+// somebody who lists a directory.
+const toldTime = time.Second
+
+// forgetNames has the kernel forget the name of a torrent, which it may keep for a
+// year.
+func forgetNames(kernel fs.Kernel) func(slot uint32, name string) {
+	return func(slot uint32, name string) {
+		kernel.Gone(rootID, id(slot, 0), name)
+		ctx, cancel := context.WithTimeout(context.Background(), toldTime)
+		defer cancel()
+		kernel.Told(ctx)
+	}
 }
 
 // reload reads the block list again at each SIGHUP, until ctx ends. One that
@@ -203,26 +202,6 @@ func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
 			log.Error("the block list is not read again: the one before holds", "err", err)
 		}
 	}
-}
-
-// folder is the data folder, and what removes it at the end.
-func (m *mountCommand) folder() (dir string, remove func(), err error) {
-	if !m.Temporary {
-		dir, err = dataDir(m.Data)
-		return dir, func() {}, err
-	}
-	if m.Data != "" {
-		return "", nil, usagef("--temporary keeps nothing, so it takes no --data")
-	}
-	dir, err = os.MkdirTemp("", "bipfs-")
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func() {
-		if err := os.RemoveAll(dir); err != nil {
-			slog.Error("the temporary folder could not be removed", "dir", dir, "err", err)
-		}
-	}, nil
 }
 
 // inside reports whether path is dir or lies below it.
