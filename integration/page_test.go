@@ -75,7 +75,7 @@ func shownFolder(t testing.TB) string {
 	}
 	// Colours cost nothing to code: filler brings them to a rate that is a film's.
 	run(t, time.Minute, "ffmpeg", "-v", "error", "-y",
-		"-f", "lavfi", "-i", fmt.Sprintf("gradients=size=960x400:rate=24:duration=%d:speed=0.0007:x0=60:y0=420:x1=840:y1=-20:c0=0x10282b:c1=0x1f6f68:c2=0xe9a94f:c3=0xf6e3bd:nb_colors=4", filmSeconds),
+		"-f", "lavfi", "-i", fmt.Sprintf("gradients=size=960x400:rate=24:duration=%d:speed=0.0007:x0=60:y0=399:x1=840:y1=0:c0=0x10282b:c1=0x1f6f68:c2=0xe9a94f:c3=0xf6e3bd:nb_colors=4", filmSeconds),
 		"-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=220:duration=%d", filmSeconds),
 		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "24",
 		"-b:v", "5500k", "-minrate", "5500k", "-maxrate", "5500k", "-bufsize", "5500k", "-x264-params", "nal-hrd=cbr:force-cfr=1",

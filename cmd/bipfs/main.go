@@ -28,9 +28,8 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Mount   mountCommand   `cmd:"" help:"Mount torrents as folders."`
+	mountCommands
 	Serve   serveCommand   `cmd:"" help:"Show torrents to browsers and players, without a mount."`
-	Unmount unmountCommand `cmd:"" aliases:"umount" help:"Unmount a mount point."`
 	Add     addCommand     `cmd:"" help:"Add torrents to a running mount."`
 	Ls      lsCommand      `cmd:"" help:"List the torrents of a running mount."`
 	Status  statusCommand  `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
@@ -48,7 +47,6 @@ type commands struct {
 	Events  eventsCommand  `cmd:"" help:"Print what has happened, and happens."`
 	Fetch   fetchCommand   `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
 	Create  createCommand  `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
-	Demo    demoCommand    `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

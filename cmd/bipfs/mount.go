@@ -1,10 +1,11 @@
+//go:build linux
+
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,12 +31,9 @@ type mountCommand struct {
 	engineFlags
 }
 
-// How long the parts of a stop may take: a stop is over within 5 s, however
-// many reads wait.
-const (
-	unmountTime = 3 * time.Second
-	closeTime   = 1500 * time.Millisecond
-)
+// unmountTime is how long unmounting may take: with closeTime a stop is over within
+// 5 s, however many reads wait.
+const unmountTime = 3 * time.Second
 
 // Run mounts, and serves until a signal or an unmount from outside.
 func (m *mountCommand) Run(s streams) error {
@@ -180,27 +178,6 @@ func forgetNames(kernel fs.Kernel) func(slot uint32, name string) {
 		ctx, cancel := context.WithTimeout(context.Background(), toldTime)
 		defer cancel()
 		kernel.Told(ctx)
-	}
-}
-
-// reload reads the block list again at each SIGHUP, until ctx ends. One that
-// cannot be used leaves the one before.
-func reload(ctx context.Context, client *engine.Client, log *slog.Logger) {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-again:
-		}
-		switch err := client.LoadBlocklist(ctx); {
-		case err == nil:
-			log.Info("read again at SIGHUP")
-		case ctx.Err() == nil:
-			log.Error("the block list is not read again: the one before holds", "err", err)
-		}
 	}
 }
 

@@ -21,6 +21,9 @@ type serveCommand struct {
 	engineFlags
 }
 
+// closeTime is how long the engine may take to end.
+const closeTime = 1500 * time.Millisecond
+
 // Run serves until a signal.
 func (c *serveCommand) Run(s streams) error {
 	log := c.logger(s.err)

@@ -9,6 +9,7 @@ import (
 	"bipfs/cmd/bipfs/web"
 	"bipfs/engine"
 	"bipfs/engine/control"
+	"bipfs/wire"
 )
 
 // The tree of the mount without the kernel: what --http shows of it.
@@ -18,6 +19,15 @@ var (
 	errUnresolved = errors.New("the metadata is not here yet")
 	errNoFile     = errors.New("it is not a file")
 )
+
+// Some implements web.Torrents: of thousands those that a page shows are asked.
+func (d *daemon) Some(from, n int) (some []control.Torrent, all int) {
+	torrents := d.Client.Torrents()
+	for _, t := range torrents[min(from, len(torrents)):min(from+n, len(torrents))] {
+		some = append(some, t.Status())
+	}
+	return some, len(torrents)
+}
 
 // Pieces implements control.Picture.
 func (d *daemon) Pieces(infohash string) (control.Pieces, error) {
@@ -130,6 +140,13 @@ func (p page) ReadAt(ctx context.Context, b []byte, off int64) (n int, err error
 		err = io.EOF
 	}
 	return n, err
+}
+
+// release gives back what was lent.
+func release(loans []wire.Loan) {
+	for _, l := range loans {
+		l.Of.Release()
+	}
 }
 
 var _ web.Site = (*daemon)(nil)

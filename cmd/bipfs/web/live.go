@@ -31,9 +31,11 @@ type list struct {
 
 // part is the page of the list that a request asks for.
 func (s *server) part(r *http.Request) list {
-	all := s.Torrents()
-	from := number(r, "from", len(all))
-	return list{Status: s.Status(), Torrents: all[from:min(len(all), from+torrentsAPage)], From: from, All: len(all)}
+	l := list{Status: s.Status(), Torrents: []control.Torrent{}}
+	l.From = number(r, "from", l.Status.Torrents)
+	torrents, all := s.Some(l.From, torrentsAPage)
+	l.Torrents, l.All = append(l.Torrents, torrents...), all
+	return l
 }
 
 // number is a parameter that is a number up to most; 0 if it is none.

@@ -66,6 +66,10 @@ func (f *fake) Torrents() []control.Torrent {
 	return []control.Torrent{t}
 }
 
+func (f *fake) Some(from, n int) ([]control.Torrent, int) {
+	return f.Torrents()[min(1, from):min(1, from+n)], 1
+}
+
 func (f *fake) Torrent(infohash string) (control.Torrent, error) {
 	if infohash != someHash {
 		return control.Torrent{}, fmt.Errorf("no torrent %.64q: %w", infohash, control.ErrUnknown)

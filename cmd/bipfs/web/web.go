@@ -41,6 +41,8 @@ const (
 type Torrents interface {
 	Status() control.Status
 	Torrents() []control.Torrent
+	// Some are n of them at most, from number from, and how many there are.
+	Some(from, n int) (torrents []control.Torrent, all int)
 	Torrent(infohash string) (control.Torrent, error)
 	Peers(ctx context.Context, infohash string) ([]control.Peer, error)
 }
