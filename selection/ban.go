@@ -56,7 +56,8 @@ func (m *Machine) exposure(p *peer) int {
 }
 
 // joins tells whether p should join those who bring a piece. It is a matter of
-// preference: if nobody else brings it, anybody may.
+// preference: if nobody else brings it, anybody may. What a stranger was silent about is
+// not left to another one, who may be silent as well, if those who answer are fast.
 func (m *Machine) joins(p *peer, pc *piece) bool {
 	if p.streak > 0 || p.leaves > 0 || pc.suspect {
 		return true
@@ -72,14 +73,16 @@ func (m *Machine) joins(p *peer, pc *piece) bool {
 	if pc.class != Now && (m.geo.PieceLength <= loneLength || m.ready.len()+m.opening.len() >= m.fresh) {
 		most = 1
 	}
-	n, rate := 0, int64(0)
+	n, rate, silent := 0, int64(0), false
 	for i := range pc.shares {
-		if s := &pc.shares[i]; s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && (!s.peer.chokes || m.isEager(s.peer)) {
+		s := &pc.shares[i]
+		silent = silent || s.asked > 0 && s.peer.stalled && s.peer.rate.rtt == 0
+		if s.asked > 0 && s.peer.streak == 0 && !s.peer.snubbed && !s.peer.stalled && !s.peer.late && (!s.peer.chokes || m.isEager(s.peer)) {
 			n++
 			rate += s.peer.rate.guess()
 		}
 	}
-	return n == 0 || n < most && (mended && pc.class == Now || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime)
+	return n == 0 || n < most && (mended && pc.class == Now && !silent || blockTime(rate, len(pc.blocks)-pc.stored) > shareTime)
 }
 
 // waits tells whether p, which is fresh and has begun a piece that a read waits for, should

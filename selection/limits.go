@@ -23,9 +23,10 @@ const (
 	leastSilence   = 2 * time.Second        // a peer with due work that is silent so long is snubbed
 	mostSilence    = 20 * time.Second       // and any that is silent so long
 	leastStall     = 250 * time.Millisecond // no peer that has answered is stalled sooner,
-	leastFirst     = 50 * time.Millisecond  // nor any sooner than so long and the others' round trip once and a half, thrice if its own is unknown,
+	leastFirst     = 20 * time.Millisecond  // nor any sooner than so long and one and a quarter of the others' round trip, thrice if its own is unknown,
 	firstStall     = time.Second            // or so long, while none has answered
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
+	leastGain      = 50 * time.Millisecond  // what is urgent overtakes what is due so much later, if it comes so much sooner
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
 	mostPause      = time.Second            // the longest silence that a peer is known for
 	soon           = time.Second            // what has its deadline within it is urgent

@@ -58,7 +58,7 @@ func firstSilence(trip, way time.Duration) time.Duration {
 	case trip == 0:
 		return firstStall
 	case way > 0:
-		return min(leastFirst+3*max(trip, way)/2, firstStall)
+		return min(leastFirst+5*max(trip, way)/4, firstStall)
 	}
 	return min(leastFirst+3*trip, firstStall)
 }
@@ -79,12 +79,18 @@ func (m *Machine) handOver(p *peer) {
 	if m.linkSilent() {
 		return
 	}
+	var first *piece
+	n := 0
 	for j := 0; j < len(p.asked) && m.copies >= wire.BlockSize; j++ {
 		if r := p.asked[j]; m.pressing(r) && m.loosen(p, r.piece, int(r.block)) {
 			m.copies -= wire.BlockSize
 			m.free(r.piece, int(r.block))
+			if n++; first == nil || before(r.piece, first) {
+				first = r.piece
+			}
 		}
 	}
+	m.overtake(first, n)
 	m.lookAgain(p)
 }
 

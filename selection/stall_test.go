@@ -59,7 +59,7 @@ func TestFirstSilence(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct{ trip, way, want time.Duration }{
 		{0, 0, firstStall}, {0, 40 * ms, firstStall}, // nobody has answered
-		{40 * ms, 20 * ms, leastFirst + 60*ms}, {40 * ms, 100 * ms, leastFirst + 150*ms},
+		{40 * ms, 20 * ms, leastFirst + 50*ms}, {40 * ms, 100 * ms, leastFirst + 125*ms},
 		{40 * ms, 0, leastFirst + 120*ms}, // an incoming one
 		{900 * ms, 900 * ms, firstStall}, {40 * ms, 900 * ms, firstStall}, {900 * ms, 0, firstStall},
 	} {
