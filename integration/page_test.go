@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,8 +21,9 @@ var pictures = flag.String("pictures", "", "folder for pictures of the page, as 
 // served is a bipfs serve that answers.
 type served struct {
 	*process
-	page  *url.URL // with the token
-	token string
+	page    *url.URL // with the token
+	token   string
+	control string // the folder of its socket
 }
 
 var printedPage = regexp.MustCompile(`(?m)^page (http://\S+)$`)
@@ -32,7 +34,7 @@ func serveBipfs(t testing.TB, flags ...string) *served {
 	data := tempDir(t)
 	argv := append([]string{"serve", "--http", "127.0.0.1:0", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "info", "--no-dht",
 		"--control", filepath.Join(data, "control")}, flags...)
-	s := &served{process: startCommand(t, "bipfs", exec.Command(bipfs, argv...))}
+	s := &served{process: startCommand(t, "bipfs", exec.Command(bipfs, argv...)), control: filepath.Join(data, "control")}
 	s.prints("page http://", 10*time.Second)
 	s.page = pageOf(t, s.process)
 	s.token = s.page.Query().Get("token")
@@ -209,8 +211,9 @@ func TestServe(t *testing.T) {
 	c := torrentOf(t, file(t, "served at all.bin", 3_000_000), 32<<10)
 	peer := engineSeeder(t, c)
 	m := mountBipfs(t, mounting{flags: []string{"--peer", peer, "--http", "127.0.0.1:0"}, sources: []string{c.file}})
+	alone := serveBipfs(t, "--peer", peer, c.file)
 	for name, s := range map[string]*served{
-		"serve": serveBipfs(t, "--peer", peer, c.file),
+		"serve": alone,
 		"mount": {process: m.process, page: pageOf(t, m.process)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -239,5 +242,21 @@ func TestServe(t *testing.T) {
 				}
 			}
 		})
+	}
+	// The commands find what has no mount, and what they remove is gone there, too.
+	command := func(args ...string) result {
+		return try(20*time.Second, append([]string{bipfs, args[0], "--control", alone.control}, args[1:]...)...)
+	}
+	for _, args := range [][]string{{"ls"}, {"status"}, {"peers", c.hash()}, {"rm", c.hash()}} {
+		if r := command(args...); r.code != 0 {
+			t.Error(r)
+		}
+	}
+	if r := try(20*time.Second, "curl", "-s", "-H", "Authorization: Bearer "+alone.token, alone.at("/t/"+c.hash()+"/")); !strings.Contains(r.out, "there is no torrent") {
+		t.Errorf("what was removed: %v", r)
+	}
+	alone.signal(syscall.SIGTERM)
+	if code := alone.exits(5 * time.Second); code != 0 {
+		t.Errorf("its exit code is %d", code)
 	}
 }

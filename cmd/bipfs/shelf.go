@@ -117,7 +117,7 @@ func (d *daemon) Open(path, visitor string) (web.File, error) {
 	}
 	r, err := t.OpenFile(int(info.Tree().Nodes[at].File))
 	if err != nil {
-		return nil, err
+		return nil, judged(err)
 	}
 	r.For(visitor)
 	return page{r}, nil
@@ -130,7 +130,7 @@ type page struct{ *engine.Reader }
 func (p page) ReadAt(ctx context.Context, b []byte, off int64) (n int, err error) {
 	loans, err := p.Reader.Read(ctx, off, len(b), engine.Caller{})
 	if err != nil {
-		return 0, err
+		return 0, judged(err)
 	}
 	defer release(loans)
 	for _, l := range loans {
@@ -140,6 +140,17 @@ func (p page) ReadAt(ctx context.Context, b []byte, off int64) (n int, err error
 		err = io.EOF
 	}
 	return n, err
+}
+
+// judged is err, as far as the user has decided that there is nothing.
+func judged(err error) error {
+	switch {
+	case errors.Is(err, engine.ErrRemoved):
+		return control.As(control.ErrUnknown, err)
+	case errors.Is(err, engine.ErrStopped):
+		return control.As(control.ErrRefused, err)
+	}
+	return err
 }
 
 // release gives back what was lent.

@@ -73,11 +73,9 @@ func (s *server) listDAV(w http.ResponseWriter, r *http.Request, lists http.Hand
 		s.fail(w, err)
 		return
 	}
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(answerTime))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(answerTime))
 	r.Body = http.MaxBytesReader(w, r.Body, longestQuery)
 	lists.ServeHTTP(w, r)
-	_ = c.SetReadDeadline(time.Time{})
 }
 
 // below is a path of the tree.

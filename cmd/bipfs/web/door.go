@@ -14,8 +14,8 @@ import (
 
 // The door lets a request in that passes all of these:
 //
-//	method ─▶ Host ─▶ Sec-Fetch-Site, Origin ─▶ secret ─▶ served
-//	 405       421             403               401
+//	method, no body ─▶ Host ─▶ Sec-Fetch-Site, Origin ─▶ secret ─▶ served
+//	   405, 413         421             403               401
 //
 // A page of somebody else in the user's browser can make it send requests here,
 // and, with a name that it points at 127.0.0.1, read the answers. Such a request
@@ -70,6 +70,9 @@ func (d *door) guard(s *server, next http.Handler) http.Handler {
 			h.Set("WWW-Authenticate", `Basic realm="bipfs: any user, the token is the password", charset="UTF-8"`)
 			fallthrough
 		case code != 0:
+			// Whoever is not let in keeps no connection: there are so many.
+			h.Set("Connection", "close")
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // nor is a body of his awaited
 			refuse(counted, code, why)
 		case isPage(r) && r.URL.Query().Has(tokenParam):
 			d.enter(counted, r)
@@ -85,6 +88,8 @@ func (d *door) judge(r *http.Request) (code int, why string) {
 	switch {
 	case !methodOf(r):
 		return http.StatusMethodNotAllowed, "nothing can be changed here: GET and HEAD"
+	case r.ContentLength != 0 && r.Method != "PROPFIND":
+		return http.StatusRequestEntityTooLarge, "nothing is taken here"
 	case !d.isHost(r.Host):
 		return http.StatusMisdirectedRequest, "bipfs is not called so: ask for its address, or start it with --http-host NAME"
 	case !sameSite(r):

@@ -48,6 +48,8 @@ func TestDoor(t *testing.T) {
 		{"head", "HEAD", "/", nil, 200},
 		{"post", "POST", "/", nil, 405},
 		{"put a file", "PUT", "/dav/x", nil, 405},
+		{"a body", "GET", "/", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("body")), 4 }, 413},
+		{"a body of any length", "GET", "/", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("body")), -1 }, 413},
 		{"lock", "LOCK", "/dav/x", nil, 405},
 		{"propfind elsewhere", "PROPFIND", "/", nil, 405},
 		{"options elsewhere", "OPTIONS", "/", nil, 405},

@@ -35,6 +35,8 @@ const (
 	// pauseTime is how long a player that is paused may take no byte; then it has
 	// to ask again, which players do.
 	pauseTime = 10 * time.Minute
+	// leaveTime is how long requests may take to notice that it is the end.
+	leaveTime = time.Second
 )
 
 // Torrents tells what there is. Nothing in it waits.
@@ -92,7 +94,7 @@ type Config struct {
 }
 
 // Serve answers requests until ctx ends, and returns when all connections have
-// ended, at once. It closes l.
+// ended: at once, unless the disk holds one. It closes l.
 func Serve(ctx context.Context, l net.Listener, site Site, c Config) error {
 	s := &server{Site: site, door: newDoor(c, l.Addr()), files: newOpenFiles(site), log: c.Log, listing: make(chan struct{}, mostListings), began: time.Now()}
 	s.dav = newDAV(s)
@@ -109,8 +111,7 @@ func Serve(ctx context.Context, l net.Listener, site Site, c Config) error {
 	stopped := ctx.Err() != nil
 	stop()
 	h.Close()
-	s.connected.Wait()
-	s.files.close()
+	s.leave()
 	tending.Wait()
 	if stopped || errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -129,6 +130,22 @@ type server struct {
 	connected sync.WaitGroup
 	began     time.Time
 	served    counters
+}
+
+// leave waits for the requests, whose contexts have ended, and closes their files.
+func (s *server) leave() {
+	left := make(chan struct{})
+	// Not joined: a frozen disk may hold a request for ever, and must not hold the stop.
+	go func() {
+		defer close(left)
+		s.connected.Wait()
+		s.files.close()
+	}()
+	select {
+	case <-left:
+	case <-time.After(leaveTime):
+		s.log.Warn("requests of --http are given up: the data folder does not answer")
+	}
 }
 
 // count has Serve join the goroutine of each connection.
