@@ -76,10 +76,11 @@ func shownFolder(t testing.TB) string {
 		t.Fatal(err)
 	}
 	// Colours cost nothing to code: filler brings them to a rate that is a film's.
-	run(t, time.Minute, "ffmpeg", "-v", "error", "-y",
-		"-f", "lavfi", "-i", fmt.Sprintf("gradients=size=960x400:rate=24:duration=%d:speed=0.0007:x0=60:y0=399:x1=840:y1=0:c0=0x10282b:c1=0x1f6f68:c2=0xe9a94f:c3=0xf6e3bd:nb_colors=4", filmSeconds),
+	run(t, 3*time.Minute, "ffmpeg", "-v", "error", "-y",
+		"-f", "lavfi", "-i", fmt.Sprintf("gradients=size=240x100:rate=12:duration=%d:speed=0.0014:x0=15:y0=99:x1=210:y1=0:"+
+			"c0=0x10282b:c1=0x1f6f68:c2=0xe9a94f:c3=0xf6e3bd:nb_colors=4", filmSeconds),
 		"-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=220:duration=%d", filmSeconds),
-		"-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "24",
+		"-vf", "scale=960:400:flags=fast_bilinear", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "12",
 		"-b:v", "5500k", "-minrate", "5500k", "-maxrate", "5500k", "-bufsize", "5500k", "-x264-params", "nal-hrd=cbr:force-cfr=1",
 		"-c:a", "aac", "-b:a", "96k", "-bitexact", "-f", "mp4", filepath.Join(making, "A calm film (2026).mp4"))
 	for name, content := range map[string]string{
