@@ -107,11 +107,14 @@ func TestPage(t *testing.T) {
 	for range 3 {
 		flags = append(flags, "--peer", engineSeeder(t, c))
 	}
-	s := serveBipfs(t, append(flags, c.file)...)
+	// Beside it one whose metadata nobody has, and one that nobody has at all.
+	s := serveBipfs(t, append(flags, c.file, "magnet:?xt=urn:btih:"+strings.Repeat("ab", 20)+"&dn=Something that is looked for",
+		madeUp(t, "A record of the sea.flac", 300<<20, 1<<20, "").file)...)
 	b := startBrowser(t, 1100, 1130)
 	b.visit(s.page.String())
 	b.becomes(`location.href === "` + s.at("/") + `" && document.querySelector("a.name")?.textContent === "A calm film"`)
 	b.becomes(`document.querySelector(".totals [data-f=down]").textContent === "0 B/s"`) // the script runs
+	s.shoot(b, "list")
 	_ = b.eval(`document.querySelector("a.name").click()`, nil)
 	b.becomes(`document.querySelector("a.file.video")`)
 	_ = b.eval(`document.querySelector("a.file.video").click()`, nil)
