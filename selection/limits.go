@@ -28,7 +28,7 @@ const (
 	slowQueue      = 500 * time.Millisecond // what takes a peer longer is too slow for a waiting read, if others are faster
 	leastGain      = 50 * time.Millisecond  // what is urgent overtakes what is due so much later, if it comes so much sooner
 	slowAnswer     = 64 << 10               // bytes a second: a peer whose first answer is slower is slow
-	mostPause      = time.Second            // the longest silence that a peer is known for
+	mostPause      = time.Second            // a longer silence is a stop, and not expected again
 	soon           = time.Second            // what has its deadline within it is urgent
 	mostCopies     = 64                     // blocks asked for again of others, as peers are stalled, in a burst,
 	copyShare      = 30                     // and per cent of what comes, in the long run

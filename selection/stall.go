@@ -236,11 +236,14 @@ func (m *Machine) earn(n uint32) {
 }
 
 // silent takes in how long a peer was silent while it owed us something. A longer
-// silence counts at once, up to mostPause; it is forgotten in some dozens of blocks.
+// silence counts at once; it is forgotten in some dozens of blocks. One beyond mostPause
+// is no way to answer: whoever once stopped would be waited for as long the next time.
 func (r *meter) silent(d time.Duration) {
-	if d = min(d, mostPause); d > r.pause {
+	switch {
+	case d > mostPause:
+	case d > r.pause:
 		r.pause = d
-	} else {
+	default:
 		r.pause -= (r.pause - d) / 16
 	}
 }

@@ -38,12 +38,17 @@ func TestCopiesArePaidFor(t *testing.T) {
 	}
 }
 
-// TestPause: the longest silence counts at once, is bounded, and is forgotten.
+// TestPause: the longest silence counts at once, unless it is no way to answer, and is
+// forgotten.
 func TestPause(t *testing.T) {
 	var r meter
-	r.silent(time.Hour)
+	r.silent(mostPause + 1)
+	if r.pause != 0 {
+		t.Errorf("after a stop %v is expected again", r.pause)
+	}
+	r.silent(mostPause)
 	if r.pause != mostPause {
-		t.Errorf("after an hour of silence %v is expected again", r.pause)
+		t.Errorf("after a silence of %v %v is expected again", mostPause, r.pause)
 	}
 	for range 100 {
 		r.silent(time.Millisecond)
