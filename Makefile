@@ -116,6 +116,10 @@ cross:
 		modfile=$$(integration/modfile $$arch .cache/$$arch) || exit 1; \
 		GOARCH=$$arch go build $(GOFLAGS) $$modfile -o /dev/null ./cmd/bipfs && GOARCH=$$arch go vet $$modfile ./... || exit 1; \
 	done
+	@for os in darwin freebsd; do \
+		echo "build for $$os: bipfs serve, without a mount"; \
+		GOOS=$$os go build $(GOFLAGS) -o /dev/null ./cmd/bipfs || exit 1; \
+	done
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...

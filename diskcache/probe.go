@@ -29,7 +29,7 @@ func Probe(dir string) (warnings []string, err error) {
 		}
 		warn("the file system of %s has no sparse files: every torrent takes its full size at once.", dir)
 	}
-	if err := unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, size-4096, 4096); err != nil {
+	if err := punchHole(fd, size-4096, 4096); err != nil {
 		warn("the file system of %s cannot punch holes: space comes back only when a whole torrent is removed.", dir)
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {

@@ -61,11 +61,11 @@ func (f *file) vector(op string, call func(int, [][]byte, int64) (int, error), b
 }
 
 func (f *file) Preadv(bufs [][]byte, off int64) (int, error) {
-	return f.vector("read", unix.Preadv, bufs, off)
+	return f.vector("read", preadv, bufs, off)
 }
 
 func (f *file) Pwritev(bufs [][]byte, off int64) (int, error) {
-	return f.vector("write", unix.Pwritev, bufs, off)
+	return f.vector("write", pwritev, bufs, off)
 }
 
 func (f *file) path(op string, err error) error {
@@ -75,14 +75,14 @@ func (f *file) path(op string, err error) error {
 	return &os.PathError{Op: op, Path: f.name, Err: err}
 }
 
-func (f *file) Sync() error               { return f.path("sync", unix.Fdatasync(f.fd)) }
+func (f *file) Sync() error               { return f.path("sync", syncData(f.fd)) }
 func (f *file) Truncate(size int64) error { return f.path("truncate", unix.Ftruncate(f.fd, size)) }
 func (f *file) Close() error              { return f.path("close", unix.Close(f.fd)) }
 func (f *file) Fd() int                   { return f.fd }
 
 func (f *file) Punch(off, n int64) error {
 	for {
-		err := unix.Fallocate(f.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		err := punchHole(f.fd, off, n)
 		if err != unix.EINTR {
 			return f.path("punch a hole in", err)
 		}

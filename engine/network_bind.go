@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrUnbound is that a packet would have to leave elsewhere than where the user
@@ -62,7 +60,7 @@ func (b *binding) control(_, _ string, c syscall.RawConn) error {
 		return nil
 	}
 	var bound error
-	if err := c.Control(func(fd uintptr) { bound = unix.BindToDevice(int(fd), b.device) }); err != nil {
+	if err := c.Control(func(fd uintptr) { bound = bindToDevice(int(fd), b.device) }); err != nil {
 		return err
 	}
 	if bound != nil {

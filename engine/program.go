@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Caller is who reads, as the kernel names it.
@@ -101,10 +99,7 @@ func (ps *programs) look(tid uint32) (p program) {
 			p.name = string(bytes.TrimSuffix(b, []byte("\n")))
 		}
 	}
-	const process, shift, realTime, idle = 1, 13, 1, 3 // ioprio_get(2)
-	if prio, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, process, uintptr(tid), 0); errno == 0 {
-		p.urgent, p.idle = prio>>shift == realTime, prio>>shift == idle
-	}
+	p.urgent, p.idle = priority(tid)
 	return p
 }
 

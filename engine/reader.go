@@ -37,6 +37,7 @@ type Reader struct {
 	foreseen []aheadWant        // what it has found
 	opened   time.Duration      // the first read; 0: none yet
 	program  string             // who it was of
+	visitor  string             // who it is of, if the kernel does not know: see For
 	scanner  bool               // that is one
 	read     int64              // bytes that were asked for
 	pending  int                // reads that have not ended
@@ -59,7 +60,9 @@ func (t *Torrent) OpenFile(i int) (*Reader, error) {
 	}
 	info := t.Info()
 	t.hold(1)
-	return &Reader{t: t, file: info.Files[i], number: i, store: store, geo: info.Geometry}, nil
+	r := &Reader{t: t, file: info.Files[i], number: i, store: store, geo: info.Geometry}
+	t.enter(r)
+	return r, nil
 }
 
 // Close ends the reader: what it wanted is wanted no more.
@@ -79,6 +82,7 @@ func (r *Reader) Close() {
 	now := r.t.c.clock.now()
 	r.t.c.habits.closed(r.program, r.read, r.file.Length, r.rested+now-r.quiet, now)
 	r.mu.Unlock()
+	r.t.leave(r)
 	r.t.hold(-1)
 }
 

@@ -72,6 +72,7 @@ type Torrent struct {
 	loop         *loop           // nil while dormant
 	started      bool            // by Start
 	handles      int             // open files, and fetches of the whole
+	readers      map[*Reader]struct{}
 	live         map[wire.Peer]connection
 	ended        payload       // bytes of connections that have ended
 	before       payload       // bytes that were moved before this `started`

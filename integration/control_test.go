@@ -145,7 +145,20 @@ func documented(t *testing.T, m *mount, to *torrent) {
 		t.Log("curl is not installed (integration/need test installs it): the commands of docs/API.md are not run")
 		return
 	}
-	b, err := os.ReadFile("../docs/API.md")
+	sockets, _ := filepath.Glob(filepath.Join(m.control(), "*.sock"))
+	if len(sockets) != 1 {
+		t.Fatalf("sockets: %v", sockets)
+	}
+	for _, line := range documentedLines(t, "API.md") {
+		sh(t, 10*time.Second, "SOCKET=$1 INFOHASH=$2 FILE=$3\n"+line, sockets[0], to.hash(), to.file)
+	}
+	run(t, 10*time.Second, bipfs, "add", "--control", m.control(), to.file)
+}
+
+// documentedLines are the commands of the first block of shell on a page of docs/.
+func documentedLines(t *testing.T, page string) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,14 +167,7 @@ func documented(t *testing.T, m *mount, to *torrent) {
 	if !found {
 		t.Fatal("no commands")
 	}
-	sockets, _ := filepath.Glob(filepath.Join(m.control(), "*.sock"))
-	if len(sockets) != 1 {
-		t.Fatalf("sockets: %v", sockets)
-	}
-	for line := range strings.Lines(lines) {
-		sh(t, 10*time.Second, "SOCKET=$1 INFOHASH=$2 FILE=$3\n"+line, sockets[0], to.hash(), to.file)
-	}
-	run(t, 10*time.Second, bipfs, "add", "--control", m.control(), to.file)
+	return strings.Split(strings.TrimSuffix(lines, "\n"), "\n")
 }
 
 // TestControlInterrupted: Ctrl-C ends a command that waits, with 130.

@@ -50,7 +50,8 @@ var rooms = map[string]room{
 	"fs":        {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
 	"fs/keeper": {ours: []string{"fs"}, others: []string{"golang.org/x/sys"}},
 
-	"cmd/bipfs": {ours: []string{"engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
+	"cmd/bipfs/web": {ours: []string{"engine/control"}, others: []string{"golang.org/x/net/webdav"}},
+	"cmd/bipfs": {ours: []string{"cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
 		others: []string{"github.com/alecthomas/kong", "github.com/BurntSushi/toml", "golang.org/x/sys"}},
 
 	"docs":               {},

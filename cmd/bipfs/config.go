@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -72,14 +74,6 @@ func parseMount(args, files []string, environment bool) (*mountCommand, error) {
 		return nil, c.explained(err)
 	}
 	return &all.Mount, nil
-}
-
-// explained is an error that says where the settings come from that it names.
-func (c *configuration) explained(err error) error {
-	if from := c.origins(sentence(err)); from != "" {
-		return fmt.Errorf("%w (%s)", err, from)
-	}
-	return err
 }
 
 // configShowCommand is `bipfs config show`.

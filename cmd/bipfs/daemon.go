@@ -4,93 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/engine/metainfo"
-	"bipfs/fs"
-	"bipfs/fs/keeper"
 )
 
 // daemon is a mount as it is controlled: the engine, and what the kernel is told
 // of it.
 type daemon struct {
 	*engine.Client
-	kernel  fs.Kernel
 	started time.Time
-	kept    *keeper.Kept // nil: no keeper
-}
-
-// attend begins what goes on beside a mount, until ctx ends: inotify, .bipfs and the
-// folders of --watch.
-func (d *daemon) attend(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, folders []*dropFolder) {
-	d.kernel = server.Kernel()
-	t.daemon.Store(d)
-	wg.Go(func() { watch(ctx, d, server.Show()) })
-	for _, f := range folders {
-		// Not joined: a network file system may hold it for longer than a stop takes.
-		go f.run(ctx)
-	}
-}
-
-// controlFolder is the folder of the control socket: the flag, this user's, or
-// one in the data folder.
-func controlFolder(flag, data string) string {
-	if flag != "" {
-		return flag
-	}
-	if dir := control.Dir(); dir != "" {
-		return dir
-	}
-	return filepath.Join(data, "control")
-}
-
-// openControl opens the control socket of a mount. Without one the mount is as
-// good as with it, so that only one that was asked for by name is an error.
-func (m *mountCommand) openControl(mountpoint, data string, log *slog.Logger) (*control.Listener, error) {
-	gid, err := m.group()
-	if err != nil {
-		return nil, err
-	}
-	l, err := control.Listen(controlFolder(m.Control, data), mountpoint, gid)
-	if err != nil && m.Control == "" && m.ControlGroup == "" {
-		log.Warn("there is no control socket: bipfs ls, add and the like will not find this mount", "err", err)
-		return nil, nil
-	}
-	return l, err
-}
-
-// group is the group of --control-group, by name or number; -1 if there is none.
-func (m *mountCommand) group() (gid int, err error) {
-	name := m.ControlGroup
-	if name == "" {
-		return -1, nil
-	}
-	if g, err := user.LookupGroup(name); err == nil {
-		name = g.Gid
-	}
-	n, err := strconv.ParseUint(name, 10, 31)
-	if err != nil {
-		return -1, usagef("--control-group %s: there is no such group", m.ControlGroup)
-	}
-	return int(n), nil
+	keeper  int                            // its process; 0: there is none
+	forget  func(slot uint32, name string) // has the kernel forget a name; nil: there is no mount
+	told    func(context.Context)          // waits until it has
 }
 
 // Status implements control.Catalogue.
 func (d *daemon) Status() control.Status {
 	s := d.Client.Status()
 	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
-	if d.kept != nil {
-		s.KeeperPID = d.kept.PID()
-	}
+	s.KeeperPID = d.keeper
 	return s
 }
 
@@ -253,10 +190,6 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 	return t.Status(), nil
 }
 
-// toldTime is how long the kernel may take to forget a name: it may wait itself for
-// somebody who lists a directory.
-const toldTime = time.Second
-
 // Remove implements control.Commands.
 func (d *daemon) Remove(infohash string, deleteData bool) error {
 	t, err := d.find(infohash)
@@ -269,18 +202,24 @@ func (d *daemon) Remove(infohash string, deleteData bool) error {
 		}
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), toldTime)
-	defer cancel()
-	d.kernel.Told(ctx)
+	if d.told != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), toldTime)
+		defer cancel()
+		d.told(ctx)
+	}
 	return nil
 }
 
-// remove removes a torrent and has the kernel told.
+// toldTime is how long the kernel may take to forget a name: it may wait itself for
+// somebody who lists a directory.
+const toldTime = time.Second
+
+// remove removes a torrent. Its name is forgotten a little later.
 func (d *daemon) remove(t *engine.Torrent, deleteData bool) error {
 	name := t.Name()
 	err := d.Client.Remove(t, deleteData)
-	if !errors.Is(err, engine.ErrRemoved) {
-		d.kernel.Gone(rootID, id(t.Slot(), 0), name) // it may keep names for a year
+	if !errors.Is(err, engine.ErrRemoved) && d.forget != nil {
+		d.forget(t.Slot(), name)
 	}
 	return err
 }

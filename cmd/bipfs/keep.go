@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -27,11 +29,6 @@ import (
 const keeperEnv = "BIPFS_KEEPER"
 
 func isKeeper() bool { return os.Getenv(keeperEnv) != "" }
-
-// exitCode is the exit code of a process that has said why itself.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // detach starts the keeper and returns when the mount answers.
 func detach(s streams, log *slog.Logger) error {

@@ -15,8 +15,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-
-	"bipfs/fs"
 )
 
 // version is the content of the file VERSION, set when the program is linked.
@@ -30,9 +28,8 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Mount      mountCommand      `cmd:"" help:"Mount torrents as folders."`
-	Unmount    unmountCommand    `cmd:"" aliases:"umount" help:"Unmount a mount point."`
-	Upgrade    upgradeCommand    `cmd:"" help:"Have this program serve a mount that was made with -d, in the place of the one that does."`
+	mountCommands
+	Serve      serveCommand      `cmd:"" help:"Show torrents to browsers and players, without a mount."`
 	Add        addCommand        `cmd:"" help:"Add torrents to a running mount."`
 	Ls         lsCommand         `cmd:"" help:"List the torrents of a running mount."`
 	Status     statusCommand     `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
@@ -43,17 +40,13 @@ type commands struct {
 	Start      startCommand      `cmd:"" help:"Undo stop."`
 	Pause      pauseCommand      `cmd:"" help:"Transfer nothing of torrents, and keep their peers."`
 	Resume     resumeCommand     `cmd:"" help:"Undo pause."`
-	Open       openCommand       `cmd:"" help:"Add a torrent and open its folder, or its film, on the desktop; the mount is started if none runs."`
 	Pin        pinCommand        `cmd:"" help:"Fetch files, folders or torrents of a running mount in the background, and keep them."`
 	Unpin      unpinCommand      `cmd:"" help:"Undo pin: what is here stays until its room is needed."`
 	Limit      limitCommand      `cmd:"" help:"Show or change how fast blocks come and go."`
 	Verify     verifyCommand     `cmd:"" help:"Check all that is here of torrents."`
 	Events     eventsCommand     `cmd:"" help:"Print what has happened, and happens."`
-	Doctor     doctorCommand     `cmd:"" help:"Look for what keeps bipfs from working well on this machine, and say what to do."`
 	Fetch      fetchCommand      `cmd:"" help:"Download a torrent to a folder, without a mount; or pin paths in a running mount, and wait."`
 	Create     createCommand     `cmd:"" help:"Make a .torrent of a file or folder, and print its magnet link."`
-	Demo       demoCommand       `cmd:"" help:"Mount and read a private swarm on this machine, with figures."`
-	Config     configCommand     `cmd:"" help:"Look at the configuration."`
 	Man        manCommand        `cmd:"" help:"Print the manual page, for man(1)."`
 	Completion completionCommand `cmd:"" help:"Print the completions of a shell."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
@@ -68,21 +61,23 @@ type streams struct {
 // usageError is an error of what a person typed.
 type usageError struct{ error }
 
+// exitCode is the exit code of a process that has said why itself.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 func usagef(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
 }
 
 func main() {
-	if fs.IsHand() {
-		os.Exit(fs.Hand())
-	}
 	// Whoever reads what we print may leave; that must not take the mount with
 	// it. A signal that is caught, unlike one that is ignored, is as usual again
 	// in the programs that we start.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s := streams{os.Stdin, os.Stdout, os.Stderr}
-	if isMountProgram(os.Args[0]) {
-		os.Exit(runMountProgram(os.Args[1:], s))
+	if code, is := other(s); is {
+		os.Exit(code)
 	}
 	os.Exit(run(os.Args[1:], s))
 }

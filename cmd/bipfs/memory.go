@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // mostMemory is the default of --memory where the machine has plenty.
@@ -16,9 +15,8 @@ const mostMemory = 256 << 20
 // and a quarter of what the control group allows.
 func defaultMemory() int64 {
 	n := int64(mostMemory)
-	var info syscall.Sysinfo_t
-	if syscall.Sysinfo(&info) == nil {
-		n = min(n, int64(uint64(info.Totalram)*uint64(info.Unit)/4))
+	if all, ok := machineMemory(); ok {
+		n = min(n, all/4)
 	}
 	if limit, ok := groupMemory(); ok {
 		n = min(n, limit/4)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -5,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,22 +28,14 @@ type mountCommand struct {
 	Mountpoint string   `arg:"" help:"An empty directory."`
 	Source     []string `arg:"" optional:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 
-	Detach           bool          `short:"d" help:"Return when the mount answers. A keeper stays, which has the mount outlive crashes and upgrades of what serves it."`
-	Data             string        `help:"Data and state (default: $$STATE_DIRECTORY, else $$XDG_DATA_HOME/bipfs)." placeholder:"DIR" type:"path"`
-	Temporary        bool          `help:"Keep nothing: data and state go when the mount goes."`
-	Options          []string      `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	Disk             *Size         `help:"Store so much at most: what was read longest ago gives way (default: all but --keep-free)." placeholder:"SIZE"`
-	SeedRatio        float64       `default:"1" help:"A torrent with data seeds until it has given so many times what it got; 0: none seeds (default: 1)." placeholder:"RATIO"`
-	SeedTime         time.Duration `default:"24h" help:"Or until it was offered for so long; 0: none seeds (default: 24h)." placeholder:"DUR"`
-	PrivateSeedRatio float64       `default:"1" help:"A private torrent seeds, and nothing of it gives way, until it has given so many times what it got (default: 1)." placeholder:"RATIO"`
-	PrivateSeedTime  time.Duration `default:"72h" help:"Or until it was offered for so long (default: 72h)." placeholder:"DUR"`
-	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
-	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
-	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
-	Watch            []string      `help:"Add the .torrent and .magnet files in this folder, and those that come; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
-	WatchKeep        bool          `help:"Remove nothing when files in folders of --watch are deleted."`
-	OnDemand         onDemand      `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
-	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	Detach    bool     `short:"d" help:"Return when the mount answers. A keeper stays, which has the mount outlive crashes and upgrades of what serves it."`
+	Options   []string `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
+	Watch     []string `help:"Add the .torrent and .magnet files in this folder, and those that come; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
+	WatchKeep bool     `help:"Remove nothing when files in folders of --watch are deleted."`
+	OnDemand  onDemand `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
+	LocalOnly []string `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
+	daemonFlags
+	httpFlags
 	engineFlags
 
 	args  []string     // of the command line
@@ -60,12 +53,9 @@ func (m *mountCommand) AfterApply(ctx *kong.Context) error {
 	return nil
 }
 
-// How long the parts of a stop may take: a stop is over within 5 s, however
-// many reads wait.
-const (
-	unmountTime = 3 * time.Second
-	closeTime   = 1500 * time.Millisecond
-)
+// unmountTime is how long unmounting may take: with closeTime a stop is over within
+// 5 s, however many reads wait.
+const unmountTime = 3 * time.Second
 
 // Run mounts, and serves until a signal or an unmount from outside.
 func (m *mountCommand) Run(s streams) (err error) {
@@ -135,26 +125,13 @@ func (m *mountCommand) check() error {
 	if _, err := mountOptions(m.Options); err != nil {
 		return err
 	}
-	if _, err := m.group(); err != nil {
+	if err := m.daemonFlags.check(); err != nil {
 		return err
 	}
-	if m.SeedRatio < 0 || m.SeedTime < 0 || m.MaxSeeding < 0 || math.IsNaN(m.SeedRatio) {
-		return usagef("--seed-ratio, --seed-time and --max-seeding are not negative")
-	}
-	if m.PrivateSeedRatio < 0 || m.PrivateSeedTime < 0 || math.IsNaN(m.PrivateSeedRatio) {
-		return usagef("--private-seed-ratio and --private-seed-time are not negative")
+	if err := m.httpFlags.check(); err != nil {
+		return err
 	}
 	return m.engineFlags.check()
-}
-
-// bounds is how much is stored, and what is given for it.
-func (m *mountCommand) bounds(cfg *engine.Config) {
-	cfg.SeedRatio, cfg.SeedTime, cfg.MaxSeeding = m.SeedRatio, m.SeedTime, m.MaxSeeding
-	cfg.PrivateSeedRatio, cfg.PrivateSeedTime = m.PrivateSeedRatio, m.PrivateSeedTime
-	cfg.Evict, cfg.Disk = true, engine.Unbounded
-	if m.Disk != nil {
-		cfg.Disk = int64(*m.Disk)
-	}
 }
 
 // maxBackground is how many reads the kernel has under way at the daemon.
@@ -195,7 +172,15 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
-	d := &daemon{Client: client, started: time.Now(), kept: m.kept}
+	d := &daemon{Client: client, started: time.Now()}
+	if m.kept != nil {
+		d.keeper = m.kept.PID()
+	}
+	window, err := m.window(cfg)
+	if err != nil {
+		return err
+	}
+	defer window.close()
 	folders, err := m.watchFolders(cfg.Mountpoint, d, cfg.Log)
 	if err != nil {
 		return err
@@ -229,6 +214,9 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if err := m.announce(server, cfg, s); err != nil {
 		return err
 	}
+	if m.kept == nil { // or nobody listens
+		window.say(s.out)
+	}
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
 			"reads", server.MaxBackground())
@@ -252,6 +240,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 			}
 		})
 	}
+	wg.Go(func() { window.serve(ctx, d) })
 	leaving := m.served(signals, gone, left, cfg.Log)
 	cancel()
 	m.stopping(leaving)
@@ -293,27 +282,23 @@ func (m *mountCommand) places() (mountpoint, dir string, remove func(), err erro
 	return mountpoint, dir, remove, nil
 }
 
+// window is what --http opens. Whoever uses the mount is not to pay for a port that is
+// still taken when it is served once more.
+func (m *mountCommand) window(cfg engine.Config) (*window, error) {
+	w, err := m.httpFlags.open(cfg)
+	if err != nil && m.again() {
+		cfg.Log.Error("there is no page", "err", err)
+		return nil, nil
+	}
+	return w, err
+}
+
 // folder is the data folder, and what removes it at the end.
 func (m *mountCommand) folder() (dir string, remove func(), err error) {
 	if m.kept != nil { // the keeper removes it
 		return m.kept.Data, func() {}, nil
 	}
-	if !m.Temporary {
-		dir, err = dataDir(m.Data)
-		return dir, func() {}, err
-	}
-	if m.Data != "" {
-		return "", nil, usagef("--temporary keeps nothing, so it takes no --data")
-	}
-	dir, err = os.MkdirTemp("", "bipfs-")
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func() {
-		if err := os.RemoveAll(dir); err != nil {
-			slog.Error("the temporary folder could not be removed", "dir", dir, "err", err)
-		}
-	}, nil
+	return m.dataFolder()
 }
 
 // inside reports whether path is dir or lies below it.

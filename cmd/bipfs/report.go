@@ -45,7 +45,11 @@ func (c *statusCommand) Run(s streams) error {
 }
 
 func statusLines(w io.Writer, s control.Status) {
-	fmt.Fprintf(w, "mount\t%s\ndata\t%s\nversion\t%s, api %d\npid\t%d, since %s\n", shown(s.Mountpoint), shown(s.Data), s.Version, s.API, s.PID, s.Started.Local().Format(time.DateTime))
+	mount := "none"
+	if s.Mountpoint != "" {
+		mount = shown(s.Mountpoint)
+	}
+	fmt.Fprintf(w, "mount\t%s\ndata\t%s\nversion\t%s, api %d\npid\t%d, since %s\n", mount, shown(s.Data), s.Version, s.API, s.PID, s.Started.Local().Format(time.DateTime))
 	fmt.Fprintf(w, "torrents\t%d\npeers\t%d\n", s.Torrents, s.Peers)
 	fmt.Fprintf(w, "downloaded\t%s\nuploaded\t%s\nfree to store\t%s\n", people(s.Downloaded), people(s.Uploaded), people(s.Free))
 	if words := limitWords(s.DownLimit, s.UpLimit, s.BackgroundLimit); words != "" {

@@ -199,3 +199,11 @@ func form(flag *kong.Flag) string {
 	}
 	return ""
 }
+
+// explained is an error that says where the settings come from that it names.
+func (c *configuration) explained(err error) error {
+	if from := c.origins(sentence(err)); from != "" {
+		return fmt.Errorf("%w (%s)", err, from)
+	}
+	return err
+}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -11,7 +13,6 @@ import (
 	"bipfs/engine"
 	"bipfs/engine/metainfo"
 	"bipfs/fs"
-	"bipfs/wire"
 )
 
 // tree shows the torrents of a client as directories. It holds nothing but what
@@ -355,12 +356,6 @@ func (h handle) Read(ctx context.Context, off int64, n int, by fs.Caller) (fs.Re
 		slices[i] = l.Bytes
 	}
 	return fs.Reply{Slices: slices, Done: func() { release(loans) }}, nil
-}
-
-func release(loans []wire.Loan) {
-	for _, l := range loans {
-		l.Of.Release()
-	}
 }
 
 // Backing lends the kernel the file in the store.

@@ -41,6 +41,7 @@ type Daemon interface {
 	Catalogue
 	Commands
 	Observer
+	Picture
 }
 
 // Catalogue tells what there is. Nothing in it waits.
@@ -80,6 +81,12 @@ type Observer interface {
 	// Events are those after since that are still known, the oldest first, how
 	// many between are not, and what is closed when there are more.
 	Events(since uint64) (events []Event, missed uint64, more <-chan struct{})
+}
+
+// Picture is a torrent as it looks from inside. Nothing in it waits for the swarm.
+type Picture interface {
+	Pieces(infohash string) (Pieces, error)
+	Readers(infohash string) ([]Reading, error)
 }
 
 // Verb is what a user may decide of a torrent.
@@ -202,6 +209,25 @@ type Wait struct {
 	Choking int      `json:"choking"` // of those that have it, choke us
 	Silent  int      `json:"silent"`  // of those that have it, owe blocks and are silent
 	Asked   int      `json:"asked"`   // of those that have it, have been asked for blocks of it
+}
+
+// Pieces is which pieces of a torrent are here.
+type Pieces struct {
+	Infohash string `json:"infohash"`
+	Pieces   int    `json:"pieces"`   // of the torrent; 0 while resolving
+	Here     []byte `json:"here"`     // a bitfield (BEP 3), in base64: piece 0 is the highest bit of its first byte
+	Fetching []int  `json:"fetching"` // those that are being put together
+}
+
+// Reading is a place at which a file is read.
+type Reading struct {
+	File    string `json:"file"`    // below the torrent's directory
+	Program string `json:"program"` // "" if it is not known; "http": a client of --http
+	Offset  int64  `json:"offset"`  // in the file, where it goes on
+	Length  int64  `json:"length"`  // of the file
+	Read    int64  `json:"read"`    // bytes that were asked for since the file was opened
+	Piece   int    `json:"piece"`   // where it goes on
+	Until   int    `json:"until"`   // the last piece that is fetched ahead of it, or piece
 }
 
 // Source is what a torrent is added by: exactly one field is set.

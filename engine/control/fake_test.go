@@ -149,6 +149,16 @@ func (f *fake) Peers(ctx context.Context, infohash string) ([]Peer, error) {
 		Pieces: 172, Downloaded: 1 << 20, Uploaded: 9, Rate: 123456, RTT: 250, Outstanding: 16, Chokes: true, Choked: true, Interested: true, Snubbed: true}}, err
 }
 
+func (f *fake) Pieces(infohash string) (Pieces, error) {
+	_, err := f.Torrent(infohash)
+	return Pieces{Infohash: someHash, Pieces: 172, Here: append([]byte{0xf0}, make([]byte, 21)...), Fetching: []int{4, 5}}, err
+}
+
+func (f *fake) Readers(infohash string) ([]Reading, error) {
+	_, err := f.Torrent(infohash)
+	return []Reading{{File: "film.mp4", Program: "mpv", Offset: 1 << 20, Length: 45089281, Read: 1 << 20, Piece: 4, Until: 36}}, err
+}
+
 func (f *fake) Why(ctx context.Context, path string) (Why, error) {
 	_, err := f.Lookup(path)
 	return Why{Infohash: someHash, Path: "film.mp4", State: "active", Reads: 2, Waits: []Wait{{

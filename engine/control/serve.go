@@ -95,6 +95,8 @@ func (s *server) routes() http.Handler {
 		"POST /v1/path/pin":                      s.pin,
 		"POST /v1/path/unpin":                    s.unpin,
 		"GET /v1/why":                            s.why,
+		"GET /v1/torrents/{infohash}/pieces":     s.pieces,
+		"GET /v1/torrents/{infohash}/readers":    s.readers,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := h(w, r)
@@ -102,6 +104,7 @@ func (s *server) routes() http.Handler {
 		})
 	}
 	mux.HandleFunc("GET /v1/events", s.events)
+	profiles(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refuses, pattern := mux.Handler(r); pattern == "" {
 			s.answer(w, nil, refusal(refuses, r))

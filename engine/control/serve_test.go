@@ -58,6 +58,8 @@ func TestGolden(t *testing.T) {
 		{"GET", "torrents/" + someHash, "", ""},
 		{"GET", "torrents/" + someHash + "?wait=5", "", ""},
 		{"GET", "torrents/" + someHash + "/peers", "", ""},
+		{"GET", "torrents/" + someHash + "/pieces", "", ""},
+		{"GET", "torrents/" + someHash + "/readers", "", ""},
 		{"GET", "path?path=film.mp4%2Ffilm.mp4", "", ""},
 		{"GET", "why?path=film.mp4%2Ffilm.mp4", "", ""},
 		{"POST", "torrents", "application/json", `{"link": "magnet:?xt=urn:btih:` + someHash + `"}`},

@@ -177,16 +177,6 @@ func dial(path string) (*net.UnixConn, error) {
 	}
 }
 
-// short is a name of a folder that fits into the address of a socket (108 bytes)
-// until done.
-func short(dir string) (name string, done func(), err error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return "", nil, err
-	}
-	return fmt.Sprintf("/proc/self/fd/%d", d.Fd()), func() { d.Close() }, nil
-}
-
 // Accept is the next connection of somebody who may control the daemon.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
@@ -214,8 +204,8 @@ func (l *Listener) admits(conn *net.UnixConn) bool {
 	}
 	admitted := false
 	err = raw.Control(func(fd uintptr) {
-		who, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-		admitted = err == nil && (l.group || who.Uid == 0 || who.Uid == uint32(os.Geteuid()))
+		uid, err := peerUser(fd)
+		admitted = err == nil && (l.group || uid == 0 || uid == uint32(os.Geteuid()))
 	})
 	return err == nil && admitted
 }
