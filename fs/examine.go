@@ -44,7 +44,7 @@ func judgeKernel(release string) (serious bool, err error) {
 	older := func(than [2]int) bool { return v[0] < than[0] || v[0] == than[0] && v[1] < than[1] }
 	switch {
 	case older(leastKernel):
-		return true, fmt.Errorf("Linux %s is older than %d.%d: install a newer kernel", release, leastKernel[0], leastKernel[1])
+		return true, fmt.Errorf("the kernel, %s, is older than %d.%d: install a newer one", release, leastKernel[0], leastKernel[1])
 	case older(resendKernel):
 		return false, fmt.Errorf("before Linux %d.%d reads that wait fail when what serves a mount of -d dies, and complete files are read through bipfs: a newer kernel is faster", resendKernel[0], resendKernel[1])
 	}
