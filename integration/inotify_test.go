@@ -149,3 +149,42 @@ func TestInotifyOthersLook(t *testing.T) {
 		t.Error("who looks has ended")
 	}
 }
+
+// TestInotifyKilled: the process that acts on the mount ends with the one that serves
+// it, however that ends, and an unmount is not held up by it.
+func TestInotifyKilled(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"kill", "unmount"} {
+		m := mountBipfs(t, mounting{})
+		events := watches(t, m)
+		name := strings.Repeat("a", 40)
+		run(t, 10*time.Second, "ln", "-s", "magnet:?xt=urn:btih:"+name, m.path(".bipfs", "add", "x"))
+		events.prints("CREATE,ISDIR "+m.path(name)+"\n", 10*time.Second)
+		var hands []string
+		eventually(t, 10*time.Second, "it has one process beside it", func() bool {
+			hands = nil
+			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.pid()))
+			for _, task := range tasks {
+				b, _ := os.ReadFile(task)
+				hands = append(hands, strings.Fields(string(b))...)
+			}
+			return len(hands) == 1
+		})
+		if end == "kill" {
+			m.kill()
+		} else {
+			events.kill() // whose watches hold up nothing; what it has open would
+			// For the moment of a deed the mount is in use.
+			eventually(t, 10*time.Second, "it is unmounted", func() bool { return try(5*time.Second, "umount", m.dir).code == 0 })
+			m.exits(10 * time.Second)
+		}
+		eventually(t, 10*time.Second, "they have ended", func() bool {
+			for _, pid := range hands {
+				if b, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(b), ") Z ") {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}

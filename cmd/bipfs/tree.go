@@ -103,7 +103,10 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 	}
 	torrent, listed := t.client.ByName(name)
 	if torrent == nil || torrent.Guest() {
-		return fs.Attr{}, fs.ErrWalk
+		if _, ok := visitOf(name); ok {
+			return fs.Attr{}, fs.ErrWalk
+		}
+		return fs.Attr{}, syscall.ENOENT
 	}
 	if listed {
 		return attr(torrent, 0)
