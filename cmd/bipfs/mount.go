@@ -35,6 +35,7 @@ type mountCommand struct {
 	MaxSeeding       int           `default:"50" help:"Torrents that seed at a time, beside those that are read (default: 50)." placeholder:"N"`
 	Control          string        `help:"Folder of the control socket (default: $$XDG_RUNTIME_DIR/bipfs, root: /run/bipfs, else in the data folder)." placeholder:"DIR" type:"path"`
 	ControlGroup     string        `help:"Members of this group may control the mount, too, where the folder lets them in." placeholder:"GROUP"`
+	On               []string      `help:"Run a command at each EVENT (docs/API.md), without a shell: BIPFS_EVENT, BIPFS_INFOHASH, BIPFS_NAME and BIPFS_PATH tell of it. Repeatable." placeholder:"EVENT=/COMMAND" sep:"none"`
 	LocalOnly        []string      `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	engineFlags
 }
