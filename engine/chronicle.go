@@ -92,6 +92,12 @@ const (
 	evError         = "error"
 )
 
+// EventNames are all of them, in the order of docs/API.md.
+var EventNames = []string{
+	evAdded, evMetadata, evFile, evComplete, evRemoved, evStopped, evStarted, evPaused, evResumed,
+	evPinned, evUnpinned, evBanned, evTrackerFailed, evDiskFull, evDiskFree, evError,
+}
+
 // happens notes an event of t. Client.mu is not held.
 func (t *Torrent) happens(e control.Event) {
 	e.Infohash, e.Name = t.ID(), t.Name()

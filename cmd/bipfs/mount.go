@@ -33,6 +33,7 @@ type mountCommand struct {
 	Watch     []string `help:"Add the .torrent and .magnet files in this folder, and those that come; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
 	WatchKeep bool     `help:"Remove nothing when files in folders of --watch are deleted."`
 	OnDemand  onDemand `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
+	On        []string `help:"Run a command at each EVENT (docs/API.md), without a shell: BIPFS_EVENT, BIPFS_INFOHASH, BIPFS_NAME and BIPFS_PATH tell of it. Repeatable." placeholder:"EVENT=/COMMAND" sep:"none"`
 	LocalOnly []string `default:"baloo_file_extractor,tracker-extract-3,tumblerd,clamscan,updatedb" help:"Programs that get what is here, and time-outs for the rest (default: ${default})." placeholder:"NAME"`
 	daemonFlags
 	httpFlags
@@ -125,6 +126,9 @@ func (m *mountCommand) check() error {
 	if _, err := mountOptions(m.Options); err != nil {
 		return err
 	}
+	if _, err := hookCommands(m.On); err != nil {
+		return err
+	}
 	if err := m.daemonFlags.check(); err != nil {
 		return err
 	}
@@ -181,6 +185,10 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 		return err
 	}
 	defer window.close()
+	h, err := newHooks(m.On, client, cfg)
+	if err != nil {
+		return err
+	}
 	folders, err := m.watchFolders(cfg.Mountpoint, d, cfg.Log)
 	if err != nil {
 		return err
@@ -233,6 +241,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	wg.Go(func() { m.reload(ctx, client, hup, cfg.Log) })
 	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
 	d.attend(ctx, &wg, server, t, folders)
+	wg.Go(func() { h.run(ctx) })
 	if socket != nil {
 		wg.Go(func() {
 			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
