@@ -4,20 +4,84 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
+	"time"
 
+	"bipfs/engine"
+	"bipfs/engine/control"
 	"bipfs/fs"
 )
 
-// attend begins what goes on beside a mount, until ctx ends: inotify, .bipfs and the
-// folders of --watch.
-func (d *daemon) attend(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, folders []*dropFolder) {
-	kernel := server.Kernel()
+// beside is what goes on beside a mount: who controls it, who looks through the window,
+// who is told what happens.
+type beside struct {
+	daemon  *daemon
+	socket  *control.Listener // nil: there is none
+	window  *window           // nil: there is none
+	hooks   *hooks
+	folders []*dropFolder
+	hup     chan os.Signal
+}
+
+// beside opens what can be wrong, before there is a mount. Whoever uses one that is
+// served once more is not to pay for a port that is still taken.
+func (m *mountCommand) beside(client *engine.Client, cfg engine.Config) (b *beside, err error) {
+	b = &beside{daemon: &daemon{Client: client, started: time.Now()}, hup: make(chan os.Signal, 1)}
+	if m.kept != nil {
+		b.daemon.keeper = m.kept.PID()
+	}
+	if b.hooks, err = newHooks(m.On, client, cfg); err != nil {
+		return nil, err
+	}
+	if b.folders, err = m.watchFolders(cfg.Mountpoint, b.daemon, cfg.Log); err != nil {
+		return nil, err
+	}
+	if b.window, err = m.httpFlags.open(cfg); err != nil && m.again() {
+		cfg.Log.Error("there is no page", "err", err)
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	signal.Notify(b.hup, syscall.SIGHUP) // before anybody is told that it may be sent
+	return b, nil
+}
+
+func (b *beside) close() {
+	signal.Stop(b.hup)
+	b.window.close()
+}
+
+// listen opens the control socket.
+func (b *beside) listen(m *mountCommand, cfg engine.Config) (err error) {
+	if b.socket, err = m.openControl(cfg.Mountpoint, cfg.Dir, cfg.Log); err != nil && m.again() {
+		cfg.Log.Error("there is no control socket", "err", err)
+		err = nil
+	}
+	return err
+}
+
+// run begins it, until ctx ends.
+func (b *beside) run(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, log *slog.Logger) {
+	d, kernel := b.daemon, server.Kernel()
 	d.forget = func(slot uint32, name string) { kernel.Gone(rootID, id(slot, 0), name) } // it may keep names for a year
 	d.told = kernel.Told
 	t.daemon.Store(d)
 	wg.Go(func() { watch(ctx, d, server.Show()) })
-	for _, f := range folders {
+	wg.Go(func() { b.hooks.run(ctx) })
+	wg.Go(func() { b.window.serve(ctx, d) })
+	if b.socket != nil {
+		wg.Go(func() {
+			if err := control.Serve(ctx, b.socket, d, log); err != nil {
+				log.Error("the control socket is closed", "err", err)
+			}
+		})
+	}
+	for _, f := range b.folders {
 		// Not joined: a network file system may hold it for longer than a stop takes.
 		go f.run(ctx)
 	}

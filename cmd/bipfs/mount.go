@@ -18,7 +18,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"bipfs/engine"
-	"bipfs/engine/control"
 	"bipfs/fs"
 	"bipfs/fs/keeper"
 )
@@ -176,23 +175,11 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 }
 
 func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, options fs.Options, signals <-chan os.Signal, s streams) error {
-	d := &daemon{Client: client, started: time.Now()}
-	if m.kept != nil {
-		d.keeper = m.kept.PID()
-	}
-	window, err := m.window(cfg)
+	b, err := m.beside(client, cfg)
 	if err != nil {
 		return err
 	}
-	defer window.close()
-	h, err := newHooks(m.On, client, cfg)
-	if err != nil {
-		return err
-	}
-	folders, err := m.watchFolders(cfg.Mountpoint, d, cfg.Log)
-	if err != nil {
-		return err
-	}
+	defer b.close()
 	t := m.tree(client, options)
 	server, err := m.mount(cfg.Mountpoint, t, options, signals)
 	if err != nil {
@@ -201,12 +188,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if cfg.Lent {
 		client.Settle()
 	}
-	socket, err := m.openControl(cfg.Mountpoint, cfg.Dir, cfg.Log) // now: nobody else mounts there
-	if err != nil && m.again() {                                   // whoever uses the mount is not to pay for it
-		cfg.Log.Error("there is no control socket", "err", err)
-		err = nil
-	}
-	if err != nil {
+	if err := b.listen(m, cfg); err != nil { // now: nobody else mounts there
 		ctx, cancel := context.WithTimeout(context.Background(), unmountTime)
 		defer cancel()
 		return errors.Join(err, server.Unmount(ctx))
@@ -214,16 +196,13 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if first := client.FirstStart(); first != "" {
 		fmt.Fprintln(s.err, "bipfs:", first)
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP) // before anybody is told that it may be sent
-	defer signal.Stop(hup)
 	left, stop := m.leave()
 	defer stop()
 	if err := m.announce(server, cfg, s); err != nil {
 		return err
 	}
 	if m.kept == nil { // or nobody listens
-		window.say(s.out)
+		b.window.say(s.out)
 	}
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
@@ -238,18 +217,9 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	wg.Go(func() { m.reload(ctx, client, hup, cfg.Log) })
+	wg.Go(func() { m.reload(ctx, client, b.hup, cfg.Log) })
 	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
-	d.attend(ctx, &wg, server, t, folders)
-	wg.Go(func() { h.run(ctx) })
-	if socket != nil {
-		wg.Go(func() {
-			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
-				cfg.Log.Error("the control socket is closed", "err", err)
-			}
-		})
-	}
-	wg.Go(func() { window.serve(ctx, d) })
+	b.run(ctx, &wg, server, t, cfg.Log)
 	leaving := m.served(signals, gone, left, cfg.Log)
 	cancel()
 	m.stopping(leaving)
@@ -289,17 +259,6 @@ func (m *mountCommand) places() (mountpoint, dir string, remove func(), err erro
 		return "", "", nil, usagef("--data %s lies inside the mount point %s: choose another folder", dir, mountpoint)
 	}
 	return mountpoint, dir, remove, nil
-}
-
-// window is what --http opens. Whoever uses the mount is not to pay for a port that is
-// still taken when it is served once more.
-func (m *mountCommand) window(cfg engine.Config) (*window, error) {
-	w, err := m.httpFlags.open(cfg)
-	if err != nil && m.again() {
-		cfg.Log.Error("there is no page", "err", err)
-		return nil, nil
-	}
-	return w, err
 }
 
 // folder is the data folder, and what removes it at the end.
