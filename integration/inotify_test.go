@@ -22,15 +22,11 @@ func watches(t *testing.T, m *mount) *process {
 func watching(t *testing.T, program *process, watches int) {
 	t.Helper()
 	eventually(t, 20*time.Second, fmt.Sprintf("%d directories are watched", watches), func() bool {
-		pids := []string{fmt.Sprint(program.pid())}
-		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", program.pid()))
 		n := 0
-		for _, pid := range append(pids, strings.Fields(string(children))...) {
-			infos, _ := filepath.Glob("/proc/" + pid + "/fdinfo/*")
-			for _, info := range infos {
-				b, _ := os.ReadFile(info)
-				n += strings.Count(string(b), "inotify wd:")
-			}
+		infos, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", program.pid()))
+		for _, info := range infos {
+			b, _ := os.ReadFile(info)
+			n += strings.Count(string(b), "inotify wd:")
 		}
 		return n >= watches
 	})
@@ -110,13 +106,16 @@ func TestInotifyLoop(t *testing.T) {
 	c := torrentOf(t, folder, 32<<10)
 	m, command := controlled(t, "--peer", engineSeeder(t, c), "--seed-ratio", "0")
 	need(t, "inotifywait")
-	picked := tempDir(t)
-	loop := start(t, "loop", "sh", "-c", `inotifywait -m -r -e close_write --format '%w%f' "$1" | while read -r f; do cp "$f" "$2/" && echo "picked $f"; done`, "sh", m.dir, picked)
-	loop.prints("Watches established.", 20*time.Second)
+	// A pipe with a name: each end is a process that ends with the test.
+	picked, pipe := tempDir(t), filepath.Join(tempDir(t), "pipe")
+	run(t, 5*time.Second, "mkfifo", pipe)
+	loop := start(t, "loop", "sh", "-c", `while read -r f; do cp "$f" "$1/" && echo "picked $f"; done <"$2"`, "sh", picked, pipe)
+	events := start(t, "inotifywait", "sh", "-c", `exec inotifywait -m -r -e close_write --format '%w%f' "$1" >"$2"`, "sh", m.dir, pipe)
+	events.prints("Watches established.", 20*time.Second)
 	if r := command("add", c.file); r.code != 0 {
 		t.Fatal(r)
 	}
-	watching(t, loop, 3)
+	watching(t, events, 3)
 	if r := command("pin", m.path(c.Info.Name)); r.code != 0 {
 		t.Fatal(r)
 	}
