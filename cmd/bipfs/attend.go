@@ -32,7 +32,7 @@ type beside struct {
 func (m *mountCommand) beside(client *engine.Client, cfg engine.Config) (b *beside, err error) {
 	b = &beside{daemon: &daemon{Client: client, started: time.Now()}, hup: make(chan os.Signal, 1)}
 	if m.kept != nil {
-		b.daemon.keeper = m.kept.PID()
+		b.daemon.keeper = m.kept.PID
 	}
 	if b.hooks, err = newHooks(m.On, client, cfg); err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 type daemon struct {
 	*engine.Client
 	started time.Time
-	keeper  int                            // its process; 0: there is none
+	keeper  func() (pid int)               // 0: it has gone; nil: there is none
 	forget  func(slot uint32, name string) // has the kernel forget a name; nil: there is no mount
 	told    func(context.Context)          // waits until it has
 }
@@ -27,7 +27,9 @@ type daemon struct {
 func (d *daemon) Status() control.Status {
 	s := d.Client.Status()
 	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
-	s.KeeperPID = d.keeper
+	if d.keeper != nil {
+		s.KeeperPID = d.keeper()
+	}
 	return s
 }
 
