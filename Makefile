@@ -4,7 +4,7 @@
 # make install  DESTDIR= PREFIX=/usr/local UNITDIR=; as root after make build, or
 #             PREFIX=~/.local for one user (docs/INSTALL.md)
 # make licences  cmd/bipfs/licences.txt anew, after a module was changed
-# make fuzz   every fuzz target for FUZZTIME (default 10s)
+# make fuzz   every fuzz target for FUZZTIME (default 5s)
 # make fuzz-long each for a minute
 # make soak   the long run: every tool reads from every seeder, found in every way;
 #             10 GiB round and round in a store of 1 GiB, for ten minutes
@@ -19,7 +19,7 @@
 VERSION  := $(shell cat VERSION)
 GOFLAGS  := -trimpath -buildvcs=false
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 # At most two packages at a time: the tests measure nothing, but they mount,
 # and a starved mount is slow to no purpose. The tests that run beside each other
 # wait for real clients most of the time.
