@@ -9,6 +9,7 @@
 # make soak   the long run: every tool reads from every seeder, found in every way;
 #             10 GiB round and round in a store of 1 GiB, for ten minutes
 # make keeper what serves a mount is killed 50 times, and exchanged 50 times, under readers
+# make films a player plays films for a minute each, from a swarm of 2 MB/s
 # make scan   200 films of 1 GiB, looked at as by a media server; 10 GB of disk
 # make matrix every client, seeding and leeching, in every way; prints the table
 #             of docs/PROTOCOL.md
@@ -27,7 +28,7 @@ TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build install licences demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak keeper matrix scan clean
+.PHONY: build install licences demo test vet unit race single fuzz fuzz-long cross bench bench-peers profile soak keeper matrix films scan clean
 
 # Two builds of one source are the same bytes: no paths, no state of a repository.
 build:
@@ -146,6 +147,10 @@ keeper:
 matrix:
 	@integration/need test
 	go test -count=1 -timeout=20m -parallel 6 -v -run 'TestMatrix$$' ./integration -matrix
+
+films:
+	@integration/need test
+	go test -count=1 -timeout=20m -v -run 'TestFilms$$' ./integration -play 60s
 
 scan:
 	@integration/need test

@@ -132,12 +132,16 @@ func entry(i int) (path string, size int64) {
 	return filepath.Join(dir, name), size
 }
 
+var filmLock sync.Mutex // while it is made
+
 // film is a generated film whose index is at its end, as programs write it that
 // do not know its length in advance.
 func film(t testing.TB) string {
 	t.Helper()
 	need(t, "ffmpeg", "ffprobe")
 	path := filepath.Join(contentDir(), "film.mp4")
+	filmLock.Lock()
+	defer filmLock.Unlock()
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
@@ -149,7 +153,10 @@ func film(t testing.TB) string {
 }
 
 // torrents are made once for each content and piece length.
-var torrents sync.Map
+var (
+	torrents     sync.Map
+	torrentsLock sync.Mutex // while one is made
+)
 
 // A torrent is one that the tests made.
 type torrent struct {
@@ -163,6 +170,8 @@ type torrent struct {
 func torrentOf(t testing.TB, content string, pieceLength int64) *torrent {
 	t.Helper()
 	key := fmt.Sprint(filepath.Base(content), "-", pieceLength)
+	torrentsLock.Lock()
+	defer torrentsLock.Unlock()
 	if made, ok := torrents.Load(key); ok {
 		return made.(*torrent)
 	}

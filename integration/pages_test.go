@@ -41,7 +41,7 @@ func TestPages(t *testing.T) {
 	needFuse(t)
 	needRoot(t)
 	need(t, "unshare", "bash")
-	film := torrentOf(t, file(t, "film.mp4", 6<<20), 256<<10)
+	film := torrentOf(t, film(t), 256<<10)
 	other := torrentOf(t, file(t, "other.bin", 2<<20), 256<<10)
 	seeder := scripted(t, manner{}, film, other)
 	for _, page := range pages {
