@@ -94,7 +94,7 @@ func leftBehind(goroutines, files int) string {
 		left = append(left, fmt.Sprintf("%d goroutines:\n%s", n, stacks))
 	}
 	if n := openFiles(os.Getpid()) - files; n > 0 {
-		left = append(left, fmt.Sprintf("%d open files", n))
+		left = append(left, fmt.Sprintf("%d open files of %s", n, strings.Join(openNames(), " ")))
 	}
 	running.Range(func(pid, name any) bool {
 		left = append(left, fmt.Sprintf("%v (pid %v)", name, pid))
@@ -127,6 +127,17 @@ func openFiles(pid int) int {
 		return 0
 	}
 	return len(entries)
+}
+
+// openNames are what the files that this process has open are called.
+func openNames() (names []string) {
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		if name, err := os.Readlink(link); err == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // tempDir is an empty folder that other users may enter; it is removed at the

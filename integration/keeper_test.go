@@ -245,6 +245,7 @@ func wroteBy(t *testing.T, pid int) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer p.Release() // it is a descriptor
 	return wrote(t, &process{cmd: &exec.Cmd{Process: p}})
 }
 

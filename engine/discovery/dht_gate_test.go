@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"bipfs/wire/bencode"
@@ -31,7 +30,7 @@ type lone struct {
 // alone runs f in false time with a DHT at us that knows nobody.
 func alone(t *testing.T, f func(l lone)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(time.Millisecond)
 		l := lone{t, net.join(t, us.String()), net}
 		f(l)

@@ -7,13 +7,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 // TestDHTTwoNodes: one other node is a network.
 func TestDHTTwoNodes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		a, b := net.join(t, "20.0.0.1:1"), net.join(t, "20.0.0.2:2", "20.0.0.1:1")
 		begin := time.Now()
@@ -32,7 +31,7 @@ func TestDHTTwoNodes(t *testing.T) {
 // TestDHTWarm: in a warm network of fifty nodes, the first peer is found within
 // three round trips.
 func TestDHTWarm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		const trip = 100 * time.Millisecond
 		net := newPacketNet(trip / 2)
 		var all []*DHT
@@ -74,7 +73,7 @@ func TestDHTWarm(t *testing.T) {
 // TestDHTQuiet: nothing is sent before the first search, and nothing but
 // answers some time after the last; what was learnt is not lost.
 func TestDHTQuiet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		first := net.join(t, "20.0.0.1:1")
 		var saved []byte
@@ -126,7 +125,7 @@ func TestDHTQuiet(t *testing.T) {
 
 // TestDHTBadState: a saved table that cannot be read costs one line of the log.
 func TestDHTBadState(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var lines strings.Builder
 		net := newPacketNet(0)
 		d, err := NewDHT(DHTConfig{Conn4: net.listen("20.0.0.1:1"), State: []byte("{"), Log: slog.New(slog.NewTextHandler(&lines, nil))})
@@ -155,7 +154,7 @@ func TestDHTSocketErrors(t *testing.T) {
 // TestDHTDeadNodes: with a table of nodes that have all gone, the bootstrap
 // nodes are asked, and the search still begins.
 func TestDHTDeadNodes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		var s dhtState
 		for i := range 100 {
@@ -186,7 +185,7 @@ func TestDHTDeadNodes(t *testing.T) {
 // TestDHTFamilies: a node of both families finds peers over both, though it
 // was told of a node of one only (BEP 32).
 func TestDHTFamilies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		both := func(i int, nodes ...string) *DHT {
 			d, err := NewDHT(DHTConfig{Conn4: net.listen(fmt.Sprintf("20.0.0.%d:1", i)), Conn6: net.listen(fmt.Sprintf("[2a00::%d]:1", i)),
@@ -220,7 +219,7 @@ func TestDHTFamilies(t *testing.T) {
 // TestDHTOwnAddress: when others agree on our address, our id becomes one that
 // a node there may have (BEP 42), and the nodes stay.
 func TestDHTOwnAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		var all []*DHT
 		var stops []func()
@@ -243,7 +242,7 @@ func TestDHTOwnAddress(t *testing.T) {
 // TestDHTReadOnly: a node that nobody can reach says so in its queries, and
 // answers none (BEP 43).
 func TestDHTReadOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(10 * time.Millisecond)
 		spoken := map[netip.AddrPort]bool{}
 		readOnly := 0
@@ -284,7 +283,7 @@ func TestDHTReadOnly(t *testing.T) {
 // TestDHTSearchBegins: with two nodes that answer a search begins at once,
 // though others are silent and a name is still being looked up.
 func TestDHTSearchBegins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		net := newPacketNet(50 * time.Millisecond)
 		a := net.join(t, "20.0.0.1:1")
 		b := net.join(t, "20.0.0.2:1", "20.0.0.1:1")
