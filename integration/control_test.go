@@ -109,6 +109,9 @@ func TestControl(t *testing.T) {
 	ok("127.0.0.1:", "peers", first.hash())
 	ok("0 damaged", "verify", shown)
 	ok("no read waits", "why", shown)
+	ok(first.Info.Name, "top", "--once")
+	ok("92 pieces of 32.0 KiB", "top", "--once", shown)
+	fails(2, "--once", "top")
 
 	documented(t, m, first)
 	ok("stopped", "stop", "magnet:?xt=urn:btih:"+second.hash())

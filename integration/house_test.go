@@ -51,7 +51,9 @@ var rooms = map[string]room{
 	"fs/keeper": {ours: []string{"fs"}, others: []string{"golang.org/x/sys"}},
 
 	"cmd/bipfs/web": {ours: []string{"engine/control"}, others: []string{"golang.org/x/net/webdav"}},
-	"cmd/bipfs": {ours: []string{"cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
+	"cmd/bipfs/top": {ours: []string{"engine/control"},
+		others: []string{"charm.land/bubbletea", "github.com/charmbracelet/x/ansi", "github.com/charmbracelet/x/term", "golang.org/x/sys"}}, // x/sys: its tests make a terminal
+	"cmd/bipfs": {ours: []string{"cmd/bipfs/top", "cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
 		others: []string{"github.com/alecthomas/kong", "github.com/BurntSushi/toml", "golang.org/x/sys"}},
 
 	"docs":               {},

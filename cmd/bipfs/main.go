@@ -35,6 +35,7 @@ type commands struct {
 	Status     statusCommand     `cmd:"" help:"Tell of a running mount, a torrent, or a path in the mount."`
 	Why        whyCommand        `cmd:"" help:"Tell what the reads of a path in the mount wait for."`
 	Peers      peersCommand      `cmd:"" help:"List the peers of a torrent."`
+	Top        topCommand        `cmd:"" help:"Show a running mount as it is, once a second: torrents, readers, peers, pieces."`
 	Rm         rmCommand         `cmd:"" help:"Remove torrents from a running mount."`
 	Stop       stopCommand       `cmd:"" help:"Keep torrents from their swarms: no peers, no announces."`
 	Start      startCommand      `cmd:"" help:"Undo stop."`
