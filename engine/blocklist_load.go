@@ -37,8 +37,22 @@ func (c *Client) LoadBlocklist(ctx context.Context) error {
 	c.net.Block(list)
 	if c.hand != nil {
 		c.hand.Sweep()
+		c.meetAgain()
 	}
 	return nil
+}
+
+// meetAgain names the peers that nobody else will name again: the list may have had them.
+func (c *Client) meetAgain() {
+	for _, t := range c.Torrents() {
+		if l := t.running(); l != nil {
+			l.put(c.ctx, order(func(l *loop) {
+				if l.searching && !l.ending {
+					l.offerNamed()
+				}
+			}))
+		}
+	}
 }
 
 func (c *Client) readBlocklist(ctx context.Context) (*Blocklist, error) {

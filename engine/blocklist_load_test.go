@@ -59,7 +59,6 @@ func TestBlocklistHolds(t *testing.T) {
 	if err := leech.LoadBlocklist(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	leech.hand.Offer(torrent.hash, 0, netip.MustParseAddrPort(s.addr()))
 	eventually(t, "a peer that is blocked no more is not met", func() bool {
 		_, err := readRange(t.Context(), r, 0, 1000)
 		return err == nil

@@ -21,15 +21,21 @@ func (l *loop) search() {
 	l.announceTo(tiers)
 	l.searchOpenly()
 	t.c.mapPorts()
-	t.c.spawn(func() {
-		l.offer(handshake.User, t.c.resolveAll(t.c.cfg.Peers))
-		l.offer(handshake.Magnet, t.c.resolveAll(t.peersNamed()))
-	})
+	l.offerNamed()
 	if t.onlySeeds() {
 		t.c.hand.Want(t.hash, seedConnections)
 		return
 	}
 	l.searchMore()
+}
+
+// offerNamed names the peers that the user has, and the magnet link.
+func (l *loop) offerNamed() {
+	t := l.t
+	t.c.spawn(func() {
+		l.offer(handshake.User, t.c.resolveAll(t.c.cfg.Peers))
+		l.offer(handshake.Magnet, t.c.resolveAll(t.peersNamed()))
+	})
 }
 
 // searchMore has as many peers dialled as fetching takes.
