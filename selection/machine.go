@@ -331,7 +331,7 @@ func (m *Machine) Useful() bool {
 // Status is what is known of one peer.
 type Status struct {
 	Peer        wire.Peer
-	Rate        int64         // bytes a second it delivers; 0 is unknown
+	Rate        int64         // bytes a second it can deliver; 0 is unknown
 	RTT         time.Duration // 0 is unknown
 	Outstanding int           // requests it has not answered
 	Verified    int           // pieces that verified with blocks of it

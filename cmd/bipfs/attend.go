@@ -47,6 +47,7 @@ func (m *mountCommand) beside(client *engine.Client, cfg engine.Config) (b *besi
 	if err != nil {
 		return nil, err
 	}
+	b.daemon.page = b.window.url()
 	signal.Notify(b.hup, syscall.SIGHUP) // before anybody is told that it may be sent
 	return b, nil
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -61,19 +60,8 @@ func (c *configCheckCommand) Run(ctx *kong.Context, s streams) error {
 // parseMount is a command line of `bipfs mount`, with settings from files and, maybe,
 // the environment, checked as far as that can be done without mounting.
 func parseMount(args, files []string, environment bool) (*mountCommand, error) {
-	c := &configuration{files: files, noEnvironment: !environment}
-	var all commands
-	_, err := newParser(&all, streams{strings.NewReader(""), io.Discard, io.Discard}, c).Parse(args)
-	if c.err != nil {
-		err = c.err
-	}
-	if err == nil {
-		err = all.Mount.check()
-	}
-	if err != nil {
-		return nil, c.explained(err)
-	}
-	return &all.Mount, nil
+	all := &commands{}
+	return &all.Mount, parseAgain(all, func() error { return all.Mount.check() }, args, files, environment)
 }
 
 // configShowCommand is `bipfs config show`.

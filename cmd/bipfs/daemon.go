@@ -19,6 +19,7 @@ type daemon struct {
 	*engine.Client
 	started time.Time
 	keeper  func() (pid int)               // 0: it has gone; nil: there is none
+	page    string                         // the address of --http with its token; "": there is none
 	forget  func(slot uint32, name string) // has the kernel forget a name; nil: there is no mount
 	told    func(context.Context)          // waits until it has
 }
@@ -26,7 +27,7 @@ type daemon struct {
 // Status implements control.Catalogue.
 func (d *daemon) Status() control.Status {
 	s := d.Client.Status()
-	s.API, s.PID, s.Started = control.API, os.Getpid(), d.started
+	s.API, s.PID, s.Started, s.HTTPURL = control.API, os.Getpid(), d.started, d.page
 	if d.keeper != nil {
 		s.KeeperPID = d.keeper()
 	}

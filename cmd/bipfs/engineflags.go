@@ -97,11 +97,16 @@ func (f engineFlags) config(dir string, log *slog.Logger) (engine.Config, error)
 	return engine.Config{
 		Dir: dir, Memory: memory, KeepFree: free, Listen: f.Listen, Peers: f.Peer,
 		ReadTimeout: f.ReadTimeout, NoUpload: f.NoUpload, Encryption: f.Encryption,
-		Limits:   engine.Rates{Down: int64(f.Down), Background: int64(f.Background), Up: int64(f.Up)},
+		Limits:   f.rates(),
 		MaxPeers: f.MaxPeers, MaxTorrentPeers: f.MaxPeersPerTorrent,
 		NoPEX: f.NoPEX, NoUTP: f.NoUTP, NoPortMap: f.NoPortMap, LSD: f.LSD, DHT: !f.NoDHT, DHTNodes: nodes,
 		Blocklist: f.Blocklist, Bind: f.Bind, Proxy: f.Proxy, Version: version, Log: log,
 	}, nil
+}
+
+// rates are the limits of all torrents together.
+func (f engineFlags) rates() engine.Rates {
+	return engine.Rates{Down: int64(f.Down), Background: int64(f.Background), Up: int64(f.Up)}
 }
 
 // keepFree is the flag, or the larger of 1 GiB and 5 % of the filesystem.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -77,25 +78,41 @@ func (w *window) close() {
 	}
 }
 
-// say prints the address, with the token: to the user, and not to the log.
-func (w *window) say(out io.Writer) {
+// url is the address, with the token; "" if there is no window.
+func (w *window) url() string {
 	if w == nil {
-		return
+		return ""
 	}
 	at := w.listener.Addr().String()
 	if a, ok := w.listener.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
 		at = fmt.Sprintf("localhost:%d", a.Port)
 	}
 	u := url.URL{Scheme: "http", Host: at, Path: "/", RawQuery: "token=" + w.token}
-	fmt.Fprintln(out, "page", u.String())
+	return u.String()
 }
 
-// serve serves until ctx ends.
-func (w *window) serve(ctx context.Context, site web.Site) {
+// sayPage prints the address of a window, if there is one, to the user. A journal keeps
+// what it is told, and shows it to others: there the address comes without its token.
+func sayPage(out io.Writer, address string) {
+	switch {
+	case address == "":
+	case isJournal(out):
+		open, _, _ := strings.Cut(address, "?")
+		fmt.Fprintln(out, "page", open, "(bipfs status has it with its token)")
+	default:
+		fmt.Fprintln(out, "page", address)
+	}
+}
+
+// serve serves until ctx ends. What a page shows has no token: scripts cannot read the
+// cookie either.
+func (w *window) serve(ctx context.Context, d *daemon) {
 	if w == nil {
 		return
 	}
-	if err := web.Serve(ctx, w.listener, site, web.Config{Token: w.token, Hosts: w.hosts, Log: w.log}); err != nil {
+	site := *d
+	site.page = ""
+	if err := web.Serve(ctx, w.listener, &site, web.Config{Token: w.token, Hosts: w.hosts, Log: w.log}); err != nil {
 		w.log.Error("--http is closed", "err", err)
 	}
 }

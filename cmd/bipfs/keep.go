@@ -4,15 +4,18 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
+	"time"
 
+	"bipfs/engine/control"
 	"bipfs/fs"
 	"bipfs/fs/keeper"
 )
@@ -31,7 +34,7 @@ const keeperEnv = "BIPFS_KEEPER"
 func isKeeper() bool { return os.Getenv(keeperEnv) != "" }
 
 // detach starts the keeper and returns when the mount answers.
-func detach(s streams, log *slog.Logger) error {
+func (m *mountCommand) detach(s streams) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -63,14 +66,41 @@ func detach(s streams, log *slog.Logger) error {
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err == nil {
-		newNotifier(os.Getpid(), log).ready(cmd.Process.Pid)
-		_, err = io.WriteString(s.out, line)
+		newNotifier(os.Getpid(), m.logger(s.err)).ready(cmd.Process.Pid)
+		if _, err = io.WriteString(s.out, line); err == nil && m.HTTP != "" {
+			sayPage(s.out, m.pageThere())
+		}
 		return err
 	}
 	if err := cmd.Wait(); err == nil {
 		return errors.New("the keeper has ended")
 	}
 	return exitCode(max(cmd.ProcessState.ExitCode(), exitFailed))
+}
+
+// pageTime is how long the worker, which answers for the mount already, may take to
+// answer at the control socket.
+const pageTime = 5 * time.Second
+
+// pageThere is the address of the page of the mount, by its control socket; "" if it
+// has none, or no socket: then there is the token in the data folder.
+func (m *mountCommand) pageThere() string {
+	mountpoint, err := filepath.Abs(m.Mountpoint)
+	if err != nil {
+		return ""
+	}
+	dir, err := dataPath(m.Data)
+	if err != nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pageTime)
+	defer cancel()
+	for _, f := range control.Find(ctx, controlFolder(m.Control, dir)) {
+		if f.Status.Mountpoint == mountpoint {
+			return f.Status.HTTPURL
+		}
+	}
+	return ""
 }
 
 // keep is the life of the keeper.

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"bipfs/engine"
 	"bipfs/fs"
 	"bipfs/fs/keeper"
@@ -37,20 +35,12 @@ type mountCommand struct {
 	daemonFlags
 	httpFlags
 	engineFlags
-
-	args  []string     // of the command line
-	flags []*kong.Flag // with their values
+	typed
 
 	kept   *keeper.Kept
 	notify *notifier      // who started this process
 	left   *fs.Connection // the mount, made or left by another process; nil: none
 	handed bool           // it was made for this process
-}
-
-// AfterApply is called by kong, and remembers what was read.
-func (m *mountCommand) AfterApply(ctx *kong.Context) error {
-	m.args, m.flags = ctx.Args, ctx.Selected().Flags
-	return nil
 }
 
 // unmountTime is how long unmounting may take: with closeTime a stop is over within
@@ -68,7 +58,7 @@ func (m *mountCommand) Run(s streams) (err error) {
 	case m.Detach && isKeeper():
 		return m.keep(s)
 	case m.Detach:
-		return detach(s, m.logger(s.err))
+		return m.detach(s)
 	}
 	return m.run(s)
 }
@@ -201,8 +191,8 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if err := m.announce(server, cfg, s); err != nil {
 		return err
 	}
-	if m.kept == nil { // or nobody listens
-		b.window.say(s.out)
+	if m.kept == nil && !m.handed { // or nobody listens
+		sayPage(s.out, b.window.url())
 	}
 	if os.Geteuid() != 0 {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
@@ -217,7 +207,10 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	wg.Go(func() { m.reload(ctx, client, b.hup, cfg.Log) })
+	wg.Go(func() {
+		read := func() (standing, error) { return parseMount(m.args, configFiles(), true) }
+		reload(ctx, client, m, read, b.hup, cfg.Log)
+	})
 	wg.Go(func() { m.watch(ctx, server, client, cfg.Log) })
 	b.run(ctx, &wg, server, t, cfg.Log)
 	leaving := m.served(signals, gone, left, cfg.Log)

@@ -55,6 +55,9 @@ func statusLines(w io.Writer, s control.Status) {
 	if words := limitWords(s.DownLimit, s.UpLimit, s.BackgroundLimit); words != "" {
 		fmt.Fprintf(w, "limits\t%s\n", words)
 	}
+	if s.HTTPURL != "" {
+		fmt.Fprintf(w, "page\t%s\n", s.HTTPURL)
+	}
 	if !s.Storing {
 		fmt.Fprintln(w, "store\tfull: reads go on from memory and the network")
 	}
@@ -100,7 +103,7 @@ func (c *peersCommand) Run(s streams) error {
 }
 
 func peerLines(w io.Writer, all []control.Peer) {
-	fmt.Fprintln(w, "ADDRESS\tOVER\tFROM\tHAS\tDOWN\tUP\tRATE\tCLIENT")
+	fmt.Fprintln(w, "ADDRESS\tOVER\tFROM\tHAS\tDOWN\tUP\tCAN\tCLIENT")
 	for _, p := range all {
 		over := p.Transport
 		if p.Encrypted {

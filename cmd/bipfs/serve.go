@@ -20,18 +20,31 @@ type serveCommand struct {
 	daemonFlags
 	httpFlags
 	engineFlags
+	typed
 }
 
 // closeTime is how long the engine may take to end.
 const closeTime = 1500 * time.Millisecond
 
-// Run serves until a signal.
-func (c *serveCommand) Run(s streams) error {
-	log := c.logger(s.err)
+// check reports what is wrong with the flags, as far as it can be seen without doing
+// anything.
+func (c *serveCommand) check() error {
 	if c.HTTP == "" {
 		return usagef("serve --http ADDR: an address is needed, as 127.0.0.1:8080")
 	}
-	if err := errors.Join(c.httpFlags.check(), c.daemonFlags.check(), c.engineFlags.check()); err != nil {
+	return errors.Join(c.httpFlags.check(), c.daemonFlags.check(), c.engineFlags.check())
+}
+
+// again is the command as its command line and the configuration have it now.
+func (c *serveCommand) again() (standing, error) {
+	all := &commands{}
+	return &all.Serve, parseAgain(all, func() error { return all.Serve.check() }, c.args, configFiles(), true)
+}
+
+// Run serves until a signal.
+func (c *serveCommand) Run(s streams) error {
+	log := c.logger(s.err)
+	if err := c.check(); err != nil {
 		return err
 	}
 	all, err := sources(c.Source, s, log)
@@ -46,6 +59,9 @@ func (c *serveCommand) Run(s streams) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	cfg, err := c.config(dir, log)
 	if err != nil {
 		return err
@@ -57,7 +73,7 @@ func (c *serveCommand) Run(s streams) error {
 	}
 	err = add(client, all, log)
 	if err == nil {
-		err = c.serve(client, cfg, signals, s)
+		err = c.serve(client, cfg, signals, hup, s)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
@@ -66,7 +82,7 @@ func (c *serveCommand) Run(s streams) error {
 }
 
 // serve is the life of what is served.
-func (c *serveCommand) serve(client *engine.Client, cfg engine.Config, signals <-chan os.Signal, s streams) error {
+func (c *serveCommand) serve(client *engine.Client, cfg engine.Config, signals, hup <-chan os.Signal, s streams) error {
 	window, err := c.httpFlags.open(cfg)
 	if err != nil {
 		return err
@@ -83,8 +99,8 @@ func (c *serveCommand) serve(client *engine.Client, cfg engine.Config, signals <
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	d := &daemon{Client: client, started: time.Now()}
-	wg.Go(func() { reload(ctx, client, cfg.Log) })
+	d := &daemon{Client: client, started: time.Now(), page: window.url()}
+	wg.Go(func() { reload(ctx, client, c, c.again, hup, cfg.Log) })
 	if socket != nil {
 		wg.Go(func() {
 			if err := control.Serve(ctx, socket, d, cfg.Log); err != nil {
@@ -93,7 +109,7 @@ func (c *serveCommand) serve(client *engine.Client, cfg engine.Config, signals <
 		})
 	}
 	wg.Go(func() { window.serve(ctx, d) })
-	window.say(s.out)
+	sayPage(s.out, window.url())
 	sig := <-signals
 	cfg.Log.Info("stopping", "signal", sig)
 	return nil

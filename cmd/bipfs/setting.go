@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -81,6 +82,23 @@ func (c *configuration) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong
 	}
 	c.used[flag.Name] = s.from
 	return s.value, nil
+}
+
+// parseAgain reads a command line into all, with settings from files and, maybe, the
+// environment, and checks it as far as that can be done without running it.
+func parseAgain(all *commands, check func() error, args, files []string, environment bool) error {
+	c := &configuration{files: files, noEnvironment: !environment}
+	_, err := newParser(all, streams{strings.NewReader(""), io.Discard, io.Discard}, c).Parse(args)
+	if c.err != nil {
+		err = c.err
+	}
+	if err == nil {
+		err = check()
+	}
+	if err != nil {
+		return c.explained(err)
+	}
+	return nil
 }
 
 // origins are where the settings that a message names come from.

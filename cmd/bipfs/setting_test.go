@@ -212,7 +212,7 @@ func TestRestart(t *testing.T) {
 		"disk = \"1GB\"\nseed-ratio = 9":          "", // the command line holds
 		"":                                        "disk",
 	} {
-		if got := strings.Join(was.restart(with(text)), " "); got != want {
+		if got := strings.Join(restart(was, with(text)), " "); got != want {
 			t.Errorf("%q: %q, not %q", text, got, want)
 		}
 	}

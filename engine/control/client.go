@@ -70,7 +70,7 @@ func (c *Client) do(ctx context.Context, method, path, kind string, body []byte,
 	}
 	var failed *Failed
 	if err != nil && !errors.As(err, &failed) {
-		err = fmt.Errorf("the mount does not answer: %w", err)
+		err = fmt.Errorf("the mount does not answer: %w", named(err, c.socket))
 	}
 	return err
 }
@@ -94,7 +94,7 @@ func (c *Client) exchange(ctx context.Context, method, path, kind string, body [
 	unsent := req.Write(conn) // a body that is refused is not read to its end: the answer says why
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
-		return errors.Join(unsent, err)
+		return errors.Join(named(unsent, c.socket), err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {

@@ -116,6 +116,9 @@ type Status struct {
 	Free       int64     `json:"free"`       // bytes that may still be stored
 	Storing    bool      `json:"storing"`    // false while the store is full
 	Seq        uint64    `json:"seq"`        // of the latest event; 0: none yet
+	// HTTPURL is the address of --http with its token, which lets in whoever has it;
+	// "": there is none.
+	HTTPURL string `json:"http_url,omitempty"`
 	// Limits in bytes a second, 0: none: of blocks that come, of those of them that
 	// nobody waits for, and of blocks that are sent.
 	DownLimit       int64 `json:"down_limit"`
@@ -179,7 +182,7 @@ type Peer struct {
 	Pieces      int    `json:"pieces"`     // that it has
 	Downloaded  int64  `json:"downloaded"` // payload bytes from it
 	Uploaded    int64  `json:"uploaded"`   // payload bytes to it
-	Rate        int64  `json:"rate"`       // bytes a second that it delivers; 0 is unknown
+	Rate        int64  `json:"rate"`       // bytes a second that it can deliver, by what it did when it was asked for enough; 0 is unknown
 	RTT         int64  `json:"rtt_ms"`     // milliseconds to an answer; 0 is unknown
 	Outstanding int    `json:"outstanding"`
 	Chokes      bool   `json:"chokes"` // it chokes us

@@ -43,7 +43,8 @@ func (f *fake) note(format string, args ...any) {
 
 func (f *fake) Status() Status {
 	return Status{API: API, Version: "0.1.0", PID: 4242, Mountpoint: f.mountpoint, Data: "/var/lib/bipfs", Started: someTime,
-		Torrents: 1, Peers: 3, Downloaded: 1 << 40, Uploaded: 7, Free: 1 << 33, Storing: true, Seq: 12}
+		Torrents: 1, Peers: 3, Downloaded: 1 << 40, Uploaded: 7, Free: 1 << 33, Storing: true, Seq: 12,
+		HTTPURL: "http://127.0.0.1:8080/?token=0a1b"}
 }
 
 func (f *fake) Torrents() []Torrent {

@@ -62,7 +62,7 @@ func Listen(dir, mountpoint string, gid int) (*Listener, error) {
 	_ = os.Remove(path) // of a process that had our pid
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(at, fresh), Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("the control socket cannot be opened in %s: %w", dir, err)
+		return nil, fmt.Errorf("the control socket cannot be opened in %s: %w", dir, named(err, path))
 	}
 	l.SetUnlinkOnClose(false)
 	mode := os.FileMode(0o600)
@@ -172,9 +172,19 @@ func dial(path string) (*net.UnixConn, error) {
 	for deadline := time.Now().Add(dialTime); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.DialUnix("unix", nil, addr)
 		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(deadline) {
-			return conn, err
+			return conn, named(err, path)
 		}
 	}
+}
+
+// named is an error of a socket that was called by its short name, with the name that
+// people know.
+func named(err error, path string) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		op.Addr = &net.UnixAddr{Name: path, Net: "unix"}
+	}
+	return err
 }
 
 // Accept is the next connection of somebody who may control the daemon.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -61,6 +62,35 @@ func TestSocketLongPath(t *testing.T) {
 	if err := c.Get(t.Context(), "status", &Status{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSocketName: an error has the name of the socket that people know.
+func TestSocketName(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, name("/gone"))
+	if err := (&Client{path}).Get(t.Context(), "status", &Status{}); err == nil || !strings.Contains(err.Error(), path+": ") {
+		t.Errorf("nobody is there: %v", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close() // as one does who serves somebody else
+		}
+	})
+	err = (&Client{path}).Get(t.Context(), "status", &Status{})
+	if err == nil || strings.Contains(err.Error(), "/proc/") {
+		t.Errorf("it hangs up: %v", err)
+	}
+	l.Close()
+	wg.Wait()
 }
 
 // TestDeadSocket: the socket of a daemon that was killed is found by nobody, and
