@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -71,6 +70,8 @@ func (c *demoCommand) Run(s streams) (err error) {
 	}
 	if !c.Once {
 		fmt.Fprintf(s.out, "\nThe folder stays at %s until you press Ctrl-C.\n", d.mnt)
+		fmt.Fprintf(s.out, "Meanwhile, in another terminal, play its film:\n  mpv %s\n", filepath.Join(d.mnt, m.Info.Name, demoFilm))
+		fmt.Fprintf(s.out, "or have it in a mount of your own:\n  bipfs add '%s'\n", d.magnet(m))
 		<-ctx.Done()
 	}
 	return nil
@@ -94,11 +95,33 @@ func (d *demo) later(f func(ctx context.Context)) {
 	})
 }
 
-// The sample folder: small files to list, and one to read.
+// The sample folder: small files to list, and one to read and to play.
 const (
-	demoFilm  = 64 << 20
-	demoSmall = 24
+	demoFilm    = "film.y4m"
+	demoSmall   = 24
+	demoWidth   = 320
+	demoHeight  = 180
+	demoSeconds = 30
+	demoRate    = 25 // frames a second
 )
+
+// filmed is a film of colours that move, 65 MB of it: as YUV4MPEG2, which needs no
+// encoder, and which players know.
+func filmed() []byte {
+	film := fmt.Appendf(nil, "YUV4MPEG2 W%d H%d F%d:1 Ip A1:1 C420jpeg\n", demoWidth, demoHeight, demoRate)
+	for frame := range demoSeconds * demoRate {
+		film = append(film, "FRAME\n"...)
+		for i := range demoWidth * demoHeight {
+			film = append(film, byte(i%demoWidth+i/demoWidth+4*frame))
+		}
+		for plane := range 2 {
+			for i := range demoWidth * demoHeight / 4 {
+				film = append(film, byte(i/(demoWidth/2)*(plane+1)+frame))
+			}
+		}
+	}
+	return film
+}
 
 // sample makes the folder that the seeder has.
 func (d *demo) sample() (string, error) {
@@ -106,11 +129,8 @@ func (d *demo) sample() (string, error) {
 	if err := os.MkdirAll(filepath.Join(root, "letters"), 0o755); err != nil {
 		return "", err
 	}
-	chance := rand.NewChaCha8([32]byte{1})
-	film := make([]byte, demoFilm)
-	chance.Read(film)
 	files := map[string][]byte{
-		"film.bin":   film,
+		demoFilm:     filmed(),
 		"README.txt": []byte("This folder lies in a BitTorrent swarm. You read it like any other.\n"),
 	}
 	for i := range demoSmall {
@@ -189,14 +209,18 @@ func (d *demo) client(name string) (*engine.Client, error) {
 	return c, nil
 }
 
+// magnet is the link of the sample, by which everybody on this machine finds it.
+func (d *demo) magnet(m *metainfo.Torrent) *metainfo.Magnet {
+	return &metainfo.Magnet{Hash: m.Info.Hash, Name: m.Info.Name, Trackers: m.Trackers[0]}
+}
+
 // mount mounts the magnet link of the sample.
 func (d *demo) mount(m *metainfo.Torrent) error {
 	client, err := d.client("mount")
 	if err != nil {
 		return err
 	}
-	magnet := &metainfo.Magnet{Hash: m.Info.Hash, Name: m.Info.Name, Trackers: m.Trackers[0]}
-	if _, err := client.Add(engine.Source{Magnet: magnet}); err != nil {
+	if _, err := client.Add(engine.Source{Magnet: d.magnet(m)}); err != nil {
 		return err
 	}
 	if err := fs.Clean(d.mnt); err != nil {
@@ -215,8 +239,12 @@ func (d *demo) mount(m *metainfo.Torrent) error {
 // they read with the seeder's folder. They are processes of their own: one
 // that serves a mount must not read it.
 func (d *demo) read(ctx context.Context, m *metainfo.Torrent) error {
+	var size int64
+	for _, f := range m.Info.Files {
+		size = max(size, f.Length)
+	}
 	folder := filepath.Join(d.mnt, m.Info.Name)
-	film := filepath.Join(folder, "film.bin")
+	film := filepath.Join(folder, demoFilm)
 	steps := [][]string{
 		{"ls", "-l", folder},
 		{"cat", filepath.Join(folder, "README.txt")},
@@ -242,7 +270,7 @@ func (d *demo) read(ctx context.Context, m *metainfo.Torrent) error {
 		took := time.Since(start)
 		switch {
 		case i == 3 || i == 4:
-			fmt.Fprintf(d.s.out, "%-55s %6.0f MB/s\n", says[i], demoFilm/1e6/took.Seconds())
+			fmt.Fprintf(d.s.out, "%-55s %6.0f MB/s\n", says[i], float64(size)/1e6/took.Seconds())
 		case says[i] != "":
 			fmt.Fprintf(d.s.out, "%-55s %6.0f ms\n", says[i], took.Seconds()*1000)
 		default:
