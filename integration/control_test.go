@@ -113,7 +113,6 @@ func TestControl(t *testing.T) {
 	ok("92 pieces of 32.0 KiB", "top", "--once", shown)
 	fails(2, "--once", "top")
 
-	documented(t, m, first)
 	ok("stopped", "stop", "magnet:?xt=urn:btih:"+second.hash())
 	ok("dormant", "start", second.hash()[:4])
 	ok("paused", "pause", second.hash())
@@ -139,38 +138,6 @@ func TestControl(t *testing.T) {
 	}
 	m.stop(5 * time.Second)
 	fails(1, "nothing is mounted", "ls")
-}
-
-// documented runs the commands of docs/API.md, in their order, about a torrent.
-func documented(t *testing.T, m *mount, to *torrent) {
-	t.Helper()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Log("curl is not installed (integration/need test installs it): the commands of docs/API.md are not run")
-		return
-	}
-	sockets, _ := filepath.Glob(filepath.Join(m.control(), "*.sock"))
-	if len(sockets) != 1 {
-		t.Fatalf("sockets: %v", sockets)
-	}
-	for _, line := range documentedLines(t, "API.md") {
-		sh(t, 10*time.Second, "SOCKET=$1 INFOHASH=$2 FILE=$3\n"+line, sockets[0], to.hash(), to.file)
-	}
-	run(t, 10*time.Second, bipfs, "add", "--control", m.control(), to.file)
-}
-
-// documentedLines are the commands of the first block of shell on a page of docs/.
-func documentedLines(t *testing.T, page string) []string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("../docs", page))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(b), "```sh\n")
-	lines, _, found := strings.Cut(after, "```")
-	if !found {
-		t.Fatal("no commands")
-	}
-	return strings.Split(strings.TrimSuffix(lines, "\n"), "\n")
 }
 
 // TestControlInterrupted: Ctrl-C ends a command that waits, with 130.

@@ -239,12 +239,6 @@ func TestServe(t *testing.T) {
 					t.Errorf("%s has no %s: %v", path, want, r)
 				}
 			}
-			for _, line := range documentedLines(t, "HTTP.md") {
-				r := sh(t, 20*time.Second, "ADDR=$1 TOKEN=$2 INFOHASH=$3\n"+line, s.page.Host, s.token, c.hash())
-				if r.out == "" {
-					t.Errorf("%s prints nothing", line)
-				}
-			}
 		})
 	}
 	// The commands find what has no mount, and what they remove is gone there, too.
