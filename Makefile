@@ -68,7 +68,7 @@ install:
 	install -m 644 $(DIST)/bipfs.desktop '$(DESTDIR)$(DATADIR)/applications/bipfs.desktop'
 	install -m 644 $(DIST)/config.toml $(DIST)/srv-torrents.mount $(DIST)/srv-torrents.automount '$(DESTDIR)$(DOCDIR)/examples'
 	$(MADE) version --licences >'$(DESTDIR)$(DOCDIR)/licences'
-	@case '$(DESTDIR)' in '') case ":$$PATH:" in *':$(BINDIR):'*) ;; *) echo '$(BINDIR) is not in your PATH yet: PATH=$(BINDIR):$$PATH';; esac;; esac
+	@case '$(DESTDIR)' in '') case ":$$PATH:" in *':$(BINDIR):'*) ;; *) echo '$(BINDIR) is not in your PATH yet: export PATH=$(BINDIR):$$PATH';; esac;; esac
 
 licences: build
 	go test -count=1 -run 'TestLicences$$' ./integration -update-licences

@@ -327,3 +327,16 @@ func TestDemoStays(t *testing.T) {
 
 // demoSeconds is how long the film of the demonstration is.
 const demoSeconds = 30
+
+// TestUnread: a command whose output nobody reads to the end says nothing of it.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+	need(t, "bash")
+	r := run(t, longEnough, "bash", "-c", `"$1" man | true; echo "${PIPESTATUS[0]}"`, "bash", bipfs)
+	if r.err != "" || r.out != "141\n" && r.out != "0\n" { // it may be read at once
+		t.Errorf("%v", r)
+	}
+	if r := try(longEnough, "bash", "-c", `"$1" man >/dev/full`, "bash", bipfs); r.code != 1 || !strings.Contains(r.err, "no space") {
+		t.Errorf("a full disk: %v", r)
+	}
+}

@@ -71,7 +71,7 @@ func (c *demoCommand) Run(s streams) (err error) {
 	if !c.Once {
 		fmt.Fprintf(s.out, "\nThe folder stays at %s until you press Ctrl-C.\n", d.mnt)
 		fmt.Fprintf(s.out, "Meanwhile, in another terminal, play its film:\n  mpv %s\n", filepath.Join(d.mnt, m.Info.Name, demoFilm))
-		fmt.Fprintf(s.out, "or have it in a mount of your own:\n  bipfs add '%s'\n", d.magnet(m))
+		fmt.Fprintf(s.out, "or have it in a mount of your own, by bipfs mount -d DIR LINK or bipfs add LINK:\n  '%s'\n", d.magnet(m))
 		<-ctx.Done()
 	}
 	return nil

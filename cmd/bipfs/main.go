@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -102,7 +103,7 @@ func run(args []string, s streams) (code int) {
 		err = configured.err
 	}
 	if err != nil {
-		err = usageError{err}
+		err = usageError{hinted(err)}
 	} else {
 		err = ctx.Run()
 	}
@@ -111,6 +112,9 @@ func run(args []string, s streams) (code int) {
 	}
 	if errors.Is(err, errInterrupted) {
 		return exitInterrupted
+	}
+	if unread(err) {
+		return exitUnread
 	}
 	if code := exitCode(0); errors.As(err, &code) {
 		return int(code)
@@ -121,6 +125,29 @@ func run(args []string, s streams) (code int) {
 	}
 	complain(s.err, err)
 	return exitFailed
+}
+
+// exitUnread is the exit code of a command of whose output nobody wants more: 128 and
+// the number of SIGPIPE, as of other programs, and as they do it says nothing.
+const exitUnread = 128 + int(syscall.SIGPIPE)
+
+// unread reports whether err is that who read our output has left.
+func unread(err error) bool {
+	var at *fs.PathError
+	return errors.Is(err, syscall.EPIPE) && errors.As(err, &at) && at.Path == os.Stdout.Name()
+}
+
+// hinted is an error of a command line, and where it says how one looks.
+func hinted(err error) error {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil || !strings.HasPrefix(err.Error(), "expected ") && !strings.HasPrefix(err.Error(), "un") {
+		return err
+	}
+	words := "bipfs"
+	if command := wrong.Context.Selected(); command != nil {
+		words += " " + commandWords(command)
+	}
+	return fmt.Errorf("%w: see %s --help", err, words)
 }
 
 // complain prints what ended a command.

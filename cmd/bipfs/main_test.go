@@ -34,10 +34,10 @@ func TestErrorsAreOneSentence(t *testing.T) {
 		code int
 		says string
 	}{
-		{"no command", nil, 2, "expected"},
+		{"no command", nil, 2, "see bipfs --help"},
 		{"unknown command", []string{"mnt"}, 2, "mnt"},
 		{"unknown flag", []string{"mount", "--nope", mnt}, 2, "--nope"},
-		{"no mount point", []string{"mount"}, 2, "<mountpoint>"},
+		{"no mount point", []string{"mount"}, 2, "\"<mountpoint>\": see bipfs mount --help"},
 		{"unknown option", []string{"mount", "-o", "allow_other,suid", mnt}, 2, "suid"},
 		{"bad mask", []string{"mount", "-o", "umask=999", mnt}, 2, "umask"},
 		{"bad uid", []string{"mount", "-o", "uid=me", mnt}, 2, "uid"},

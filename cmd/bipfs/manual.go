@@ -86,6 +86,7 @@ and
 change at once, and the log says what else waits for the next start.
 .SH EXIT STATUS
 0: done. 1: failed. 2: the command line or the configuration is wrong. 130: ended by Ctrl\-C.
+141: who read the output wanted no more of it.
 Called as
 .BR mount.bipfs :
 0, 1 for a wrong invocation, 32 for a mount that failed, as

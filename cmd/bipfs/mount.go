@@ -145,6 +145,9 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 		}
 	}
 	client, err := engine.Open(cfg)
+	if taken := (*engine.ErrMounted)(nil); errors.As(err, &taken) && taken.Mountpoint != "" {
+		return fmt.Errorf("%w: bipfs add puts torrents there; a second mount takes a --data of its own", err)
+	}
 	if err != nil {
 		return err
 	}
