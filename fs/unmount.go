@@ -13,6 +13,9 @@ import (
 const (
 	// noFollow is UMOUNT_NOFOLLOW of umount2(2).
 	noFollow = 8
+	// momentTime is how long a mount may be in use before that is said: the hand uses it
+	// for a moment after each change (hand.go), and so does whoever has just closed a file.
+	momentTime = time.Second
 	// answerTime is how long a mount may take to answer before it is said not to.
 	answerTime = 2 * time.Second
 )
@@ -135,6 +138,10 @@ func Unmount(dir string, lazy bool) error {
 		return fmt.Errorf("%s is not mounted by bipfs", dir)
 	}
 	err = detach(dir, lazy)
+	for began := time.Now(); errors.Is(err, syscall.EBUSY) && time.Since(began) < momentTime; {
+		time.Sleep(momentTime / 20)
+		err = detach(dir, lazy)
+	}
 	if errors.Is(err, syscall.EBUSY) {
 		return fmt.Errorf("%s is in use: leave it and close its files first, or unmount it lazily", dir)
 	}
