@@ -230,7 +230,12 @@ func TestUnmountOutside(t *testing.T) {
 	if err := Unmount(m.dir, false); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Error(err)
 	}
-	f.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- Unmount(m.dir, false) }()
+	f.Close() // as a program that ends, before or after
+	if err := <-ended; err != nil {
+		t.Errorf("a mount that was in use a moment ago: %v", err)
+	}
 }
 
 // TestStoppedServer: a mount whose server does not answer holds nobody up for long.

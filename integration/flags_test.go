@@ -199,6 +199,12 @@ func TestDetachedPage(t *testing.T) {
 	if lines := run(t, longEnough, bipfs, "status", "--control", control).out; !strings.Contains(lines, status.HTTPURL) {
 		t.Errorf("status prints %s", lines)
 	}
+	// It is the same after an upgrade, whose --json is that of the new process.
+	var after toldStatus
+	r = run(t, longEnough, bipfs, "upgrade", "--json", "--control", control)
+	if err := json.Unmarshal([]byte(r.out), &after); err != nil || after.PID == status.PID || after.KeeperPID != status.KeeperPID || !strings.HasSuffix(after.HTTPURL, token) {
+		t.Errorf("after an upgrade: %v, %+v", r, after)
+	}
 }
 
 // TestSeveralMounts: two mounts of one user are told apart by a path, by --mount, and
@@ -295,6 +301,16 @@ func TestJSON(t *testing.T) {
 	if r := command("top", "--json"); r.code != 2 {
 		t.Errorf("top --json: %v", r)
 	}
+	desktop := tempDir(t)
+	run(t, longEnough, "ln", "-s", "/bin/true", filepath.Join(desktop, "xdg-open"))
+	var opened struct {
+		Torrent struct{ Infohash string }
+		Opened  string
+	}
+	r := run(t, longEnough, "env", "PATH="+desktop+":"+os.Getenv("PATH"), bipfs, "open", "--json", "--control", m.control(), to.file)
+	if err := json.Unmarshal([]byte(r.out), &opened); err != nil || opened.Torrent.Infohash != to.hash() || opened.Opened != m.path(to.Info.Name) {
+		t.Errorf("open: %v", r)
+	}
 	m.stop(5 * time.Second)
 }
 
@@ -327,6 +343,37 @@ func TestDemoStays(t *testing.T) {
 
 // demoSeconds is how long the film of the demonstration is.
 const demoSeconds = 30
+
+// TestPlaces: where an ordinary user's control socket lies, and the configuration of the
+// machine.
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	a := ordinary(t, "nobody")
+	need(t, "unshare")
+	runtime, home := a.owns(t), a.owns(t)
+	env := append(a.prefix(), "XDG_RUNTIME_DIR="+runtime, "HOME="+home)
+	p := start(t, "bipfs", append(env, bipfs, "serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--no-dht")...)
+	pageOf(t, p)
+	sockets, _ := filepath.Glob(filepath.Join(runtime, "bipfs", "*.sock"))
+	if len(sockets) != 1 {
+		t.Fatalf("sockets: %v", sockets)
+	}
+	if got := run(t, longEnough, "stat", "-c", "%a %u", filepath.Dir(sockets[0]), sockets[0]).out; got != "700 "+a.uid+"\n600 "+a.uid+"\n" {
+		t.Errorf("the socket and its folder are %q", got)
+	}
+	if r := run(t, longEnough, append(env, bipfs, "status")...); !strings.Contains(r.out, filepath.Join(home, ".local/share/bipfs")) {
+		t.Errorf("status: %v", r)
+	}
+	p.signal(syscall.SIGTERM)
+	p.exits(longEnough)
+
+	r := run(t, longEnough, "unshare", "--mount", "sh", "-euc", `mount -t tmpfs tmpfs /run; mkdir /run/upper /run/work
+		mount -t overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work overlay /etc
+		mkdir -p /etc/bipfs; echo 'disk = "7GiB"' >/etc/bipfs/config.toml; HOME=/nonexistent "$1" config show`, "sh", bipfs)
+	if !strings.Contains(r.out, "/etc/bipfs/config.toml, line 1") {
+		t.Errorf("the configuration of the machine is not read: %v", r)
+	}
+}
 
 // TestUnread: a command whose output nobody reads to the end says nothing of it.
 func TestUnread(t *testing.T) {

@@ -63,7 +63,7 @@ var testedFiles = map[string]string{
 	"share/systemd/user/bipfs.service": "TestInstall", "srv-torrents.mount": "TestInstall", "srv-torrents.automount": "TestInstall",
 	"man/man1/bipfs.1": "TestInstall", "vendor_completions.d/bipfs.fish": "TestInstall", "zsh/site-functions/_bipfs": "TestInstall",
 	"bash-completion/completions/bipfs": "TestInstall", "examples/config.toml": "TestInstall",
-	"config.toml": "TestConfig", "XDG_CONFIG_HOME": "TestConfig", "BIPFS_UP": "TestConfig", "SIGHUP": "TestConfig",
+	"config.toml": "TestConfig", "/etc/bipfs/config.toml": "TestPlaces", "XDG_RUNTIME_DIR": "TestPlaces", "/run/bipfs": "TestPages", "XDG_CONFIG_HOME": "TestConfig", "BIPFS_UP": "TestConfig", "SIGHUP": "TestConfig",
 	"http-token": "TestDetachedPage", ".sock": "TestControl", "NOTIFY_SOCKET": "TestSystemd", "WATCHDOG_USEC": "TestSystemd",
 	"JOURNAL_STREAM": "TestJournal", "BIPFS_EVENT": "TestHook", "BIPFS_INFOHASH": "TestHook", "BIPFS_NAME": "TestHook", "BIPFS_PATH": "TestHook",
 	"/add/links": "TestBox", "torrents/": "TestBox",
