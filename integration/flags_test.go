@@ -317,6 +317,7 @@ func TestJSON(t *testing.T) {
 // TestDemoStays: without --once the demonstration stays mounted where it was told to,
 // and names the link by which others get its film, until Ctrl-C.
 func TestDemoStays(t *testing.T) {
+	once(t)
 	t.Parallel()
 	needFuse(t)
 	need(t, "ffprobe")

@@ -87,6 +87,7 @@ func typed(page, line string, left map[string]bool) string {
 }
 
 func TestPages(t *testing.T) {
+	once(t)
 	t.Parallel()
 	needFuse(t)
 	needRoot(t)
