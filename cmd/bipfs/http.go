@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -96,7 +97,7 @@ func (w *window) url() string {
 func sayPage(out io.Writer, address string) {
 	switch {
 	case address == "":
-	case isJournal(out):
+	case isJournal(out), isJournal(os.Stderr): // which may be two streams, and one is named
 		open, _, _ := strings.Cut(address, "?")
 		fmt.Fprintln(out, "page", open, "(bipfs status has it with its token)")
 	default:

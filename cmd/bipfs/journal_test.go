@@ -71,3 +71,23 @@ func TestJournal(t *testing.T) {
 		t.Error("a buffer is taken for the journal")
 	}
 }
+
+// TestJournalPage: the journal is not told the token of the page, and whoever else reads
+// what is printed is.
+func TestJournalPage(t *testing.T) {
+	f, name := stream(t)
+	for stream, want := range map[string]string{
+		name:  "page http://127.0.0.1:1/ (bipfs status has it with its token)\n",
+		"1:2": "page http://127.0.0.1:1/?token=secret\n",
+	} {
+		t.Setenv("JOURNAL_STREAM", stream)
+		if err := f.Truncate(0); err != nil {
+			t.Fatal(err)
+		}
+		sayPage(f, "")
+		sayPage(f, "http://127.0.0.1:1/?token=secret")
+		if b, err := os.ReadFile(f.Name()); err != nil || strings.TrimLeft(string(b), "\x00") != want {
+			t.Errorf("JOURNAL_STREAM=%s: %q, %v", stream, b, err)
+		}
+	}
+}
