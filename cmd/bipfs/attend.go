@@ -68,7 +68,7 @@ func (b *beside) listen(m *mountCommand, cfg engine.Config) (err error) {
 // run begins it, until ctx ends.
 func (b *beside) run(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, log *slog.Logger) {
 	d, kernel := b.daemon, server.Kernel()
-	d.forget = func(w engine.Where, torrent bool) { forget(kernel, w, torrent) }
+	d.forget = func(w engine.Where, dead bool) { forget(kernel, w, dead) }
 	d.told = kernel.Told
 	t.daemon.Store(d)
 	wg.Go(func() { watch(ctx, d, server.Show()) })

@@ -19,8 +19,9 @@ type daemon struct {
 	*engine.Client
 	started time.Time
 	keeper  func() (pid int) // 0: it has gone; nil: there is none
-	// forget has the kernel forget a name, of a torrent or else of a folder; nil: there is no mount.
-	forget func(w engine.Where, torrent bool)
+	// forget has the kernel forget a name: of what is dead, or is to be looked for again. nil:
+	// there is no mount.
+	forget func(w engine.Where, dead bool)
 	told   func(context.Context) // waits until it has
 }
 
@@ -255,18 +256,19 @@ func (d *daemon) remove(t *engine.Torrent, deleteData bool) error {
 	where := t.Where()
 	err := d.Client.Remove(t, deleteData)
 	if !errors.Is(err, engine.ErrRemoved) {
-		d.left(where)
+		d.left(where, true)
 	}
 	return err
 }
 
 // left has the kernel forget a torrent where it was, and the folders that are no more
-// because of that.
-func (d *daemon) left(where engine.Where) {
+// because of that. These are not dead as a torrent is: what has gone below a directory that
+// is dead cannot be shown by inotify.
+func (d *daemon) left(where engine.Where, dead bool) {
 	if d.forget == nil {
 		return
 	}
-	d.forget(where, true)
+	d.forget(where, dead)
 	for folder, ok := where.Parent(); ok; folder, ok = folder.Parent() {
 		if d.DirectoryBySlot(folder.Slots[len(folder.Slots)-1]) == nil {
 			d.forget(folder, false)

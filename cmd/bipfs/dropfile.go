@@ -172,7 +172,7 @@ func (d *daemon) follow(infohash, from, to string) error {
 		return nil
 	}
 	if err == nil {
-		d.left(where)
+		d.left(where, false)
 	}
 	return err
 }

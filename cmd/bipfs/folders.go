@@ -118,12 +118,11 @@ func placeOf(w engine.Where) fs.Place {
 	return p
 }
 
-// forget has the kernel forget a name, which it may keep for a year. That of a folder is
-// only looked for again: by a directory that is dead nothing below it can be shown to go.
-func forget(kernel fs.Kernel, w engine.Where, torrent bool) {
+// forget has the kernel forget a name, which it may keep for a year.
+func forget(kernel fs.Kernel, w engine.Where, dead bool) {
 	p := placeOf(w)
 	dir, name := p.Last()
-	if torrent {
+	if dead {
 		kernel.Gone(dir, p.ID(), name)
 	} else {
 		kernel.Entry(dir, name)

@@ -181,9 +181,9 @@ func FuzzLookupFolder(f *testing.F) {
 // forgotten is what a daemon has the kernel forget.
 func forgotten(d *daemon) *[]string {
 	var all []string
-	d.forget = func(w engine.Where, torrent bool) {
+	d.forget = func(w engine.Where, dead bool) {
 		p := placeOf(w)
-		all = append(all, fmt.Sprintf("%s %v %d", p.Path, torrent, len(p.IDs)))
+		all = append(all, fmt.Sprintf("%s %v %d", p.Path, dead, len(p.IDs)))
 	}
 	return &all
 }
@@ -258,7 +258,7 @@ func TestDaemonFollow(t *testing.T) {
 			t.Errorf("from %q to %q: %q, %v", step.from, step.to, x.Path(), err)
 		}
 	}
-	if want := []string{"films/x true 2", "films false 1", "old/films/x true 3", "old/films false 2", "old false 1"}; !slices.Equal(*told, want) {
+	if want := []string{"films/x false 2", "films false 1", "old/films/x false 3", "old/films false 2", "old false 1"}; !slices.Equal(*told, want) {
 		t.Errorf("forgotten are %q", *told)
 	}
 	if err := d.follow(hashOf("c"), "", "films"); err != nil {
