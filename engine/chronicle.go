@@ -101,7 +101,9 @@ var EventNames = []string{
 
 // happens notes an event of t. Client.mu is not held.
 func (t *Torrent) happens(e control.Event) {
-	e.Infohash, e.Name, e.Folder = t.ID(), t.Name(), t.Folder()
+	t.c.mu.Lock()
+	e.Infohash, e.Name, e.Folder = t.ID(), t.state.Name, t.state.Folder
+	t.c.mu.Unlock()
 	t.c.events.add(e)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // TestFolders: what is dropped into a sub-folder of --watch is mounted in a folder of that
-// name, with the right bytes and the same inodes after a restart; it is shown by inotify
+// name, with the right bytes and the same inodes after it was killed; it is shown by inotify
 // and by WebDAV, found by commands, follows its file, and goes with it.
 func TestFolders(t *testing.T) {
 	t.Parallel()
@@ -94,7 +94,8 @@ func TestFolders(t *testing.T) {
 	}
 	inodes := func() string { return run(t, 10*time.Second, "find", m.dir, "-printf", "%P %i %y\n").out }
 	shown := inodes()
-	m.stop(10 * time.Second)
+	m.kill()
+	m.unmountDead()
 
 	m = mountBipfs(t, mounting{data: data, dir: m.dir, flags: o.flags})
 	if after := inodes(); after != shown {

@@ -124,6 +124,32 @@ func TestDroppedMoves(t *testing.T) {
 	d.stands(b, "elsewhere")
 	d.remove("b.magnet")
 	d.after(12, a)
+
+	// Two files name it: it stays while one is replaced, and goes to where the other is.
+	d.mkdir("two")
+	d.putIn("two/a.magnet", a)
+	d.after(5, a)
+	d.stands(a, "series")
+	d.remove("series/a.magnet")
+	d.touch(d.path("series"))
+	d.after(1, a)
+	d.putIn("series/a.magnet", a)
+	d.after(20, a)
+	d.stands(a, "series")
+	d.rename("series/a.magnet", ".a.magnet")
+	d.after(5, a)
+	d.stands(a, "two")
+	d.rename(".a.magnet", "series/a.magnet") // the very same
+	d.after(20, a)
+	d.remove("two/a.magnet")
+	d.touch(d.path("two"))
+	d.after(5, a)
+	d.stands(a, "series")
+	d.after(20, a)
+	d.remove("series/a.magnet")
+	d.touch(d.path("series"))
+	d.after(10, a)
+	d.after(1)
 }
 
 // TestDroppedElsewhereBelow: while a sub-folder is another one, or cannot be read, nothing

@@ -102,24 +102,34 @@ func (f *dropFolder) miss(l *dropLook, name string, d *dropped) {
 	if d.missing.IsZero() {
 		d.missing = l.now
 	}
-	d.torrents = slices.DeleteFunc(d.torrents, func(infohash string) bool {
-		other, ok := l.named(infohash)
-		if !ok {
-			return false
-		}
-		if from, to := folderOf(name), folderOf(other); from != to {
-			if err := f.to.follow(infohash, from, to); err != nil {
-				f.log.Error("a torrent whose file in a folder of --watch was moved stays where it is", "torrent", infohash, "err", err)
-			}
-		}
-		return true
-	})
+	if l.now.Sub(d.missing) >= settleTime { // else it may be being replaced
+		f.follow(l, name, d)
+	}
 	if l.now.Sub(d.missing) < missingTime {
 		return
 	}
 	delete(f.files, name)
 	for _, infohash := range d.torrents {
 		f.lift(infohash)
+	}
+}
+
+// follow has torrents of a missing file stand where another file is that names them.
+func (f *dropFolder) follow(l *dropLook, name string, d *dropped) {
+	for i := 0; i < len(d.torrents); {
+		infohash := d.torrents[i]
+		other, ok := l.named(infohash)
+		if !ok {
+			i++
+			continue
+		}
+		if from, to := folderOf(name), folderOf(other); from != to {
+			if err := f.to.follow(infohash, from, to); err != nil {
+				f.log.Error("a torrent whose file in a folder of --watch was moved stays where it is", "torrent", infohash, "err", err)
+			}
+		}
+		d.torrents = slices.Delete(d.torrents, i, i+1)
+		d.read = false // should it come back
 	}
 }
 
