@@ -309,3 +309,29 @@ func TestDroppedDirBounds(t *testing.T) {
 	d.after(20, a, b)
 	d.saidTimes("the others are not looked at, and no deletion counts", 1)
 }
+
+// TestDroppedShed: while more is there than is looked at, what has gone is remembered up to
+// a bound.
+func TestDroppedShed(t *testing.T) {
+	d := newDropTest(t, false)
+	d.mkdir("here")
+	d.putIn("here/a.magnet", hashOf("a"))
+	d.after(5, hashOf("a"))
+	for _, over := range []int{0, 1} {
+		for i := len(d.dirs); i < 2*mostDropDirs+over; i++ {
+			d.dirs[fmt.Sprint("gone ", i)] = &dropDir{}
+		}
+		for i := len(d.files); i < 2*mostDropped+over; i++ {
+			d.files[fmt.Sprint("gone ", i, "/x.magnet")] = &dropped{}
+		}
+		d.shed(&dropLook{f: d.dropFolder})
+		dirs, files := 2*mostDropDirs, 2*mostDropped
+		if over > 0 {
+			dirs, files = 2, 1
+		}
+		if len(d.dirs) != dirs || len(d.files) != files {
+			t.Errorf("%d folders and %d files are remembered", len(d.dirs), len(d.files))
+		}
+	}
+	d.after(5, hashOf("a"))
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,6 +167,7 @@ func (f *dropFolder) look(ctx context.Context, now time.Time) {
 	case ctx.Err() != nil:
 	case l.wrong != "":
 		f.forgive()
+		f.shed(&l)
 	case l.news || f.gone > 0:
 		f.prune()
 		f.compare(&l)
@@ -190,6 +192,20 @@ func (f *dropFolder) forgive() {
 		d.missing = time.Time{}
 	}
 	f.gone = 0
+}
+
+// shed forgets what was not seen at a look that did not see all, once that is as much as
+// may be looked at: what comes and goes is not to add up.
+func (f *dropFolder) shed(l *dropLook) {
+	if len(f.dirs) > 2*mostDropDirs {
+		maps.DeleteFunc(f.dirs, func(_ string, d *dropDir) bool { return d.round != f.round })
+	}
+	if len(f.files) > 2*mostDropped {
+		maps.DeleteFunc(f.files, func(name string, d *dropped) bool {
+			_, there := l.names[name]
+			return !there && !f.stands(name, d)
+		})
+	}
 }
 
 // compare finds what is missing: what lay in a folder that was looked at, or in one that

@@ -21,7 +21,7 @@ import (
 )
 
 // drops adds links by name, each in a folder: "films/x" is x in films. They are stopped.
-func drops(t *testing.T, c *engine.Client, paths ...string) {
+func drops(t testing.TB, c *engine.Client, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
 		sum := wire.Digest{0xfd}
@@ -159,19 +159,14 @@ func FuzzLookupFolder(f *testing.F) {
 	for _, name := range []string{"2024", "..", "2024/x", "x", "/", "\x00", strings.Repeat("a", 40)} {
 		f.Add(name)
 	}
-	var tr *tree
-	var films fs.ID
+	tr := treeIn(f, f.TempDir())
+	drops(f, tr.client, "films/2024/x", "films/x")
+	films, err := tr.Lookup(rootID, "films")
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if tr == nil {
-			tr = treeIn(t, t.TempDir())
-			drops(t, tr.client, "films/2024/x", "films/x")
-			a, err := tr.Lookup(rootID, "films")
-			if err != nil {
-				t.Fatal(err)
-			}
-			films = a.ID
-		}
-		a, err := tr.Lookup(films, name)
+		a, err := tr.Lookup(films.ID, name)
 		if listed := name == "2024" || name == "x"; listed == (err != nil) || err != nil && !errors.Is(err, syscall.ENOENT) {
 			t.Errorf("%q is %+v: %v", name, a, err)
 		}

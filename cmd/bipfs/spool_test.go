@@ -23,7 +23,7 @@ func boxTree(t *testing.T) *tree {
 }
 
 // treeIn is a tree over the client of a data folder.
-func treeIn(t *testing.T, dir string) *tree {
+func treeIn(t testing.TB, dir string) *tree {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	c, err := engine.Open(engine.Config{
