@@ -51,27 +51,34 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if c.cfg.NoUpload && (s.Torrent != nil && s.Torrent.Info.Private || t != nil && t.private()) {
 		return nil, false, ErrNoUpload
 	}
+	folder, err := ParseFolder(s.Folder)
+	if err != nil {
+		return nil, false, err
+	}
 	if t != nil {
-		return t, false, c.keep(t)
+		return t, false, c.keep(t, folder)
 	}
 	if slices.Contains(c.cfg.Aside, id.Hash.String()) {
 		return nil, false, ErrAside
 	}
 	t = newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: time.Now().UnixNano()})
+	state.NextSlot++
+	c.mu.Lock()
+	t.state.Folder, t.state.FolderSlots, err = c.way(folder, nil, &state.NextSlot)
+	c.mu.Unlock()
+	if err != nil {
+		return nil, false, err
+	}
 	t.take(s)
 	if err := t.revive(); err != nil {
 		return nil, false, err
 	}
 	t.identify(&t.state)
-	state.NextSlot++
-	c.mu.Lock()
-	c.state.NextSlot = state.NextSlot
-	c.mu.Unlock()
-	if err := c.folder.saveClient(state); err != nil {
+	if err := c.takeSlots(state); err != nil {
 		return nil, false, err
 	}
 	c.mu.Lock()
-	t.state.Name = c.freeName(t.wantedName(t.Info()), t)
+	t.state.Name = c.freeName(t.wantedName(t.Info()), t.state.Folder, t)
 	c.mu.Unlock()
 	if err := t.save(t.Info(), t.state); err != nil {
 		return nil, false, fmt.Errorf("store the torrent %v: %w", id, err)
@@ -81,6 +88,14 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	c.mu.Unlock()
 	t.happens(control.Event{Event: evAdded})
 	return t, true, nil
+}
+
+// takeSlots stores that the slots below the next one are taken. Client.adding is held.
+func (c *Client) takeSlots(state clientState) error {
+	c.mu.Lock()
+	c.state.NextSlot = state.NextSlot
+	c.mu.Unlock()
+	return c.folder.saveClient(state)
 }
 
 // id is the infohashes that a source names; a URL names none.
@@ -317,12 +332,9 @@ func (c *Client) show(t *Torrent, state torrentState) {
 		t.state = state
 		return
 	}
-	delete(c.names, t.state.Name)
+	c.displace(t)
 	t.state = state
-	c.names[state.Name] = t
-	for _, n := range state.Earlier {
-		c.earlier[n] = t
-	}
+	c.place(t)
 }
 
 // save writes t to the data folder. Client.adding is held.

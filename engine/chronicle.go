@@ -76,6 +76,7 @@ func (c *Client) Events(since uint64) (events []control.Event, missed uint64, mo
 const (
 	evAdded         = "added"
 	evMetadata      = "metadata"
+	evMoved         = "moved"
 	evFile          = "file-complete"
 	evComplete      = "complete"
 	evRemoved       = "removed"
@@ -94,20 +95,22 @@ const (
 
 // EventNames are all of them, in the order of docs/API.md.
 var EventNames = []string{
-	evAdded, evMetadata, evFile, evComplete, evRemoved, evStopped, evStarted, evPaused, evResumed,
+	evAdded, evMetadata, evMoved, evFile, evComplete, evRemoved, evStopped, evStarted, evPaused, evResumed,
 	evPinned, evUnpinned, evBanned, evTrackerFailed, evDiskFull, evDiskFree, evError,
 }
 
 // happens notes an event of t. Client.mu is not held.
 func (t *Torrent) happens(e control.Event) {
-	e.Infohash, e.Name = t.ID(), t.Name()
+	t.c.mu.Lock()
+	e.Infohash, e.Name, e.Folder = t.ID(), t.state.Name, t.state.Folder
+	t.c.mu.Unlock()
 	t.c.events.add(e)
 }
 
 // fileComplete notes that file i is here.
 func (t *Torrent) fileComplete(i int) {
 	f := t.Info().Files[i]
-	t.happens(control.Event{Event: evFile, Path: path.Join(append([]string{t.Name()}, f.Path...)...)})
+	t.happens(control.Event{Event: evFile, Path: path.Join(append([]string{t.Path()}, f.Path...)...)})
 }
 
 // lookAtDisk notes when the store becomes full, and when it has room again. stored

@@ -7,7 +7,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -86,8 +85,12 @@ type Client struct {
 	torrents map[wire.Digest]*Torrent
 	hidden   map[[20]byte]wire.Digest // infohashes, by what encrypted handshakes name them
 	order    []*Torrent               // by slot
-	names    map[string]*Torrent      // as shown now
-	earlier  map[string]*Torrent      // as shown before
+	names    map[string]*Torrent      // by path, as shown now
+	earlier  map[string]*Torrent      // by path, as shown before
+
+	root        *Directory
+	directories map[string]*Directory // by path, without the root
+	bySlot      map[uint32]*Directory // with the root
 }
 
 // ErrClosed is that the client has been closed.
@@ -132,7 +135,10 @@ func Open(cfg Config) (*Client, error) {
 		lanes:    make(chan struct{}, allLanes),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]wire.Digest{},
 		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
+		directories: map[string]*Directory{},
 	}
+	c.root = &Directory{c: c, made: c.clock.start}
+	c.bySlot = map[uint32]*Directory{0: c.root}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.programs.init("/proc")
 	c.habits.of = map[string]habit{}
@@ -235,6 +241,12 @@ func (c *Client) load() error {
 	if err != nil {
 		return err
 	}
+	for _, s := range all { // first: a new slot is to be none of them
+		c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
+		for _, slot := range s.state.FolderSlots {
+			c.state.NextSlot = max(c.state.NextSlot, slot+1)
+		}
+	}
 	for _, s := range all {
 		if s.state.Removed != 0 {
 			c.bury(s)
@@ -269,13 +281,12 @@ func (c *Client) restore(s stored) error {
 	if err := t.refusal(); errors.Is(err, ErrNoUpload) {
 		c.log.Warn("a stored torrent is left alone but for what is here of it", "torrent", t.id, "err", ErrNoUpload)
 	}
-	c.mu.Lock()
-	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
-	if i, taken := slices.BinarySearchFunc(c.order, t.slot, bySlot); taken {
-		other := c.order[i].id
-		c.mu.Unlock()
-		return fmt.Errorf("its slot %d is that of %v", t.slot, other)
+	moved, err := c.restored(t)
+	if err != nil {
+		return err
 	}
+	identified = identified && !moved
+	c.mu.Lock()
 	c.insert(t, s.state.Name)
 	state := t.state
 	c.mu.Unlock()

@@ -53,17 +53,21 @@ type torrentState struct {
 	Slot    uint32   `json:"slot"`
 	Name    string   `json:"name"`              // shown; "" while it is not chosen
 	Earlier []string `json:"earlier,omitempty"` // names shown before
-	Added   int64    `json:"added"`             // Unix nanoseconds
-	Mtime   int64    `json:"mtime,omitempty"`   // Unix seconds; 0 while unresolved
-	PeerID  string   `json:"peer_id,omitempty"` // hexadecimal; of one that is private, or may be
-	Key     uint32   `json:"key,omitempty"`     // of its announces
-	Stopped bool     `json:"stopped,omitempty"` // by the user; Paused too
-	Paused  bool     `json:"paused,omitempty"`
-	Pinned  pins     `json:"pinned,omitempty"` // files
-	Down    int64    `json:"down,omitempty"`   // limit, bytes a second; Up too
-	Up      int64    `json:"up,omitempty"`
-	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
-	Discard bool     `json:"discard,omitempty"` // its data goes as well
+	Folder  string   `json:"folder,omitempty"`  // of the mount, that it stands in; "" is the root
+	// FolderSlots are the slots of the directories on the way to Folder, the first below
+	// the root comes first.
+	FolderSlots []uint32 `json:"folder_slots,omitempty"`
+	Added       int64    `json:"added"`             // Unix nanoseconds
+	Mtime       int64    `json:"mtime,omitempty"`   // Unix seconds; 0 while unresolved
+	PeerID      string   `json:"peer_id,omitempty"` // hexadecimal; of one that is private, or may be
+	Key         uint32   `json:"key,omitempty"`     // of its announces
+	Stopped     bool     `json:"stopped,omitempty"` // by the user; Paused too
+	Paused      bool     `json:"paused,omitempty"`
+	Pinned      pins     `json:"pinned,omitempty"` // files
+	Down        int64    `json:"down,omitempty"`   // limit, bytes a second; Up too
+	Up          int64    `json:"up,omitempty"`
+	Removed     int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
+	Discard     bool     `json:"discard,omitempty"` // its data goes as well
 }
 
 // ErrMounted is that another process holds the data folder.

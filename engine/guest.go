@@ -95,10 +95,7 @@ func (c *Client) receive(id metainfo.ID) (*Torrent, error) {
 	}
 	t.identify(&t.state)
 	state.NextSlot++
-	c.mu.Lock()
-	c.state.NextSlot = state.NextSlot
-	c.mu.Unlock()
-	if err := c.folder.saveClient(state); err != nil {
+	if err := c.takeSlots(state); err != nil {
 		return nil, err
 	}
 	if err := t.save(t.Info(), t.state); err != nil {
@@ -203,29 +200,29 @@ func (c *Client) Keep(t *Torrent) error {
 	defer c.wg.Done()
 	c.adding.Lock()
 	defer c.adding.Unlock()
-	return c.keep(t)
+	return c.keep(t, "")
 }
 
-// keep is Keep; Client.adding is held.
-func (c *Client) keep(t *Torrent) error {
+// keep is Keep, in a folder; Client.adding is held.
+func (c *Client) keep(t *Torrent, folder string) error {
 	if t.removed.Load() {
 		return ErrRemoved
 	}
 	if !t.Guest() {
 		return nil
 	}
-	c.mu.Lock()
-	state := t.state
+	state, err := c.settled(t, folder)
+	if err != nil {
+		return err
+	}
 	state.Removed, state.Discard = 0, false
-	state.Name = c.freeName(t.wantedName(t.Info()), t)
-	c.mu.Unlock()
 	if err := t.saveState(state); err != nil {
 		return fmt.Errorf("store that %v is added: %w", t.id, err)
 	}
 	c.mu.Lock()
 	t.guest.Store(false)
 	t.state = state
-	c.names[state.Name] = t
+	c.place(t)
 	c.mu.Unlock()
 	t.happens(control.Event{Event: evAdded})
 	return nil
@@ -242,7 +239,7 @@ func (t *Torrent) rename(info *metainfo.Info, state *torrentState) {
 	}
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	state.Name = t.c.freeName(info.Name, t)
+	state.Name = t.c.freeName(info.Name, state.Folder, t)
 }
 
 // partGuests deletes what is here of guests, when nobody writes to it any more. What

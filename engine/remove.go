@@ -111,14 +111,7 @@ func (c *Client) hide(t *Torrent) {
 	if i, ok := slices.BinarySearchFunc(c.order, t.slot, bySlot); ok {
 		c.order = slices.Delete(c.order, i, i+1)
 	}
-	if c.names[t.state.Name] == t {
-		delete(c.names, t.state.Name)
-	}
-	for _, name := range t.state.Earlier {
-		if c.earlier[name] == t {
-			delete(c.earlier, name)
-		}
-	}
+	c.displace(t)
 	for _, hash := range t.hashes(t.Info()) {
 		if c.torrents[hash] == t {
 			delete(c.torrents, hash)
@@ -168,9 +161,6 @@ func (t *Torrent) revive() error {
 
 // bury has a torrent that is stored as removed stay so. Its slot stays taken.
 func (c *Client) bury(s stored) {
-	c.mu.Lock()
-	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
-	c.mu.Unlock()
 	if !s.state.Discard {
 		return
 	}

@@ -10,7 +10,7 @@ import (
 	"bipfs/wire"
 )
 
-// What the root of a mount shows: the set of torrents, by slot and by name.
+// What a mount shows: the set of torrents, by slot and by path (directory.go).
 // Nothing here waits for anything but a lock under which nobody waits.
 
 // Torrents are all torrents by slot, guests too.
@@ -32,18 +32,18 @@ func (c *Client) BySlot(slot uint32) *Torrent {
 	return nil
 }
 
-// ByName finds a torrent by its shown name (listed is true), or by an earlier
-// name or its infohash.
-func (c *Client) ByName(name string) (t *Torrent, listed bool) {
+// ByName finds a torrent by its path below the root (listed is true), or by one with
+// an earlier name or, in the root, by its infohash.
+func (c *Client) ByName(path string) (t *Torrent, listed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.names[name]; t != nil {
+	if t := c.names[path]; t != nil {
 		return t, true
 	}
-	if id, ok := idOf(name); ok {
+	if id, ok := idOf(path); ok {
 		return c.torrents[id.Hash], false
 	}
-	return c.earlier[name], false
+	return c.earlier[path], false
 }
 
 // insert makes t known and, unless it is a guest, shows it under name, or, if that is empty or
@@ -55,14 +55,11 @@ func (c *Client) insert(t *Torrent, name string) {
 	if t.Guest() {
 		return
 	}
-	if name == "" || c.names[name] != nil {
-		name = c.freeName(t.wantedName(t.Info()), t)
+	if name == "" || c.taken(t.state.Folder, name, t) {
+		name = c.freeName(t.wantedName(t.Info()), t.state.Folder, t)
 	}
 	t.state.Name = name
-	c.names[name] = t
-	for _, n := range t.state.Earlier {
-		c.earlier[n] = t
-	}
+	c.place(t)
 }
 
 // know has t found by every infohash of it that is known, with metadata info,
@@ -92,9 +89,16 @@ func (t *Torrent) hashes(info *metainfo.Info) (all []wire.Digest) {
 	return all
 }
 
-// freeName is the name that t would be shown under. The lock is held.
-func (c *Client) freeName(want string, t *Torrent) string {
-	return chooseName(want, t.id.String(), func(n string) bool { return c.names[n] != nil && c.names[n] != t })
+// freeName is the name that t would be shown under in a folder. The lock is held.
+func (c *Client) freeName(want, folder string, t *Torrent) string {
+	return chooseName(want, t.id.String(), func(n string) bool { return c.taken(folder, n, t) })
+}
+
+// taken reports whether a name in a folder is that of something else than t. The lock is
+// held.
+func (c *Client) taken(folder, name string, t *Torrent) bool {
+	at := pathIn(folder, name)
+	return c.directories[at] != nil || c.names[at] != nil && c.names[at] != t
 }
 
 // FreeToStore is how many bytes storing may still use.

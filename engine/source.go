@@ -18,11 +18,16 @@ import (
 	"bipfs/engine/metainfo"
 )
 
-// Source is what a person names a torrent by. Exactly one field is set.
+// Source is what a person names a torrent by. Exactly one of the first three fields is
+// set.
 type Source struct {
 	Torrent *metainfo.Torrent // a .torrent, read and checked
 	Magnet  *metainfo.Magnet  // a magnet link or an infohash
 	URL     string            // where a .torrent is to be fetched
+
+	// Folder is the directory of the mount that the torrent is to stand in, as ParseFolder
+	// reads it. One that is there already stays where it is.
+	Folder string
 }
 
 // errLayers is the error for a torrent that cannot be verified.
@@ -139,7 +144,7 @@ func (c *Client) FetchSource(ctx context.Context, s Source) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("%s/…: %w", discovery.Shown(s.URL), discovery.ShownError(err, s.URL))
 	}
-	return Source{Torrent: t}, nil
+	return Source{Torrent: t, Folder: s.Folder}, nil
 }
 
 func (c *Client) fetchTorrent(ctx context.Context, source string) (*metainfo.Torrent, error) {

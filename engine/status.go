@@ -55,7 +55,7 @@ func (c *Client) Status() (s control.Status) {
 // since the start, what is here is as of the last time.
 func (t *Torrent) Status() control.Torrent {
 	s := control.Torrent{
-		Infohash: t.ID(), Name: t.Name(), State: t.stateName(), Paused: t.Paused(), Added: t.added,
+		Infohash: t.ID(), Name: t.Name(), Folder: t.Folder(), State: t.stateName(), Paused: t.Paused(), Added: t.added,
 		Trackers: []string{}, WebSeeds: []string{},
 	}
 	if err := t.unusable(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,11 +44,23 @@ const (
 	completes
 )
 
-// A deed is something to be seen in the root; of what is complete, below it.
+// A deed is something to be seen.
 type deed struct {
-	act      act
-	name, to string // to: of a move
-	id       ID     // what the name means, or meant
+	act   act
+	place Place
+	to    Place // of a move
+	id    ID    // what the name means, or meant
+}
+
+// new is the place of the name that the deed makes, if it makes one.
+func (d deed) new() (p Place, ok bool) {
+	switch d.act {
+	case creates:
+		return d.place, true
+	case moves:
+		return d.to, true
+	}
+	return p, false
 }
 
 // doing is the deed under way, and the thread that does it.
@@ -56,62 +69,67 @@ type doing struct {
 	tid uint32
 }
 
-// coming are the names in the root that are still to be shown. The kernel is to ask for
-// them each time: one that it keeps would have the hand's mkdir fail with EEXIST.
+// coming are the names that are still to be shown. The kernel is to ask for them each
+// time: one that it keeps would have the hand's mkdir fail with EEXIST.
 type coming struct {
 	some atomic.Int32 // deeds, so that nobody else waits for the lock
 	mu   sync.Mutex
-	of   map[string]int
+	of   map[comingName]int
+}
+
+type comingName struct {
+	dir  ID
+	name string
 }
 
 // add counts a deed (1), or that it is done (-1).
 func (c *coming) add(d deed, n int) {
-	name := d.name
-	switch d.act {
-	case moves:
-		name = d.to
-	case removes, completes:
+	place, ok := d.new()
+	if !ok {
 		return
 	}
+	dir, name := place.Last()
+	of := comingName{dir, name}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
-		c.of = map[string]int{}
+		c.of = map[comingName]int{}
 	}
 	c.some.Add(int32(n))
-	if c.of[name] += n; c.of[name] == 0 {
-		delete(c.of, name)
+	if c.of[of] += n; c.of[of] == 0 {
+		delete(c.of, of)
 	}
 }
 
 func (c *coming) has(dir ID, name string) bool {
-	if dir != Root || c.some.Load() == 0 {
+	if c.some.Load() == 0 {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.of[name] > 0
+	return c.of[comingName{dir, name}] > 0
 }
 
 // Show has who watches the mount by inotify(7) see what has changed. Nobody waits for
 // it; where the mount is MS_RDONLY nothing is shown. The zero Show shows nothing.
 type Show struct{ d *deeds }
 
-// Created shows that the root has a new directory: IN_CREATE.
-func (s Show) Created(name string, id ID) { s.d.put(deed{act: creates, name: name, id: id}) }
+// Created shows that there is a new directory: IN_CREATE.
+func (s Show) Created(p Place) { s.d.put(deed{act: creates, place: p, id: p.ID()}) }
 
-// Removed shows that a directory of the root is no more: IN_DELETE. The Tree does
-// not know the name any more.
-func (s Show) Removed(name string, id ID) { s.d.put(deed{act: removes, name: name, id: id}) }
+// Removed shows that a directory is no more: IN_DELETE. The Tree does not know the name
+// any more, nor need it know those on the way.
+func (s Show) Removed(p Place) { s.d.put(deed{act: removes, place: p, id: p.ID()}) }
 
-// Moved shows that a directory of the root has another name: IN_MOVED_FROM, IN_MOVED_TO.
-func (s Show) Moved(from, to string, id ID) {
-	s.d.put(deed{act: moves, name: from, to: to, id: id})
-}
+// Moved shows that a directory has another name, or is in another directory:
+// IN_MOVED_FROM, IN_MOVED_TO.
+func (s Show) Moved(from, to Place) { s.d.put(deed{act: moves, place: from, to: to, id: to.ID()}) }
 
 // Completed shows that a file has all its bytes: IN_CLOSE_WRITE. The path is below
 // the root.
-func (s Show) Completed(path string, id ID) { s.d.put(deed{act: completes, name: path, id: id}) }
+func (s Show) Completed(path string, id ID) {
+	s.d.put(deed{act: completes, place: Place{Path: path}, id: id})
+}
 
 type deeds struct {
 	log    *slog.Logger
@@ -262,18 +280,19 @@ func (d *deeds) act(hand worker, x deed) bool {
 		if !errors.Is(err, syscall.EEXIST) && !errors.Is(err, syscall.ENOTEMPTY) || x.act == completes || d.stopped() {
 			break
 		}
-		// Somebody has found the new name before it was known to come.
-		name := x.name
-		if x.act == moves {
-			name = x.to
+		// Somebody has found the new name before it was known to come, or still has what
+		// was below the old one.
+		place, ok := x.new()
+		if !ok {
+			place = x.place
 		}
-		d.kernel.Entry(Root, name)
+		d.kernel.Entry(place.Last())
 		ctx, cancel := context.WithTimeout(context.Background(), forgetTime)
 		d.kernel.Told(ctx)
 		cancel()
 	}
 	if err != nil {
-		d.log.Debug("inotify has not shown it", "name", x.name, "err", err)
+		d.log.Debug("inotify has not shown it", "path", x.place.Path, "err", err)
 	}
 	return !errors.Is(err, errHand)
 }
@@ -286,32 +305,52 @@ func (n *nodes) deed(h *fuse.InHeader) *deed {
 	return nil
 }
 
-// find is what a name in the root means to the hand, if it is to be deceived: what
-// it makes is not there yet, what it removes still is.
-func (d *deed) find(t Tree, name string) (a Attr, err error, ok bool) {
-	switch {
-	case d.act == creates && name == d.name, d.act == moves && name == d.to:
+// find is what a name means to the hand, if it is to be deceived: what it makes is not
+// there yet, what it removes still is, and so is the way to that.
+func (d *deed) find(t Tree, dir ID, name string) (a Attr, err error, ok bool) {
+	if place, makes := d.new(); makes && place.is(dir, name) {
 		return a, syscall.ENOENT, true
-	case d.act == removes && name == d.name:
-		return Attr{ID: d.id, Mode: syscall.S_IFDIR | 0o555, Links: 2}, nil, true
-	case d.act == moves && name == d.name:
+	}
+	switch {
+	case d.act == removes && d.place.is(dir, name):
+		return wasDirectory(d.id), nil, true
+	case d.act == moves && d.place.is(dir, name):
 		a, err = t.Attr(d.id)
 		a.Fixed = false
 		return a, err, true
 	}
+	if id, ok := d.place.way(dir, name); ok && d.act != creates {
+		if _, err := t.Attr(id); errors.Is(err, syscall.ENOENT) {
+			return wasDirectory(id), nil, true
+		}
+	}
 	return a, nil, false
 }
 
+// attr is the attributes of what is on the way to what the hand removes, and is gone.
+func (d *deed) attr(id ID) (a Attr, ok bool) {
+	if d == nil || d.act == creates || !slices.Contains(d.place.IDs, id) {
+		return a, false
+	}
+	return wasDirectory(id), true
+}
+
+// wasDirectory is what is told of a directory that is no more.
+func wasDirectory(id ID) Attr { return Attr{ID: id, Mode: syscall.S_IFDIR | 0o555, Links: 2} }
+
 // may reports whether a deed is the one that the hand asks for, and what it is to
 // show is so: the Tree may have changed again since.
-func (d *deed) may(t Tree, does act, dir uint64, name, to string) bool {
-	if d == nil || d.act != does || ID(dir) != Root || d.name != name || d.to != to {
+func (d *deed) may(t Tree, does act, dir uint64, name string, toDir uint64, to string) bool {
+	if d == nil || d.act != does || !d.place.is(ID(dir), name) {
 		return false
 	}
 	if does == moves {
-		name = to
+		if !d.to.is(ID(toDir), to) {
+			return false
+		}
+		dir, name = toDir, to
 	}
-	a, err := t.Lookup(Root, name)
+	a, err := t.Lookup(ID(dir), name)
 	if does == removes {
 		return errors.Is(err, syscall.ENOENT)
 	}

@@ -24,17 +24,17 @@ func showDoes(s *Server, tree *memory, words []string) string {
 	switch words[0] {
 	case "show-created":
 		tree.addFile(Root, idShown, words[1], 0).mode = syscall.S_IFDIR | 0o555
-		s.Show().Created(words[1], idShown)
+		s.Show().Created(Place{words[1], []ID{idShown}})
 	case "show-moved":
 		tree.mu.Lock()
 		tree.nodes[idShown].name = words[2]
 		tree.mu.Unlock()
 		s.Kernel().Entry(Root, words[1])
-		s.Show().Moved(words[1], words[2], idShown)
+		s.Show().Moved(Place{words[1], []ID{idShown}}, Place{words[2], []ID{idShown}})
 	case "show-removed":
 		tree.remove(idShown)
 		s.Kernel().Gone(Root, idShown, words[1])
-		s.Show().Removed(words[1], idShown)
+		s.Show().Removed(Place{words[1], []ID{idShown}})
 	case "show-completed":
 		s.Show().Completed(words[1], idFiles+5)
 	default:
@@ -223,12 +223,12 @@ func TestDeeds(t *testing.T) {
 	n := testNodes(newMemory())
 	w := func() (worker, error) {
 		w := &nobodyActs{did: func(d deed) error {
-			if d.name == "first" {
+			if d.place.Path == "first" {
 				close(begun)
 				<-go_on
 			}
 			h := &fuse.InHeader{Caller: fuse.Caller{Pid: 77}}
-			if n.deed(h) == nil || n.deed(h).name != d.name {
+			if n.deed(h) == nil || n.deed(h).place.Path != d.place.Path {
 				t.Errorf("%v is not the deed under way", d)
 			}
 			if h.Pid = 78; n.deed(h) != nil {
@@ -236,8 +236,8 @@ func TestDeeds(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			done = append(done, d.name)
-			switch d.name {
+			done = append(done, d.place.Path)
+			switch d.place.Path {
 			case "there":
 				return syscall.EEXIST
 			case "stuck":
@@ -250,14 +250,14 @@ func TestDeeds(t *testing.T) {
 	}
 	d := startDeeds(n, Kernel{}, w, quiet())
 	s := Show{d}
-	s.Created("first", 1)
+	s.Created(Place{"first", []ID{1}})
 	<-begun
 	for range mostDeeds - 2 {
 		s.Completed("file", 2)
 	}
-	s.Created("there", 3)
-	s.Created("stuck", 4)
-	s.Created("dropped", 5)
+	s.Created(Place{"there", []ID{3}})
+	s.Created(Place{"stuck", []ID{4}})
+	s.Created(Place{"dropped", []ID{5}})
 	close(go_on)
 	want := mostDeeds - 2 + 1 + mostTries + 1
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -271,7 +271,7 @@ func TestDeeds(t *testing.T) {
 			t.Fatalf("%d deeds, not %d", n, want)
 		}
 	}
-	s.Created("last", 6)
+	s.Created(Place{"last", []ID{6}})
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		mu.Lock()
 		last := done[len(done)-1]
@@ -290,8 +290,8 @@ func TestDeeds(t *testing.T) {
 	if slices.Contains(done, "dropped") {
 		t.Error("the queue has no bound")
 	}
-	s.Created("after the end", 7)
-	Show{}.Created("nothing shows it", 1)
+	s.Created(Place{"after the end", []ID{7}})
+	Show{}.Created(Place{"nothing shows it", []ID{1}})
 }
 
 // TestDeedsNoHand: where no hand can be started, deeds are dropped.
@@ -301,9 +301,9 @@ func TestDeedsNoHand(t *testing.T) {
 		asked <- struct{}{}
 		return nil, errors.New("no process")
 	}, quiet())
-	Show{d}.Created("x", 1)
+	Show{d}.Created(Place{"x", []ID{1}})
 	<-asked
-	Show{d}.Created("y", 1)
+	Show{d}.Created(Place{"y", []ID{1}})
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		d.mu.Lock()
 		left := len(d.queue)
@@ -341,7 +341,7 @@ func TestDeedAnswers(t *testing.T) {
 		return n.Rename(nil, &fuse.RenameIn{InHeader: h, Newdir: 1}, name, to)
 	}
 
-	as(deed{act: creates, name: "files", id: idFiles})
+	as(deed{act: creates, place: Place{"files", []ID{idFiles}}, id: idFiles})
 	if _, st := lookup(header, "files"); st != fuse.ENOENT {
 		t.Errorf("to come, for the hand: %v", st)
 	}
@@ -360,12 +360,12 @@ func TestDeedAnswers(t *testing.T) {
 			t.Errorf("mkdir %s: %v", c.name, st)
 		}
 	}
-	as(deed{act: creates, name: "files", id: 9999})
+	as(deed{act: creates, place: Place{"files", []ID{9999}}, id: 9999})
 	if st := mkdir(header, "files"); st != fuse.EROFS {
 		t.Errorf("another has the name by now: %v", st)
 	}
 
-	as(deed{act: removes, name: "gone", id: 61})
+	as(deed{act: removes, place: Place{"gone", []ID{61}}, id: 61})
 	if id, st := lookup(header, "gone"); st != fuse.OK || id != 61 {
 		t.Errorf("gone, for the hand: %v, %v", id, st)
 	}
@@ -378,12 +378,12 @@ func TestDeedAnswers(t *testing.T) {
 	if st := n.Rmdir(nil, &header, "gone"); st != fuse.OK {
 		t.Errorf("rmdir: %v", st)
 	}
-	as(deed{act: removes, name: "files", id: 61})
+	as(deed{act: removes, place: Place{"files", []ID{61}}, id: 61})
 	if st := n.Rmdir(nil, &header, "files"); st != fuse.EROFS {
 		t.Errorf("rmdir of what has come again: %v", st)
 	}
 
-	as(deed{act: moves, name: "old", to: "files", id: idFiles})
+	as(deed{act: moves, place: Place{"old", []ID{idFiles}}, to: Place{"files", []ID{idFiles}}, id: idFiles})
 	if id, st := lookup(header, "old"); st != fuse.OK || ID(id) != idFiles {
 		t.Errorf("the old name: %v, %v", id, st)
 	}
@@ -397,7 +397,7 @@ func TestDeedAnswers(t *testing.T) {
 		t.Errorf("rename: %v", st)
 	}
 
-	as(deed{act: completes, name: "live", id: idLive})
+	as(deed{act: completes, place: Place{"live", []ID{idLive}}, id: idLive})
 	open := func(h fuse.InHeader, id ID) fuse.Status {
 		h.NodeId = uint64(id)
 		var out fuse.OpenOut

@@ -44,7 +44,7 @@ type order struct {
 	Act      act
 	Dir      string // the mount point
 	Device   string // of the mount: whatever else is there is let alone
-	Name, To []byte
+	Name, To []byte // paths below it
 }
 
 // outcome is its answer.
@@ -182,7 +182,7 @@ func (h *hand) answer() (o outcome, err error) {
 func (h *hand) thread() uint32 { return h.tid }
 
 func (h *hand) do(x deed) error {
-	b, err := json.Marshal(order{Act: x.act, Dir: h.dir, Device: h.device, Name: []byte(x.name), To: []byte(x.to)})
+	b, err := json.Marshal(order{Act: x.act, Dir: h.dir, Device: h.device, Name: []byte(x.place.Path), To: []byte(x.to.Path)})
 	if err != nil {
 		return err
 	}

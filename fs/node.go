@@ -121,6 +121,10 @@ func (n *nodes) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, ou
 // GetAttr answers GETATTR.
 func (n *nodes) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	a, err := n.tree.Attr(ID(in.NodeId))
+	deed := n.deed(&in.InHeader)
+	if was, ok := deed.attr(ID(in.NodeId)); ok && errors.Is(err, syscall.ENOENT) {
+		a, err = was, nil
+	}
 	if err != nil {
 		return n.status("getattr", ID(in.NodeId), err)
 	}
@@ -128,7 +132,7 @@ func (n *nodes) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut
 		out.AttrValid = forever
 	}
 	n.fill(&out.Attr, a)
-	if n.deed(&in.InHeader) != nil {
+	if deed != nil {
 		out.AttrValid, out.Mode = 0, writable(out.Mode) // nobody else is to see it
 	}
 	return fuse.OK

@@ -29,7 +29,7 @@ func (n *nodes) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.S
 // Mkdir answers MKDIR, which the hand alone may ask.
 func (n *nodes) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
 	d := n.deed(&in.InHeader)
-	if !d.may(n.tree, creates, in.NodeId, name, "") {
+	if !d.may(n.tree, creates, in.NodeId, name, 0, "") {
 		return fuse.EROFS
 	}
 	a, err := n.tree.Attr(d.id)
@@ -42,7 +42,7 @@ func (n *nodes) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fus
 
 // Rmdir answers RMDIR, of the hand and of who writes to an Inbox.
 func (n *nodes) Rmdir(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Status {
-	if n.deed(h).may(n.tree, removes, h.NodeId, name, "") {
+	if n.deed(h).may(n.tree, removes, h.NodeId, name, 0, "") {
 		return fuse.OK
 	}
 	return n.status("rmdir", ID(h.NodeId), n.inbox().Remove(ID(h.NodeId), name, true))
@@ -53,11 +53,14 @@ const renameExchange = 2
 
 // Rename answers RENAME, of the hand and of who writes to an Inbox.
 func (n *nodes) Rename(_ <-chan struct{}, in *fuse.RenameIn, name, to string) fuse.Status {
-	if in.Newdir != in.NodeId || in.Flags&renameExchange != 0 {
+	if in.Flags&renameExchange != 0 {
 		return fuse.EROFS
 	}
-	if n.deed(&in.InHeader).may(n.tree, moves, in.NodeId, name, to) {
+	if n.deed(&in.InHeader).may(n.tree, moves, in.NodeId, name, in.Newdir, to) {
 		return fuse.OK
+	}
+	if in.Newdir != in.NodeId {
+		return fuse.EROFS
 	}
 	return n.status("rename", ID(in.NodeId), n.inbox().Rename(ID(in.NodeId), name, to))
 }

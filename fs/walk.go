@@ -24,8 +24,8 @@ type Walker interface {
 // lookup finds a name, for the hand as its deed wants it.
 func (n *nodes) lookup(cancel <-chan struct{}, h *fuse.InHeader, name string) (Attr, error) {
 	dir := ID(h.NodeId)
-	if d := n.deed(h); d != nil && dir == Root {
-		if a, err, ok := d.find(n.tree, name); ok {
+	if d := n.deed(h); d != nil {
+		if a, err, ok := d.find(n.tree, dir, name); ok {
 			return a, err
 		}
 	}

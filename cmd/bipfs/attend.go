@@ -37,7 +37,7 @@ func (m *mountCommand) beside(client *engine.Client, cfg engine.Config) (b *besi
 	if b.hooks, err = newHooks(m.On, client, cfg); err != nil {
 		return nil, err
 	}
-	if b.folders, err = m.watchFolders(cfg.Mountpoint, b.daemon, cfg.Log); err != nil {
+	if b.folders, err = m.watchFolders(cfg.Mountpoint, cfg.Dir, b.daemon, cfg.Log); err != nil {
 		return nil, err
 	}
 	if b.window, err = m.httpFlags.open(cfg); err != nil && m.again() {
@@ -69,7 +69,7 @@ func (b *beside) listen(m *mountCommand, cfg engine.Config) (err error) {
 // run begins it, until ctx ends.
 func (b *beside) run(ctx context.Context, wg *sync.WaitGroup, server *fs.Server, t *tree, log *slog.Logger) {
 	d, kernel := b.daemon, server.Kernel()
-	d.forget = func(slot uint32, name string) { kernel.Gone(rootID, id(slot, 0), name) } // it may keep names for a year
+	d.forget = func(w engine.Where, dead bool) { forget(kernel, w, dead) }
 	d.told = kernel.Told
 	t.daemon.Store(d)
 	wg.Go(func() { watch(ctx, d, server.Show()) })

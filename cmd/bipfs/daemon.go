@@ -18,10 +18,12 @@ import (
 type daemon struct {
 	*engine.Client
 	started time.Time
-	keeper  func() (pid int)               // 0: it has gone; nil: there is none
-	page    string                         // the address of --http with its token; "": there is none
-	forget  func(slot uint32, name string) // has the kernel forget a name; nil: there is no mount
-	told    func(context.Context)          // waits until it has
+	keeper  func() (pid int) // 0: it has gone; nil: there is none
+	page    string           // the address of --http with its token; "": there is none
+	// forget has the kernel forget a name: of what is dead, or is to be looked for again. nil:
+	// there is no mount.
+	forget func(w engine.Where, dead bool)
+	told   func(context.Context) // waits until it has
 }
 
 // Status implements control.Catalogue.
@@ -61,12 +63,40 @@ func (d *daemon) Torrent(infohash string) (control.Torrent, error) {
 	return t.Status(), nil
 }
 
+// errFolder is that a path is a folder that torrents stand in, and none of them is named.
+var errFolder = errors.New("it is a folder of torrents: name a torrent in it")
+
+// stands finds the torrent that a path lies in, and what it is called there; nil if there
+// is none, or folder, if it is that.
+func (d *daemon) stands(path string) (t *engine.Torrent, below string, folder *engine.Directory) {
+	path = strings.Trim(path, "/")
+	for end := 0; end < len(path); end++ {
+		next := strings.IndexByte(path[end:], '/')
+		if next < 0 {
+			next = len(path) - end
+		}
+		end += next
+		t, listed := d.ByName(path[:end])
+		folder = d.Directory(path[:end])
+		switch {
+		case listed, t != nil && folder == nil:
+			return t, strings.TrimPrefix(path[end:], "/"), nil
+		case folder == nil:
+			return nil, "", nil
+		}
+	}
+	return nil, "", folder
+}
+
 // place finds the torrent that a path lies in, and what it is called there. Node
 // at is what it means, if the metadata is here.
 func (d *daemon) place(path string) (t *engine.Torrent, at uint32, below string, err error) {
-	name, below, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	t, below, folder := d.stands(path)
 	unknown := control.As(control.ErrUnknown, fmt.Errorf("there is no %.255q in the mount", path))
-	if t, _ = d.ByName(name); t == nil {
+	switch {
+	case folder != nil:
+		return nil, 0, "", control.As(control.ErrRefused, fmt.Errorf("%.255q: %w", path, errFolder))
+	case t == nil:
 		return nil, 0, "", unknown
 	}
 	info := t.Info()
@@ -122,7 +152,7 @@ func (d *daemon) pin(path string, do func(*engine.Torrent, func(file int) bool, 
 		return p, err
 	}
 	if err = d.Keep(t); err == nil {
-		err = do(t, filesAt(t, at), strings.TrimSuffix(t.Name()+"/"+below, "/"))
+		err = do(t, filesAt(t, at), strings.TrimSuffix(t.Path()+"/"+below, "/"))
 	}
 	switch {
 	case errors.Is(err, engine.ErrPinTooBig), errors.Is(err, engine.ErrNoUpload):
@@ -180,12 +210,17 @@ func (d *daemon) Add(ctx context.Context, s control.Source) (added control.Torre
 	if err != nil {
 		return added, control.As(control.ErrBad, err)
 	}
+	if source.Folder, err = engine.ParseFolder(s.Folder); err != nil {
+		return added, control.As(control.ErrBad, err)
+	}
 	if source, err = d.FetchSource(ctx, source); err != nil {
 		return added, control.As(control.ErrRefused, err)
 	}
 	t, err := d.Client.Add(source)
-	if errors.Is(err, engine.ErrNoUpload) || errors.Is(err, engine.ErrAside) || errors.Is(err, engine.ErrLeftAlone) {
-		err = control.As(control.ErrRefused, err)
+	for _, refused := range []error{engine.ErrNoUpload, engine.ErrAside, engine.ErrLeftAlone, engine.ErrFolders} {
+		if errors.Is(err, refused) {
+			err = control.As(control.ErrRefused, err)
+		}
 	}
 	if err != nil {
 		return added, err
@@ -219,12 +254,27 @@ const toldTime = time.Second
 
 // remove removes a torrent. Its name is forgotten a little later.
 func (d *daemon) remove(t *engine.Torrent, deleteData bool) error {
-	name := t.Name()
+	where := t.Where()
 	err := d.Client.Remove(t, deleteData)
-	if !errors.Is(err, engine.ErrRemoved) && d.forget != nil {
-		d.forget(t.Slot(), name)
+	if !errors.Is(err, engine.ErrRemoved) {
+		d.left(where, true)
 	}
 	return err
+}
+
+// left has the kernel forget a torrent where it was, and the folders that are no more
+// because of that. These are not dead as a torrent is: what has gone below a directory that
+// is dead cannot be shown by inotify.
+func (d *daemon) left(where engine.Where, dead bool) {
+	if d.forget == nil {
+		return
+	}
+	d.forget(where, dead)
+	for folder, ok := where.Parent(); ok; folder, ok = folder.Parent() {
+		if d.DirectoryBySlot(folder.Slots[len(folder.Slots)-1]) == nil {
+			d.forget(folder, false)
+		}
+	}
 }
 
 // Decide implements control.Commands.

@@ -3,31 +3,30 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"bipfs/engine"
-	"bipfs/engine/metainfo"
 )
 
 // A folder of --watch: what is dropped there is added, and what is deleted there is
-// removed. It is looked at every second, which works on every file system.
+// removed. It is looked at every second, with its sub-folders (dropdir.go), which works
+// on every file system. What lies in a sub-folder is mounted in a folder of that name.
 //
 //	new ──the same for 1 s──▶ read ──▶ added ──not there──▶ missing ──10 s──▶ removed
-//	 ▲                          └────── changed ──▶ new        └── there again ──▶ added
+//	 ▲                          └────── changed ──▶ new        ├── there again ──▶ added
+//	 │                                                         └── elsewhere ──▶ moved
 //
 // Nothing is missing while the folder cannot be read or is another one than at the
-// start: a file system that is not mounted is no wish to remove.
+// start: a file system that is not mounted is no wish to remove. The same goes for each
+// sub-folder, for what lies in it; one that was deleted is missing itself.
 
 const (
 	// lookEvery is how often a folder is looked at.
@@ -41,32 +40,37 @@ const (
 	// lookAgain is how often everything is looked at, though the folder's time says
 	// that nothing came or went: a file may have been written anew in its place.
 	lookAgain = time.Minute
-	// mostDropped is how many .torrent and .magnet files of a folder are looked at. In
-	// one with more nothing is missing.
+	// mostDropped is how many .torrent and .magnet files are looked at in a folder and
+	// below it. Where there are more nothing is missing.
 	mostDropped = 10_000
+	// mostDropDirs is how many folders are looked at, with the folder itself; no more
+	// than engine.MaxFolderDepth deep. Where there are more nothing is missing.
+	mostDropDirs = 2_000
 )
 
 // catalogue is what a folder of --watch changes.
 type catalogue interface {
-	// drop adds a torrent and returns its infohash.
+	// drop adds a torrent, in the folder that the source says, and returns its infohash.
 	drop(engine.Source) (infohash string, err error)
 	// lift removes one, and keeps its data.
 	lift(infohash string) error
+	// follow has one that stands in one folder stand in another.
+	follow(infohash, from, to string) error
 }
 
 // dropFolder is one folder of --watch.
 type dropFolder struct {
 	dir  string
-	keep bool // deletions mean nothing
+	skip []string // sub-folders that are not looked at: the mount, and the data folder
+	keep bool     // deletions mean nothing
 	to   catalogue
 	log  *slog.Logger
 
-	dev, ino uint64
-	files    map[string]*dropped
-	said     string    // what was wrong with the folder at the last look
-	looked   time.Time // when all of it was looked at
-	changed  time.Time // its time then
-	calm     bool      // nothing was left to wait for then
+	dirs  map[string]*dropDir // by path below dir; "" is dir itself
+	files map[string]*dropped // the same
+	said  string              // what was wrong at the last look
+	round int                 // the number of the last look
+	gone  int                 // files that were missing then
 }
 
 // dropped is a .torrent or .magnet file.
@@ -74,6 +78,7 @@ type dropped struct {
 	is       dropState
 	since    time.Time // it is the same
 	read     bool
+	orphan   bool      // its folder has become another one
 	missing  time.Time // since when it is; zero: it is there
 	torrents []string  // infohashes
 }
@@ -95,7 +100,9 @@ func newDropFolder(dir string, keep bool, to catalogue, log *slog.Logger) (*drop
 		return nil, fmt.Errorf("%s is not a directory", dir)
 	}
 	f := &dropFolder{dir: dir, keep: keep, to: to, log: log, files: map[string]*dropped{}}
-	f.dev, f.ino = fileID(st)
+	root := &dropDir{}
+	root.dev, root.ino = fileID(st)
+	f.dirs = map[string]*dropDir{"": root}
 	return f, nil
 }
 
@@ -109,7 +116,7 @@ func fileID(st os.FileInfo) (dev, ino uint64) {
 }
 
 // watchFolders begins to watch the folders of --watch.
-func (m *mountCommand) watchFolders(mountpoint string, to catalogue, log *slog.Logger) (all []*dropFolder, err error) {
+func (m *mountCommand) watchFolders(mountpoint, data string, to catalogue, log *slog.Logger) (all []*dropFolder, err error) {
 	for _, dir := range m.Watch {
 		if dir, err = filepath.EvalSymlinks(dir); err != nil {
 			return nil, usagef("--watch: %w", err)
@@ -121,6 +128,7 @@ func (m *mountCommand) watchFolders(mountpoint string, to catalogue, log *slog.L
 		if err != nil {
 			return nil, usagef("--watch: %w", err)
 		}
+		f.skip = []string{mountpoint, data}
 		all = append(all, f)
 	}
 	return all, nil
@@ -139,234 +147,86 @@ func (f *dropFolder) run(ctx context.Context) {
 	}
 }
 
-// look looks at the folder once.
+// look looks at the folder once, and at all below it.
 func (f *dropFolder) look(ctx context.Context, now time.Time) {
-	names, whole, err := f.list(now)
-	wrong := ""
-	switch {
-	case err != nil:
-		wrong = err.Error()
-	case !whole:
-		wrong = fmt.Sprintf("more than %d files: the others are not looked at, and no deletion counts", mostDropped)
-	}
-	if wrong != f.said {
-		if f.said = wrong; wrong != "" {
-			f.log.Warn("a folder of --watch is not looked at as it should be, and nothing is removed", "dir", f.dir, "err", wrong)
-		} else {
-			f.log.Info("a folder of --watch is looked at again", "dir", f.dir)
-		}
-	}
+	f.round++
+	l := dropLook{f: f, now: now, names: map[string]dropState{}}
+	err := l.visit("", 0)
 	if err != nil {
-		for _, d := range f.files {
-			d.missing = time.Time{}
-		}
-		f.calm = false
+		l.wrong = err.Error()
+	}
+	f.say(l.wrong)
+	if err != nil {
+		f.forgive()
 		return
 	}
-	if names == nil {
-		return
-	}
-	f.calm = true
-	for name, is := range names {
+	for name, is := range l.names {
 		f.see(ctx, name, is, now)
 	}
-	if !whole || ctx.Err() != nil {
-		f.calm = false
-		return
-	}
-	for name, d := range f.files {
-		if _, there := names[name]; !there {
-			f.miss(name, d, now)
-		}
-	}
-}
-
-// list is what is in the folder; nil if nothing can have come or gone. whole is
-// whether it is all.
-func (f *dropFolder) list(now time.Time) (names map[string]dropState, whole bool, err error) {
-	d, err := os.Open(f.dir)
-	if err != nil {
-		return nil, false, err
-	}
-	defer d.Close()
-	st, err := d.Stat()
-	if err != nil {
-		return nil, false, err
-	}
-	if dev, ino := fileID(st); dev != f.dev || ino != f.ino {
-		return nil, false, fmt.Errorf("%s is another folder than it was at the start", f.dir)
-	}
-	if f.calm && st.ModTime().Equal(f.changed) && now.Sub(f.looked) < lookAgain {
-		return nil, true, nil
-	}
-	// A clock that ticks slowly gives two changes the same time.
-	f.changed = time.Time{}
-	if now.Sub(st.ModTime()) > settleTime+lookEvery {
-		f.changed = st.ModTime()
-	}
-	names = map[string]dropState{}
-	for {
-		entries, err := d.ReadDir(1024)
-		for _, e := range entries {
-			if !isDrop(e.Name()) {
-				continue
-			}
-			if len(names) == mostDropped {
-				return names, false, nil
-			}
-			names[e.Name()] = f.state(e.Name())
-		}
-		if errors.Is(err, io.EOF) {
-			f.looked = now
-			return names, true, nil
-		}
-		if err != nil {
-			return nil, false, err
-		}
-	}
-}
-
-// isDrop reports whether a name is that of a file to be looked at. Those that begin
-// with a dot are being written by rsync and the like.
-func isDrop(name string) bool {
-	ext := strings.ToLower(filepath.Ext(name))
-	return (ext == ".torrent" || ext == ".magnet") && !strings.HasPrefix(name, ".")
-}
-
-// state is a file as it is; zero, if it is none.
-func (f *dropFolder) state(name string) (is dropState) {
-	st, err := os.Stat(filepath.Join(f.dir, name))
-	if err != nil || !st.Mode().IsRegular() {
-		return is
-	}
-	_, ino := fileID(st)
-	return dropState{ino, st.Size(), st.ModTime()}
-}
-
-// see is that a file is there.
-func (f *dropFolder) see(ctx context.Context, name string, is dropState, now time.Time) {
-	d := f.files[name]
-	if d == nil {
-		d = &dropped{is: is, since: now}
-		f.files[name] = d
-	}
-	d.missing = time.Time{}
-	if d.is != is {
-		d.is, d.since, d.read = is, now, false
-	}
 	switch {
-	case d.read || is == dropState{}:
-	case now.Sub(d.since) < settleTime:
-		f.calm = false
-	case ctx.Err() == nil:
-		f.take(name, d)
+	case ctx.Err() != nil:
+	case l.wrong != "":
+		f.forgive()
+		f.shed(&l)
+	case l.news || f.gone > 0:
+		f.prune()
+		f.compare(&l)
 	}
 }
 
-// take adds what a file names. What it named before, and does not any more, goes.
-func (f *dropFolder) take(name string, d *dropped) {
-	d.read = true
-	before := d.torrents
-	all, err := f.sources(name)
-	if err == nil {
-		d.torrents = nil
-	}
-	for _, s := range all {
-		infohash, wrong := f.to.drop(s)
-		if wrong != nil {
-			err = errors.Join(err, wrong)
-			continue
-		}
-		d.torrents = append(d.torrents, infohash)
-	}
-	if err != nil {
-		f.log.Error("a file of --watch is not added, or not all of it, until it changes", "file", shown(filepath.Join(f.dir, name)), "err", err)
+// say logs what is wrong with the folder, when it begins and when it ends.
+func (f *dropFolder) say(wrong string) {
+	if wrong == f.said {
 		return
 	}
-	for _, infohash := range before {
-		f.lift(infohash)
+	if f.said = wrong; wrong != "" {
+		f.log.Warn("a folder of --watch is not looked at as it should be, and nothing is removed", "dir", f.dir, "err", wrong)
+	} else {
+		f.log.Info("a folder of --watch is looked at again", "dir", f.dir)
 	}
 }
 
-// sources are what a file names.
-func (f *dropFolder) sources(name string) (all []engine.Source, err error) {
-	file, err := os.OpenFile(filepath.Join(f.dir, name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	b, err := engine.ReadBounded(file, metainfo.MaxFile)
-	if err != nil {
-		return nil, err
-	}
-	if strings.EqualFold(filepath.Ext(name), ".torrent") {
-		m, err := metainfo.Parse(b)
-		if err != nil {
-			return nil, err
-		}
-		return []engine.Source{{Torrent: m}}, nil
-	}
-	wrong := eachLine(bytes.NewReader(b), func(line string) {
-		s, bad := engine.ParseLink(line)
-		if bad == nil && s.URL != "" {
-			bad = errors.New("a .magnet file names magnet links and infohashes only")
-		}
-		if bad != nil {
-			err = errors.Join(err, bad)
-			return
-		}
-		all = append(all, s)
-	})
-	return all, errors.Join(err, wrong)
-}
-
-// miss is that a file is not there.
-func (f *dropFolder) miss(name string, d *dropped, now time.Time) {
-	if d.missing.IsZero() {
-		d.missing = now
-	}
-	if now.Sub(d.missing) < missingTime {
-		f.calm = false
-		return
-	}
-	delete(f.files, name)
-	for _, infohash := range d.torrents {
-		f.lift(infohash)
-	}
-}
-
-// lift removes a torrent that no file names any more.
-func (f *dropFolder) lift(infohash string) {
+// forgive has nothing be missing.
+func (f *dropFolder) forgive() {
 	for _, d := range f.files {
-		if slices.Contains(d.torrents, infohash) {
-			return
+		d.missing = time.Time{}
+	}
+	f.gone = 0
+}
+
+// shed forgets what was not seen at a look that did not see all, once that is as much as
+// may be looked at: what comes and goes is not to add up.
+func (f *dropFolder) shed(l *dropLook) {
+	if len(f.dirs) > 2*mostDropDirs {
+		maps.DeleteFunc(f.dirs, func(_ string, d *dropDir) bool { return d.round != f.round })
+	}
+	if len(f.files) > 2*mostDropped {
+		maps.DeleteFunc(f.files, func(name string, d *dropped) bool {
+			_, there := l.names[name]
+			return !there && !f.stands(name, d)
+		})
+	}
+}
+
+// compare finds what is missing: what lay in a folder that was looked at, or in one that
+// was deleted from a folder that was looked at.
+func (f *dropFolder) compare(l *dropLook) {
+	f.gone = 0
+	for name, d := range f.files {
+		_, there := l.names[name]
+		switch {
+		case there:
+		case d.orphan:
+			delete(f.files, name) // nobody knows whether it was deleted
+		case f.stands(name, d):
+		case !f.believed(folderOf(name)):
+			d.missing = time.Time{}
+		default:
+			f.gone++
+			f.miss(l, name, d)
 		}
 	}
-	if f.keep {
-		return
-	}
-	if err := f.to.lift(infohash); err != nil {
-		f.log.Error("a torrent whose file in a folder of --watch was deleted is not removed", "torrent", infohash, "err", err)
-	}
 }
 
-// drop implements catalogue.
-func (d *daemon) drop(s engine.Source) (infohash string, err error) {
-	t, err := d.Client.Add(s)
-	if err != nil {
-		return "", err
-	}
-	return t.ID(), nil
-}
-
-// lift implements catalogue. One that is not there any more need not be removed.
-func (d *daemon) lift(infohash string) error {
-	t := d.ByInfohash(infohash)
-	if t == nil {
-		return nil
-	}
-	if err := d.remove(t, false); !errors.Is(err, engine.ErrRemoved) {
-		return err
-	}
-	return nil
-}
+// folderOf is the folder that a path lies in; "" for one without a slash.
+func folderOf(path string) string { return path[:max(0, strings.LastIndexByte(path, '/'))] }

@@ -20,7 +20,8 @@ type dropTest struct {
 	*dropFolder
 	t    *testing.T
 	now  time.Time
-	here []string // infohashes that were added, without those that were removed
+	here []string          // infohashes that were added, without those that were removed
+	in   map[string]string // the folder of each
 	log  bytes.Buffer
 }
 
@@ -31,6 +32,7 @@ func (d *dropTest) drop(s engine.Source) (string, error) {
 	}
 	if !slices.Contains(d.here, hash) {
 		d.here = append(d.here, hash)
+		d.in[hash] = s.Folder
 	}
 	return hash, nil
 }
@@ -40,9 +42,16 @@ func (d *dropTest) lift(infohash string) error {
 	return nil
 }
 
+func (d *dropTest) follow(infohash, from, to string) error {
+	if d.in[infohash] == from {
+		d.in[infohash] = to
+	}
+	return nil
+}
+
 func newDropTest(t *testing.T, keep bool) *dropTest {
 	t.Helper()
-	d := &dropTest{t: t, now: time.Now()}
+	d := &dropTest{t: t, now: time.Now(), in: map[string]string{}}
 	f, err := newDropFolder(filepath.Join(t.TempDir(), "."), keep, d, slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -255,13 +264,13 @@ func TestWatchFlags(t *testing.T) {
 	}
 	for watched, ok := range map[string]bool{dir: true, file: false, filepath.Join(dir, "none"): false} {
 		m := mountCommand{Watch: []string{watched}}
-		all, err := m.watchFolders("/elsewhere", nil, nil)
+		all, err := m.watchFolders("/elsewhere", "/data", nil, nil)
 		if usage := errors.As(err, &usageError{}); usage == ok || (len(all) == 1) != ok {
 			t.Errorf("%s: %v", watched, err)
 		}
 	}
 	m := mountCommand{Watch: []string{dir}}
-	if _, err := m.watchFolders(filepath.Dir(dir), nil, nil); !errors.As(err, &usageError{}) {
+	if _, err := m.watchFolders(filepath.Dir(dir), "/data", nil, nil); !errors.As(err, &usageError{}) {
 		t.Errorf("inside the mount: %v", err)
 	}
 }

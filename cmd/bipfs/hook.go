@@ -136,7 +136,7 @@ func (h *hooks) tell(ctx context.Context, command string, e control.Event) {
 func (h *hooks) environment(e control.Event) []string {
 	path := e.Path
 	if path == "" {
-		path = e.Name
+		path = filepath.Join(e.Folder, e.Name)
 	}
 	if path != "" {
 		path = filepath.Join(h.mountpoint, path)

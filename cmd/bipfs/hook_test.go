@@ -65,14 +65,16 @@ func TestHook(t *testing.T) {
 	dir := t.TempDir()
 	// What is renamed is whole.
 	command := script(t, `f=$(mktemp `+dir+`.XXXX); { env | grep ^BIPFS_; cat; } >$f; mv $f `+dir+"/$BIPFS_EVENT\n")
-	h := &hooks{commands: map[string][]string{"file-complete": {command}, "disk-full": {command}, "added": {command}}, mountpoint: "/mnt", within: hookTime}
+	h := &hooks{commands: map[string][]string{"file-complete": {command}, "disk-full": {command}, "added": {command}, "moved": {command}}, mountpoint: "/mnt", within: hookTime}
 	told(t, h, []control.Event{
 		{Event: "added", Infohash: "ab", Name: "a film"}, {Event: "removed", Infohash: "ab"},
 		{Event: "file-complete", Infohash: "ab", Name: "a film", Path: "a film/$(x) 'y'.mkv"}, {Event: "disk-full"},
-	}, exists(dir, 3))
+		{Event: "moved", Infohash: "ab", Name: "a film", Folder: "films/2024"},
+	}, exists(dir, 4))
 	for event, want := range map[string]string{
 		"added":         "BIPFS_EVENT=added\nBIPFS_INFOHASH=ab\nBIPFS_NAME=a film\nBIPFS_PATH=/mnt/a film\n",
 		"file-complete": "BIPFS_EVENT=file-complete\nBIPFS_INFOHASH=ab\nBIPFS_NAME=a film\nBIPFS_PATH=/mnt/a film/$(x) 'y'.mkv\n",
+		"moved":         "BIPFS_EVENT=moved\nBIPFS_INFOHASH=ab\nBIPFS_NAME=a film\nBIPFS_PATH=/mnt/films/2024/a film\n",
 		"disk-full":     "BIPFS_EVENT=disk-full\nBIPFS_INFOHASH=\nBIPFS_NAME=\nBIPFS_PATH=\n",
 	} {
 		got, err := os.ReadFile(filepath.Join(dir, event))

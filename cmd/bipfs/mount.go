@@ -27,7 +27,7 @@ type mountCommand struct {
 
 	Detach    bool     `short:"d" help:"Return when the mount answers. A keeper stays, which has the mount outlive crashes and upgrades of what serves it."`
 	Options   []string `short:"o" name:"option" help:"Mount options: allow_other allow_root uid= gid= umask= fmask= dmask= ro noexec nonempty." placeholder:"OPT,…" sep:"none"`
-	Watch     []string `help:"Add the .torrent and .magnet files in this folder, and those that come; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
+	Watch     []string `help:"Add the .torrent and .magnet files in this folder, and those that come; its sub-folders are folders of the mount; remove the torrents of those that are deleted, 10 s later, and keep their data. Repeatable." placeholder:"DIR" type:"path" sep:"none"`
 	WatchKeep bool     `help:"Remove nothing when files in folders of --watch are deleted."`
 	OnDemand  onDemand `default:"owner" enum:"off,owner,all" help:"Who may open MOUNTPOINT/INFOHASH of a torrent that was not added: nobody, the owner of the mount, or all who may enter (default: owner)." placeholder:"off|owner|all"`
 	On        []string `help:"Run a command at each EVENT (docs/API.md), without a shell: BIPFS_EVENT, BIPFS_INFOHASH, BIPFS_NAME and BIPFS_PATH tell of it. Repeatable." placeholder:"EVENT=/COMMAND" sep:"none"`

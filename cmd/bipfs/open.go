@@ -48,11 +48,11 @@ func (c *openCommand) Run(s streams) error {
 		return err
 	}
 	return c.talk(s, nil, func(ctx context.Context, t *talk) error {
-		added, err := t.add(ctx, sourceOfURI(c.Source), openWait)
+		added, err := t.add(ctx, sourceOfURI(c.Source), "", openWait)
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(t.Status.Mountpoint, added.Name)
+		path := filepath.Join(t.Status.Mountpoint, added.Folder, added.Name)
 		if film := onlyFilm(path); film != "" {
 			path = film
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func (t *talk) place(ctx context.Context, arg string) (string, error) {
 		}
 	}
 	found, err := t.torrent(ctx, arg)
-	return found.Name, err
+	return path.Join(found.Folder, found.Name), err
 }
 
 // isPinned is what is said of a path that is pinned.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -65,6 +66,9 @@ func statusLines(w io.Writer, s control.Status) {
 
 func torrentLines(w io.Writer, t control.Torrent) {
 	fmt.Fprintf(w, "name\t%s\ninfohash\t%s\nstate\t%s\n", shown(t.Name), t.Infohash, state(t))
+	if t.Folder != "" {
+		fmt.Fprintf(w, "folder\t%s\n", shown(t.Folder))
+	}
 	fmt.Fprintf(w, "here\t%s of %s (%s)\nfiles\t%d\npieces\t%d of %s\n", people(t.Here), people(t.Length), percent(t.Here, t.Length), t.Files, t.Pieces, people(t.PieceLength))
 	fmt.Fprintf(w, "peers\t%d connected, %d known\ndownloaded\t%s\nuploaded\t%s\n", t.Peers, t.Known, people(t.Downloaded), people(t.Uploaded))
 	fmt.Fprintf(w, "added\t%s\n", t.Added.Local().Format(time.DateTime))
@@ -211,7 +215,7 @@ func (c *eventsCommand) Run(s streams) error {
 // eventLine is an event for people.
 func eventLine(e control.Event) string {
 	parts := []string{fmt.Sprint(e.Seq), e.Time.Local().Format(time.TimeOnly), e.Event}
-	name := e.Name
+	name := path.Join(e.Folder, e.Name)
 	if e.Path != "" {
 		name = e.Path
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ func escape(s string) string { return url.QueryEscape(s) }
 type addCommand struct {
 	Source []string      `arg:"" help:".torrent file, magnet link, http(s) URL of a .torrent, infohash, or - for a list on stdin."`
 	Wait   time.Duration `help:"Wait so long for the metadata of each." placeholder:"DUR"`
+	Folder string        `help:"Have them stand in this folder of the mount, named from its root; it is there while a torrent is. What is in the mount already stays where it is." placeholder:"FOLDER"`
 	talkFlags
 }
 
@@ -42,7 +44,7 @@ func (c *addCommand) Run(s streams) error {
 			return err
 		}
 		for _, arg := range args {
-			added, err := t.add(ctx, arg, c.Wait)
+			added, err := t.add(ctx, arg, c.Folder, c.Wait)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -56,7 +58,7 @@ func (c *addCommand) Run(s streams) error {
 		}
 		if err := t.print(result, func(w io.Writer) {
 			for _, a := range result.Added {
-				fmt.Fprintf(w, "%s\t%s\n", a.Infohash, shown(a.Name))
+				fmt.Fprintf(w, "%s\t%s\n", a.Infohash, shown(path.Join(a.Folder, a.Name)))
 			}
 		}); err != nil {
 			return err
@@ -71,19 +73,23 @@ func (c *addCommand) Run(s streams) error {
 	})
 }
 
-// add adds one source. A file is read here: the mount may be of another user.
-func (t *talk) add(ctx context.Context, arg string, wait time.Duration) (added control.Torrent, err error) {
+// add adds one source, to stand in a folder. A file is read here: the mount may be of
+// another user.
+func (t *talk) add(ctx context.Context, arg, folder string, wait time.Duration) (added control.Torrent, err error) {
 	source, err := engine.ParseSource(arg)
 	if err != nil {
 		return added, err
 	}
-	kind, body := control.TorrentType, []byte(nil)
+	path, kind, body := "torrents", control.TorrentType, []byte(nil)
 	if source.Torrent != nil {
 		body = source.Torrent.Encode()
+		if folder != "" {
+			path += "?folder=" + escape(folder)
+		}
 	} else {
-		kind, body = "application/json", marshal(control.Source{Link: arg})
+		kind, body = "application/json", marshal(control.Source{Link: arg, Folder: folder})
 	}
-	if err := t.Do(ctx, http.MethodPost, "torrents", kind, body, &added); err != nil {
+	if err := t.Do(ctx, http.MethodPost, path, kind, body, &added); err != nil {
 		return added, err
 	}
 	if wait <= 0 || added.State != "resolving" {
@@ -115,7 +121,7 @@ func (c *lsCommand) Run(s streams) error {
 		return t.print(all, func(w io.Writer) {
 			fmt.Fprintln(w, "INFOHASH\tSTATE\tHERE\tSIZE\tPEERS\tNAME")
 			for _, o := range all.Torrents {
-				fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%s\n", o.Infohash, state(o), percent(o.Here, o.Length), people(o.Length), o.Peers, shown(o.Name))
+				fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%s\n", o.Infohash, state(o), percent(o.Here, o.Length), people(o.Length), o.Peers, shown(path.Join(o.Folder, o.Name)))
 			}
 		})
 	})

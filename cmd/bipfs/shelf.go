@@ -52,11 +52,19 @@ func (d *daemon) Stat(path string) (web.Entry, error) {
 	if path == "" {
 		return web.Entry{Dir: true, Modified: d.started}, nil
 	}
+	if _, _, folder := d.stands(path); folder != nil {
+		return describeFolder(folder), nil
+	}
 	t, at, below, err := d.place(path)
 	if err != nil {
 		return web.Entry{}, err
 	}
 	return describe(t, at, below), nil
+}
+
+// describeFolder is a folder that torrents stand in.
+func describeFolder(folder *engine.Directory) web.Entry {
+	return web.Entry{Path: folder.Path(), Name: folder.Name(), Dir: true, Modified: time.Unix(folder.Made().Unix(), 0)}
 }
 
 // describe is node at of t, which lies at a path below its directory.
@@ -79,12 +87,20 @@ func describe(t *engine.Torrent, at uint32, below string) web.Entry {
 
 // List implements web.Tree.
 func (d *daemon) List(path string, from, n int) (entries []web.Entry, all int, err error) {
+	_, _, folder := d.stands(path)
 	if path == "" {
-		torrents := d.Client.Torrents()
-		for _, t := range torrents[min(from, len(torrents)):min(from+n, len(torrents))] {
-			entries = append(entries, describe(t, 0, ""))
+		folder = d.Root()
+	}
+	if folder != nil {
+		members, all := folder.Members(from, n)
+		for _, m := range members {
+			if m.Directory != nil {
+				entries = append(entries, describeFolder(m.Directory))
+			} else {
+				entries = append(entries, describe(m.Torrent, 0, ""))
+			}
 		}
-		return entries, len(torrents), nil
+		return entries, all, nil
 	}
 	t, at, below, err := d.place(path)
 	if err != nil {

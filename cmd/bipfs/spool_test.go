@@ -19,9 +19,15 @@ import (
 // boxTree is a tree over a client without torrents.
 func boxTree(t *testing.T) *tree {
 	t.Helper()
+	return treeIn(t, t.TempDir())
+}
+
+// treeIn is a tree over the client of a data folder.
+func treeIn(t testing.TB, dir string) *tree {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	c, err := engine.Open(engine.Config{
-		Dir: t.TempDir(), Memory: engine.LeastMemory, Listen: []string{"127.0.0.1:0"}, NoUTP: true, NoPortMap: true, Version: "0", Log: log,
+		Dir: dir, Memory: engine.LeastMemory, Listen: []string{"127.0.0.1:0"}, NoUTP: true, NoPortMap: true, Version: "0", Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ var testedFlags = map[string]map[string]string{
 		"no-pex": "TestFlagsReachTheEngine", "no-port-map": "TestPortMap", "lsd": "TestLSD", "no-dht": "TestFlagsReachTheEngine", "dht-node": "TestDHT"},
 	"logFlags":      {"log-level": "TestEncryptedLeeches", "log-format": "TestMountFlags"},
 	"talkFlags":     {"mount": "TestSeveralMounts", "control": "TestSeveralMounts", "json": "TestJSON"},
-	"addCommand":    {"wait": "TestControl"},
+	"addCommand":    {"wait": "TestControl", "folder": "TestFolders"},
 	"rmCommand":     {"delete-data": "TestControl"},
 	"eventsCommand": {"follow": "TestControlInterrupted", "since": "TestSeveralMounts"},
 	"topCommand":    {"once": "TestControl"},

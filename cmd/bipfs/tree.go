@@ -22,6 +22,7 @@ import (
 //
 //	slot 0         the mount's own tree: entry 1 is the root, 2 is .bipfs (box.go)
 //	slot s, e      node e of the torrent's tree; 0 is its directory
+//	slot s, 0      a folder that torrents stand in (folders.go)
 //	slot s, 2^32-1 the link from its infohash; below it those of earlier names
 //	2^63 | …       the directory of an infohash that nobody has added
 //
@@ -91,6 +92,9 @@ func (t *tree) Lookup(dir fs.ID, name string) (fs.Attr, error) {
 		return t.lookupVisit(dir, name)
 	}
 	torrent, e, err := t.node(dir)
+	if folder := t.folder(dir, err); folder != nil {
+		return t.lookupFolder(folder, name)
+	}
 	if err != nil {
 		return fs.Attr{}, err
 	}
@@ -101,22 +105,13 @@ func (t *tree) lookupRoot(name string) (fs.Attr, error) {
 	if name == controlName {
 		return t.Attr(controlID)
 	}
-	torrent, listed := t.client.ByName(name)
-	if torrent == nil || torrent.Guest() {
+	a, err := t.lookupFolder(t.client.Root(), name)
+	if err != nil {
 		if _, ok := visitOf(name); ok {
 			return fs.Attr{}, fs.ErrWalk
 		}
-		return fs.Attr{}, syscall.ENOENT
 	}
-	if listed {
-		return attr(torrent, 0)
-	}
-	for i, earlier := range torrent.Earlier() {
-		if earlier == name {
-			return attr(torrent, firstLink+uint32(i))
-		}
-	}
-	return attr(torrent, hashLink)
+	return a, err
 }
 
 // Attr is the attributes of a node.
@@ -134,6 +129,9 @@ func (t *tree) Attr(of fs.ID) (fs.Attr, error) {
 		return t.visitAttr(of), nil
 	}
 	torrent, e, err := t.node(of)
+	if folder := t.folder(of, err); folder != nil {
+		return folderAttr(folder), nil
+	}
 	if err != nil {
 		return fs.Attr{}, err
 	}
@@ -150,7 +148,7 @@ func attr(torrent *engine.Torrent, e uint32) (fs.Attr, error) {
 		Mtime: torrent.Mtime(), Ctime: torrent.Added(),
 	}
 	if e >= firstLink {
-		a.Mode, a.Links, a.Size = syscall.S_IFLNK|0o777, 1, uint64(len(torrent.Name()))
+		a.Mode, a.Links, a.Size = syscall.S_IFLNK|0o777, 1, uint64(len(linkTarget(torrent, e)))
 		return a, nil
 	}
 	info, n, err := entry(torrent, e)
@@ -186,11 +184,16 @@ func (t *tree) Parent(of fs.ID) (fs.ID, error) {
 		return rootID, nil
 	}
 	torrent, e, err := t.node(of)
-	if err != nil {
-		return 0, err
+	if folder := t.folder(of, err); folder != nil {
+		return folderID(folder.Parent()), nil
 	}
-	if e == 0 || e >= firstLink {
+	switch {
+	case err != nil:
+		return 0, err
+	case e == hashLink:
 		return rootID, nil
+	case e == 0 || e >= firstLink:
+		return t.standsIn(torrent), nil
 	}
 	_, n, err := entry(torrent, e)
 	if n.Parent == 0 {
@@ -212,6 +215,9 @@ func (t *tree) OpenDir(ctx context.Context, of fs.ID) error {
 		return t.open(ctx, of, t.patience)
 	}
 	torrent, e, err := t.node(of)
+	if t.folder(of, err) != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -245,11 +251,14 @@ func waitResolved(ctx context.Context, torrent *engine.Torrent) error {
 func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) bool) error {
 	switch {
 	case dir == rootID:
-		return t.listRoot(from, yield)
+		return listFolder(t.client.Root(), from, yield)
 	case inBox(dir):
 		return t.listBox(dir, from, yield)
 	}
 	torrent, e, err := t.nodeOrVisit(dir)
+	if folder := t.folder(dir, err); folder != nil {
+		return listFolder(folder, from, yield)
+	}
 	if err != nil {
 		return err
 	}
@@ -270,24 +279,6 @@ func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) 
 	return nil
 }
 
-// listRoot lists the torrents by slot, which is also the place in the listing:
-// torrents that come while somebody lists change nothing before it.
-func (t *tree) listRoot(from uint64, yield func(next uint64, e fs.Entry) bool) error {
-	for _, torrent := range t.client.Torrents() {
-		if uint64(torrent.Slot()) <= from || torrent.Guest() {
-			continue
-		}
-		a, err := attr(torrent, 0)
-		if err != nil {
-			return err
-		}
-		if !yield(uint64(torrent.Slot()), fs.Entry{Name: torrent.Name(), Attr: a}) {
-			return nil
-		}
-	}
-	return nil
-}
-
 // Link is the target of a symbolic link.
 func (t *tree) Link(of fs.ID) (string, error) {
 	if inBox(of) {
@@ -298,7 +289,7 @@ func (t *tree) Link(of fs.ID) (string, error) {
 		return "", err
 	}
 	if e >= firstLink {
-		return torrent.Name(), nil
+		return linkTarget(torrent, e), nil
 	}
 	info, n, err := entry(torrent, e)
 	if err != nil {

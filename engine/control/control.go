@@ -131,6 +131,7 @@ type Torrent struct {
 	Infohash    string    `json:"infohash"`
 	InfohashV2  string    `json:"infohash_v2,omitempty"` // of a hybrid, once it is known
 	Name        string    `json:"name"`                  // in the mount
+	Folder      string    `json:"folder,omitempty"`      // of the mount, that it stands in; "" is the root
 	State       string    `json:"state"`                 // resolving, dormant, active, seeding, stopped, unusable
 	Paused      bool      `json:"paused"`
 	Complete    bool      `json:"complete"` // all of it is here
@@ -233,13 +234,16 @@ type Reading struct {
 	Until   int    `json:"until"`   // the last piece that is fetched ahead of it, or piece
 }
 
-// Source is what a torrent is added by: exactly one field is set.
+// Source is what a torrent is added by: either Link or Torrent is set.
 type Source struct {
 	// Link is a magnet link, an infohash, or the http(s) URL of a .torrent. A
 	// path is none: the daemon reads no files that it is told of.
 	Link string `json:"link"`
 	// Torrent is a .torrent, sent as the body itself.
 	Torrent []byte `json:"-"`
+	// Folder is the folder of the mount that it is to stand in, from the root; "" is that.
+	// With a .torrent it is the parameter folder.
+	Folder string `json:"folder,omitempty"`
 }
 
 // Verified is what a check of a torrent's data has found, in pieces.
@@ -257,7 +261,8 @@ type Event struct {
 	Event    string    `json:"event"` // docs/API.md has all
 	Infohash string    `json:"infohash,omitempty"`
 	Name     string    `json:"name,omitempty"`
-	Path     string    `json:"path,omitempty"` // of a file, below the mount point
+	Folder   string    `json:"folder,omitempty"` // of the torrent, as in Torrent
+	Path     string    `json:"path,omitempty"`   // of a file, below the mount point
 	Peer     string    `json:"peer,omitempty"`
 	Tracker  string    `json:"tracker,omitempty"` // without path and query
 	Error    string    `json:"error,omitempty"`

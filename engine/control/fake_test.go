@@ -81,7 +81,9 @@ func (f *fake) Add(ctx context.Context, s Source) (Torrent, error) {
 	case "private":
 		return Torrent{}, fmt.Errorf("it is private: %w", ErrRefused)
 	}
-	return f.Torrent(someHash)
+	t, err := f.Torrent(someHash)
+	t.Folder = s.Folder
+	return t, err
 }
 
 func (f *fake) Remove(infohash string, deleteData bool) error {

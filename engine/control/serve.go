@@ -243,8 +243,9 @@ func readSource(w http.ResponseWriter, r *http.Request) (source Source, err erro
 	switch kind {
 	case TorrentType:
 		source.Torrent, err = readTorrent(w, r)
+		source.Folder = r.URL.Query().Get("folder")
 	case "application/json":
-		source.Link, err = readLink(w, r)
+		source, err = readLink(w, r)
 	default:
 		err = fmt.Errorf("its type is neither application/json nor %s", TorrentType)
 	}
@@ -275,13 +276,12 @@ func readTorrent(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return b, err
 }
 
-func readLink(w http.ResponseWriter, r *http.Request) (string, error) {
-	var source Source
-	err := readJSON(w, r, &source)
+func readLink(w http.ResponseWriter, r *http.Request) (source Source, err error) {
+	err = readJSON(w, r, &source)
 	if err == nil && source.Link == "" {
 		err = errors.New("there is no link")
 	}
-	return source.Link, err
+	return source, err
 }
 
 // readJSON reads a body that is one object, with no other fields than into has.

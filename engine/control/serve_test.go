@@ -64,6 +64,8 @@ func TestGolden(t *testing.T) {
 		{"GET", "why?path=film.mp4%2Ffilm.mp4", "", ""},
 		{"POST", "torrents", "application/json", `{"link": "magnet:?xt=urn:btih:` + someHash + `"}`},
 		{"POST", "torrents", TorrentType, "d4:infode"},
+		{"POST", "torrents", "application/json", `{"link": "magnet:?xt=urn:btih:` + someHash + `", "folder": "films/2024"}`},
+		{"POST", "torrents?folder=films%2F2024", TorrentType, "d4:infode"},
 		{"POST", "torrents/" + someHash + "/stop", "", ""},
 		{"POST", "torrents/" + someHash + "/verify", "", ""},
 		{"POST", "limits", "application/json", `{"down": 5000000, "background": 0}`},

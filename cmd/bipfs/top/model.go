@@ -3,6 +3,7 @@ package top
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -193,8 +194,9 @@ func (m *model) list(l look) {
 	m.sort()
 }
 
-// row takes one torrent.
+// row takes one torrent. What is shown as its name is its path in the mount.
 func (m *model) row(at time.Time, t control.Torrent) *row {
+	t.Name = path.Join(t.Folder, t.Name)
 	r := m.rows[t.Infohash]
 	if r == nil {
 		r = &row{}

@@ -76,6 +76,16 @@ func (s *screen) names() (all []string) {
 	return all
 }
 
+// TestFolder: what stands in a folder of the mount is shown by its path, and sorted by it.
+func TestFolder(t *testing.T) {
+	s := newScreen(t, newCatalogue(
+		control.Torrent{Infohash: hash(1), Name: "b"}, control.Torrent{Infohash: hash(2), Name: "a", Folder: "films/2024"},
+	), 80, 10, "")
+	if got := s.names(); !slices.Equal(got, []string{"b", "films/2024/a"}) {
+		t.Errorf("shown are %q", got)
+	}
+}
+
 // TestSort: by each of the four, and the chosen torrent stays chosen, also when
 // others come and go.
 func TestSort(t *testing.T) {

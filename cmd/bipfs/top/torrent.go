@@ -22,7 +22,7 @@ func (m *model) torrentLines() []line {
 	}
 	r := m.rows[v.Infohash]
 	lines := []line{
-		{{v.Name, bold}},
+		{{r.Name, bold}},
 		{{state(v.State, v.Paused, v.Pinned), usual}, {"  here ", usual}, {percent(v.Here, v.Length), good}, {fmt.Sprintf(", %s of %s in %s", size(v.Here), size(v.Length), count(v.Files, "file", "files")), usual}},
 		{{"down ", usual}, {size(r.down.rate()) + "/s", good}, limit(v.DownLimit), {"  up ", usual}, {size(r.up.rate()) + "/s", good}, limit(v.UpLimit),
 			{fmt.Sprintf("  %s of %d known", count(v.Peers, "peer", "peers"), v.Known), usual}},

@@ -49,8 +49,9 @@ type Torrents interface {
 	Peers(ctx context.Context, infohash string) ([]control.Peer, error)
 }
 
-// Tree is the torrents as the mount shows them. A path begins with the name of a
-// torrent, or its infohash, and has no slash at its ends; "" is the tree's root.
+// Tree is the torrents as the mount shows them. A path begins with where a torrent is,
+// which may be in a folder, or with its infohash, and has no slash at its ends; "" is the
+// tree's root.
 // What is not there is control.ErrUnknown.
 type Tree interface {
 	Stat(path string) (Entry, error)
@@ -61,10 +62,10 @@ type Tree interface {
 	Open(path, visitor string) (File, error)
 }
 
-// Entry is a torrent, or a folder or file of one.
+// Entry is a torrent, or a folder or file of one, or a folder that torrents are in.
 type Entry struct {
-	Infohash string
-	Path     string // below the torrent's directory; "" is that
+	Infohash string // "" of a folder that torrents are in
+	Path     string // below the torrent's directory; "" is that; of a folder that torrents are in, below the root
 	Name     string
 	Dir      bool
 	Link     bool  // a symbolic link: it is shown, and not followed
