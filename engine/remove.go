@@ -77,6 +77,9 @@ func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error
 	t.opening.Lock()
 	store := t.store.Load()
 	t.opening.Unlock()
+	if !deleteData {
+		c.disk.Removed(c.folder.torrentDir(t.id), time.Unix(0, state.Removed))
+	}
 	if store != nil {
 		store.Leave()
 	}
@@ -146,6 +149,7 @@ func (t *Torrent) revive() error {
 	if s.state.Discard {
 		return os.RemoveAll(f.torrentDir(t.id))
 	}
+	t.c.disk.Restored(f.torrentDir(t.id))
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
 	t.state.PeerID, t.state.Key = s.state.PeerID, s.state.Key
@@ -166,17 +170,23 @@ func (t *Torrent) revive() error {
 	return nil
 }
 
-// bury has a torrent that is stored as removed stay so. Its slot stays taken.
-func (c *Client) bury(s stored) {
+// bury has a torrent that is stored as removed stay so, and reports whether its data
+// stays, too. Its slot stays taken.
+func (c *Client) bury(s stored) (stays bool) {
 	c.mu.Lock()
 	c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
 	c.mu.Unlock()
 	if !s.state.Discard {
-		return
+		if c.cfg.Lent {
+			c.buried[s.state.Slot] = s.id.String()
+		}
+		return true
 	}
-	if err := os.Rename(c.folder.torrentDir(s.id), c.folder.trash(s.state.Slot)); err != nil {
+	err := os.Rename(c.folder.torrentDir(s.id), c.folder.trash(s.state.Slot))
+	if err != nil {
 		c.log.Warn("the data of a removed torrent cannot be deleted", "torrent", s.id.String(), "err", err)
 	}
+	return err != nil
 }
 
 // sweep deletes what was being deleted when a client ended.
