@@ -60,6 +60,7 @@ type Client struct {
 	localOnly localOnly         // those that get what is here
 	stirred   chan struct{}     // holds one ring: a torrent has a loop
 	received  chan struct{}     // holds one ring: there is a guest
+	entrusted atomic.Bool       // guests stay for the next process
 	scrapeAt  time.Time         // when it may be asked how many seed; of tend alone
 	lanes     chan struct{}     // the places of connections to web seeds
 	buried    map[uint32]string // folders of removed torrents, by slot, until Settle
@@ -241,7 +242,7 @@ func (c *Client) load() error {
 		remains = append(remains, c.folder.remainsOf(name, 0))
 	}
 	for _, s := range all {
-		if s.state.Removed != 0 {
+		if s.state.Removed != 0 && !c.resumes(s) {
 			if c.bury(s) {
 				remains = append(remains, c.folder.remainsOf(s.id.String(), s.state.Removed))
 			}
@@ -270,6 +271,9 @@ func (c *Client) restore(s stored) error {
 	}
 	if err := errors.Join(t.rememberPins(), t.rememberLimits()); err != nil {
 		return err
+	}
+	if s.state.Removed != 0 {
+		t.resume()
 	}
 	identified, err := t.identify(&t.state)
 	if err != nil {

@@ -64,6 +64,7 @@ type torrentState struct {
 	Up      int64    `json:"up,omitempty"`
 	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
 	Discard bool     `json:"discard,omitempty"` // its data goes as well
+	Guest   bool     `json:"guest,omitempty"`   // it is removed once nobody uses it any more
 }
 
 // ErrMounted is that another process holds the data folder.
@@ -242,7 +243,7 @@ func (f *folder) torrents(log *slog.Logger) (all []stored, alone []string, err e
 			continue
 		}
 		s, err := f.glance(e.Name())
-		if err == nil && s.state.Removed == 0 {
+		if err == nil && (s.state.Removed == 0 || s.state.Guest) {
 			s, err = f.rest(s)
 		}
 		if err != nil {

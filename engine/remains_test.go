@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"bipfs/wire"
 )
@@ -119,6 +120,60 @@ func TestRemainsWithoutMetadata(t *testing.T) {
 		t.Errorf("%d bytes are counted", n)
 	}
 	readAll(t, added(t, client, Source{Torrent: c.meta}), c)
+}
+
+// TestGuestGoesOn: who goes on with the mount of another process goes on with its
+// guests; who begins anew has none.
+func TestGuestGoesOn(t *testing.T) {
+	c := newContent(t, 16<<10, 300_000)
+	dir := t.TempDir()
+	client := testClient(t, Config{Dir: dir, Peers: []string{seeder(t, c).addr()}})
+	visit := func(infohash string) *Torrent {
+		t.Helper()
+		g, done, err := client.Visit(infohash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(done)
+		return g
+	}
+	g, waits := visit(c.meta.Info.Hash.String()), visit(numbered(1))
+	resolved(t, g)
+	readAll(t, g, c)
+	slots := []uint32{g.Slot(), waits.Slot()}
+	client.Entrust()
+	closeClient(t, client)
+
+	client = testClient(t, Config{Dir: dir, Lent: true, guestTime: time.Hour})
+	for i, infohash := range []string{g.ID(), waits.ID()} {
+		again := client.ByInfohash(infohash)
+		if again == nil || !again.Guest() || again.Slot() != slots[i] || client.BySlot(slots[i]) != again {
+			t.Fatalf("%s is no guest any more", infohash)
+		}
+		if _, listed := client.ByName(infohash); listed {
+			t.Errorf("%s is listed", infohash)
+		}
+	}
+	client.Settle()
+	readAll(t, client.BySlot(slots[0]), c) // of what is here
+	client.forgetIdle(time.Hour / 2)
+	if n := len(client.guests()); n != 2 {
+		t.Errorf("%d guests: they are forgotten at once", n)
+	}
+	if client.BySlot(slots[1]).running() == nil {
+		t.Error("the other looks no more for its metadata")
+	}
+	client.Entrust()
+	closeClient(t, client)
+
+	client = testClient(t, Config{Dir: dir})
+	if n := len(client.Torrents()); n != 0 {
+		t.Errorf("%d torrents of a mount that is another", n)
+	}
+	eventually(t, "something is left", func() bool {
+		left, err := os.ReadDir(filepath.Join(dir, "torrents"))
+		return err == nil && len(left) == 0
+	})
 }
 
 // BenchmarkRemoved is a start of a client with 1,000 removed torrents that keep

@@ -60,7 +60,7 @@ func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error
 	c.mu.Lock()
 	state := t.state
 	c.mu.Unlock()
-	state.Removed, state.Discard = time.Now().UnixNano(), deleteData
+	state.Removed, state.Discard, state.Guest = time.Now().UnixNano(), deleteData, false
 	if err := t.saveState(state); err != nil {
 		return "", fmt.Errorf("store that %v is removed: %w", t.id, err)
 	}

@@ -161,6 +161,9 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 	if err == nil {
 		err = m.serveClient(client, cfg, options, signals, s)
 	}
+	if errors.Is(err, errLeft) {
+		client.Entrust()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	client.Close(ctx)
