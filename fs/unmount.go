@@ -145,7 +145,7 @@ func Unmount(dir string, lazy bool) error {
 
 // ErrBounded is that this process has no right to unmount, and can gain none
 // (no_new_privs): fusermount3 would have to.
-var ErrBounded = errors.New("only root can unmount it")
+var ErrBounded = errors.New("who may gain no rights (no_new_privs) cannot unmount it, root can")
 
 // detach unmounts dir. A mount in use is EBUSY, unless lazy.
 func detach(dir string, lazy bool) error {

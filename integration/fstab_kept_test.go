@@ -37,7 +37,7 @@ func (n *fstabSpace) reads(name string, argv ...string) *process {
 }
 
 // TestFstabKept: who serves a mount of fstab is killed while a file is read, and another
-// takes its place: the reader sees nothing of it. umount by root ends that one and the
+// takes its place: the reader sees nothing of it. So it is exchanged. umount by root ends that one and the
 // keeper, and nothing comes back.
 func TestFstabKept(t *testing.T) {
 	t.Parallel()
@@ -58,6 +58,11 @@ func TestFstabKept(t *testing.T) {
 		t.Fatalf("the daemons are %v, before %v; their keepers %v, before %v", after, before, now, keeper)
 	}
 	bounded(t, ordinary(t, "nobody"), after[0])
+	n.does(bipfs, "upgrade", "--control", filepath.Join(data, "control"))
+	eventually(t, longEnough, "nobody follows", func() bool {
+		now := daemons(t, data)
+		return len(now) == 1 && now[0] != after[0] && n.in("cmp", path, to.content).code == 0
+	})
 	n.does("umount", dir)
 	n.ended(data)
 	if r := n.in("findmnt", "-n", dir); r.code == 0 {
