@@ -166,7 +166,7 @@ func (t *Torrent) enterStore() {
 	s := b.asleep[t.spec.Dir]
 	b.used += n - s.bytes
 	if t.impatient {
-		t.removed = s.removed
+		t.removed, t.unswept = s.removed, !s.swept
 	}
 	delete(b.asleep, t.spec.Dir)
 	if b.entered != nil {
@@ -186,7 +186,7 @@ func (t *Torrent) leaveStore() {
 	b := &t.disk.bound
 	b.mu.Lock()
 	if n := t.costOf(t.counted); n > 0 {
-		b.asleep[t.spec.Dir] = sleeper{n, t.removed, t.after}
+		b.asleep[t.spec.Dir] = sleeper{n, t.removed, t.after, !t.unswept}
 	}
 	b.mu.Unlock()
 	t.counted = nil

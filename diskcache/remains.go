@@ -41,6 +41,7 @@ type sleeper struct {
 	bytes   int64
 	removed int64         // when, Unix ns; 0: it was not, or what there is of it has to stay
 	after   time.Duration // before that, on the ledger's clock, nothing of it can go
+	swept   bool          // what a kill has left of it has been found
 }
 
 // evictedAtOnce is how much is evicted at least of remains, bytes; of a small store it
@@ -217,12 +218,11 @@ func (d *Disk) evictFrom(dir string, n int64) (freed int64) {
 		return 0
 	}
 	defer t.gone()
-	for p := wire.Piece(0); err == nil && t.spec.Valid(p); { // what is in no journal
-		p, err = t.sweep(p)
-	}
 	victims := t.chooseUntil(before - n)
-	if err == nil && len(victims) > 0 && d.canPunch(t, victims[0]) {
-		t.evict(victims)
+	if len(victims) == 0 || d.canPunch(t, victims[0]) {
+		if err := t.sweepOnce(); err == nil && len(victims) > 0 {
+			t.evict(victims)
+		}
 	}
 	t.mu.Lock()
 	left := t.costOf(t.counted)
@@ -232,6 +232,22 @@ func (d *Disk) evictFrom(dir string, n int64) (freed int64) {
 	t.closed = true
 	t.mu.Unlock()
 	return max(0, before-left)
+}
+
+// sweepOnce gives back what is in no journal, unless that was done.
+func (t *Torrent) sweepOnce() (err error) {
+	t.mu.Lock()
+	due := t.unswept
+	t.mu.Unlock()
+	for p := wire.Piece(0); due && err == nil && t.spec.Valid(p); {
+		p, err = t.sweep(p)
+	}
+	if err == nil {
+		t.mu.Lock()
+		t.unswept = false
+		t.mu.Unlock()
+	}
+	return err
 }
 
 // openRemains opens what is left of a removed torrent, unless somebody else has it open.

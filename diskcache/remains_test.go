@@ -273,6 +273,40 @@ func TestRemainsLent(t *testing.T) {
 	})
 }
 
+// TestRemainsUnmarked: what no journal speaks of is given back, but for a file that the
+// kernel reads by itself.
+func TestRemainsUnmarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newSimFS()
+		x := newTruth(6, 3<<20, 64<<10)
+		x.files = []File{{Length: 1 << 20}, {Length: 2 << 20}}
+		b := newBench(t, x, Config{FS: fs, Evict: true, Most: Unbounded, Memory: Least(4) + 32*wire.BlockSize}, "/x")
+		b.disk.Remain(nil, func(dir string) (Spec, error) { return x.spec(dir), nil })
+		b.disk.Bound(func() []Tenant { return nil })
+		r := rand.New(rand.NewPCG(6, 6))
+		for p := range wire.Piece(x.Pieces()) {
+			b.readOnce(p, r)
+		}
+		b.readAll(1 << 20)
+		lent, ok := b.Lend(0)
+		if !ok {
+			t.Fatal("the file is not lent")
+		}
+		b.disk.Removed("/x", time.Now())
+		b.Leave()
+		<-b.Left()
+		fs.mu.Lock()
+		delete(fs.files, "/x/journal")
+		fs.mu.Unlock()
+		b.disk.evict(1)
+		if n := taken(fs, "/x"); n != 1<<20 {
+			t.Errorf("%d bytes are left, 1 MiB is lent", n)
+		}
+		lent.Close()
+		closeDisk(t, b.disk)
+	})
+}
+
 // TestRemainsUnusable: what cannot be opened counts and stays, is said once, and holds
 // nothing up; no more does what is not known to be removed.
 func TestRemainsUnusable(t *testing.T) {
