@@ -86,6 +86,7 @@ func TestRemovedIsHeld(t *testing.T) {
 	k.same(t, after)
 	h.read(t, whole, 5<<20)
 	k.killed(t, worker)
+	freshPages(t, after.shown(k.mount))
 	k.same(t, after)
 	for off := int64(0); off < whole.Info.Length; off += 256 << 10 {
 		h.read(t, whole, off)
