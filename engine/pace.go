@@ -15,7 +15,7 @@ type pacing struct {
 	age     int64 // of the rates that the machine was told of
 	limited selection.Limited
 	waits   bool
-	short   bool      // reads wait for it
+	short   bool      // reads wait for it: they got less than they could spend
 	again   time.Time // when more may be had
 }
 
@@ -33,15 +33,14 @@ func (l *loop) pace() {
 		return
 	}
 	demand := l.m.Demand()
-	switch short := demand.Down > 0; {
+	switch {
 	case demand == (selection.Credit{}) && !p.waits:
 		return
-	case demand != (selection.Credit{}) && p.waits && time.Now().Before(p.again) && (p.short || !short):
+	case demand != (selection.Credit{}) && p.waits && time.Now().Before(p.again) && (p.short || demand.Down == 0):
 		return // or who is busiest would get the most
-	default:
-		p.short = short
 	}
 	credit, again := s.take(l.t, demand, l.t.c.clock.now())
+	p.short = credit.Down < demand.Down
 	if credit != (selection.Credit{}) {
 		l.step(credit)
 	}

@@ -149,7 +149,7 @@ func (pc *piece) nextHot() int {
 
 // feedHot asks p for what reads wait for, before feed asks it for anything else.
 func (m *Machine) feedHot(p *peer) {
-	if m.hot == 0 {
+	if m.hot == 0 || p.snubbed {
 		return
 	}
 	for i := 0; i < min(m.ready.len(), horizon) && p.hunger > 0; {

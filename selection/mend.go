@@ -83,10 +83,12 @@ func (m *Machine) hasSent(p *peer, piece wire.Piece, i int) bool {
 // nextFor is the block of an open piece that p is asked for next; below 0 there is
 // none for it.
 func (m *Machine) nextFor(p *peer, pc *piece) int {
-	if pc.free == 0 {
+	switch {
+	case pc.free == 0:
 		return -1
-	}
-	if !pc.mends {
+	case p.snubbed:
+		return m.untried(p, pc)
+	case !pc.mends:
 		return pc.next()
 	}
 	if p.verified == 0 && !m.partOf(p, pc.index) {
@@ -97,6 +99,18 @@ func (m *Machine) nextFor(p *peer, pc *piece) int {
 	}
 	for i := pc.first; i < len(pc.blocks); i++ {
 		if pc.blocks[i].state == blockFree && !m.hasSent(p, pc.index, i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// untried is the block that a snubbed peer is asked for: one that nobody has been asked
+// for, or two of them would be asked for it in turns.
+func (m *Machine) untried(p *peer, pc *piece) int {
+	for i := pc.first; i < len(pc.blocks); i++ {
+		b := &pc.blocks[i]
+		if b.state == blockFree && b.askers == [mostAskers]asker{} && !(pc.mends && m.hasSent(p, pc.index, i)) {
 			return i
 		}
 	}

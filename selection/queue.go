@@ -134,6 +134,10 @@ func (m *Machine) ask(p *peer, pc *piece, i int) {
 	} else {
 		m.send(p, wire.Of(wire.Request, w))
 	}
+	if p.snubbed { // a try, which nobody waits for
+		b.slot(p).probe = true
+		m.free(pc, i)
+	}
 	m.place(pc)
 	m.refresh(p)
 }
@@ -335,7 +339,7 @@ func (m *Machine) unsnub(p *peer) {
 	m.reclaim(p)
 }
 
-// unmute gives a snubbed peer one more try.
+// unmute gives a snubbed peer one more try: a block that others are asked for as well.
 func (m *Machine) unmute(p *peer) {
 	p.muted = 0
 	for j := len(p.asked) - 1; j >= 0; j-- {

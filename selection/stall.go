@@ -156,15 +156,16 @@ func (m *Machine) shed(p *peer) {
 	}
 }
 
-// passes tells whether p is too slow for a piece that is urgent, by the time that it
-// would take: another is sure to be sooner. It looks again in a while, as the other
-// may not have been as good as its word.
+// passes tells whether p is too slow for a piece: it would hardly be there in time, and
+// another is sure to be sooner. What it would be in time for, it should be with as long
+// to spare: nobody is slow evenly. It looks again in a while, as the other may not have
+// been as good as its word.
 func (m *Machine) passes(p *peer, pc *piece) bool {
 	if pc.class == Background || pc.suspect && !pc.mends {
 		return false
 	}
 	eta := p.eta()
-	if eta < slowQueue || p.rate.shown() == 0 || pc.class != Now && pc.deadline >= m.now+eta || !m.sooner(p, pc, eta/2) {
+	if eta < slowQueue || p.rate.shown() == 0 || pc.class != Now && pc.deadline >= m.now+2*eta || !m.sooner(p, pc, eta/2) {
 		return false
 	}
 	m.lookAgain(p)
