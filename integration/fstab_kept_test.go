@@ -63,7 +63,7 @@ func TestFstabKept(t *testing.T) {
 		now := daemons(t, data)
 		return len(now) == 1 && now[0] != after[0] && n.in("cmp", path, to.content).code == 0
 	})
-	n.does("umount", dir)
+	n.unmounts(dir)
 	n.ended(data)
 	if r := n.in("findmnt", "-n", dir); r.code == 0 {
 		t.Errorf("it is mounted: %v", r)

@@ -123,7 +123,7 @@ func TestFstab(t *testing.T) {
 	if again := daemons(t, data); len(again) != 1 || again[0] != pids[0] {
 		t.Errorf("after a second mount -a the daemons are %v, before %v", again, pids)
 	}
-	n.does("umount", dir)
+	n.unmounts(dir)
 	n.ended(data)
 	if b, err := os.ReadFile(filepath.Join(data, "log")); err != nil || !strings.Contains(string(b), "unmounted from outside") {
 		t.Errorf("its log: %v\n%s", err, b)
@@ -141,6 +141,13 @@ func TestFstab(t *testing.T) {
 	}
 	n.does("mount", "-T", n.fstab, dir)
 	cmp()
+}
+
+// unmounts unmounts, when what has just happened has been shown: who shows it by
+// inotify has a file open.
+func (n *fstabSpace) unmounts(dir string) {
+	n.t.Helper()
+	eventually(n.t, longEnough, "it is not unmounted", func() bool { return n.in("umount", dir).code == 0 })
 }
 
 // ended waits until nobody serves or keeps the mount.

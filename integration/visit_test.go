@@ -202,7 +202,7 @@ func TestOnDemandKept(t *testing.T) {
 	}
 	h.in.Close()
 	h.exits(longEnough)
-	run(t, longEnough, "umount", k.dir)
+	eventually(t, longEnough, "it is not unmounted", func() bool { return try(longEnough, "umount", k.dir).code == 0 })
 	eventually(t, longEnough, "something is left of it", func() bool {
 		left, err := os.ReadDir(filepath.Join(k.data, "torrents"))
 		return err == nil && len(left) == 0
