@@ -64,6 +64,7 @@ type Client struct {
 	scrapeAt  time.Time         // when it may be asked how many seed; of tend alone
 	lanes     chan struct{}     // the places of connections to web seeds
 	buried    map[uint32]string // folders of removed torrents, by slot, until Settle
+	held      map[string]bool   // folders that the kernel reads since an earlier process; guarded by mu
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -133,7 +134,7 @@ func Open(cfg Config) (*Client, error) {
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1), received: make(chan struct{}, 1),
 		lanes:    make(chan struct{}, allLanes),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]wire.Digest{},
-		names: map[string]*Torrent{}, earlier: map[string]*Torrent{}, buried: map[uint32]string{},
+		names: map[string]*Torrent{}, earlier: map[string]*Torrent{}, buried: map[uint32]string{}, held: map[string]bool{},
 	}
 	c.waiting.most, c.waiting.now = cfg.WaitingReads, c.clock.now
 	c.programs.init("/proc")

@@ -65,6 +65,7 @@ type torrentState struct {
 	Removed int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
 	Discard bool     `json:"discard,omitempty"` // its data goes as well
 	Guest   bool     `json:"guest,omitempty"`   // it is removed once nobody uses it any more
+	Slots   []uint32 `json:"slots,omitempty"`   // that it had before it was removed, the latest
 }
 
 // ErrMounted is that another process holds the data folder.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"bipfs/diskcache"
@@ -43,14 +44,38 @@ func (c *Client) remains(dir string) (spec diskcache.Spec, err error) {
 	return spec, nil
 }
 
-// HoldRemoved has nothing go of the torrent with a slot, if that was removed: the
-// kernel reads a file of it by itself, since an earlier process. It is called before
-// Settle.
+// mostSlots is how many slots of earlier lives of a torrent are remembered.
+const mostSlots = 16
+
+// HoldRemoved has nothing go of the torrent that had a slot when it was removed, be it
+// added again by now or later: the kernel reads a file of it by itself, since an earlier
+// process. It is called before Settle.
 func (c *Client) HoldRemoved(slot uint32) error {
-	name, ok := c.buried[slot]
-	if !ok {
-		return fmt.Errorf("no removed torrent has the slot %d", slot)
+	name, removed := c.buried[slot]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.order {
+		if slices.Contains(t.state.Slots, slot) {
+			name = t.id.String()
+			t.held.Store(true)
+		}
 	}
-	c.disk.Restored(filepath.Join(c.folder.dir, "torrents", name))
+	if name == "" {
+		return fmt.Errorf("no torrent that was removed had the slot %d", slot)
+	}
+	c.held[name] = true
+	if removed {
+		c.disk.Restored(filepath.Join(c.folder.dir, "torrents", name))
+	}
 	return nil
+}
+
+// inherit gives t, which nobody else sees yet, what an earlier life of it leaves to the
+// kernel.
+func (t *Torrent) inherit(s torrentState) {
+	t.state.Slots = append(s.Slots, s.Slot)
+	t.state.Slots = t.state.Slots[max(0, len(t.state.Slots)-mostSlots):]
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	t.held.Store(t.c.held[t.id.String()])
 }

@@ -98,6 +98,50 @@ func TestRemainsGiveWay(t *testing.T) {
 	readAll(t, added(t, client, Source{Torrent: gone.meta}), gone)
 }
 
+// TestHoldRemoved: what the kernel reads of a torrent by a slot that it had before it was
+// removed stays, whatever becomes of the torrent.
+func TestHoldRemoved(t *testing.T) {
+	c := newContent(t, 16<<10, 400_000)
+	cfg := Config{Dir: t.TempDir(), Evict: true, Disk: 10 << 20, Peers: []string{seeder(t, c).addr()}}
+	client := testClient(t, cfg)
+	var slots []uint32
+	for range 3 { // the third stays
+		torrent := added(t, client, Source{Torrent: c.meta})
+		readAll(t, torrent, c)
+		eventually(t, "it is not stored", func() bool { return client.disk.Stats().Dirty == 0 })
+		if slots = append(slots, torrent.Slot()); len(slots) < 3 {
+			if err := client.Remove(torrent, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeClient(t, client)
+	cfg.Lent = true
+	client = testClient(t, cfg)
+	if err := client.HoldRemoved(slots[2] + 1); err == nil {
+		t.Error("a slot that no torrent has had")
+	}
+	torrent := client.BySlot(slots[2])
+	if torrent.kept() {
+		t.Error("it is held, and nobody reads it")
+	}
+	for _, slot := range slots[:2] {
+		if err := client.HoldRemoved(slot); err != nil || !torrent.kept() {
+			t.Errorf("slot %d: %v", slot, err)
+		}
+	}
+	client.Settle()
+	if err := client.Remove(torrent, false); err != nil {
+		t.Fatal(err)
+	}
+	if n := client.disk.Remaining(); n != 0 {
+		t.Errorf("%d bytes may go", n)
+	}
+	if again := added(t, client, Source{Torrent: c.meta}); !again.kept() {
+		t.Error("it is added again, and not held")
+	}
+}
+
 // TestRemainsWithoutMetadata: what cannot be opened stays, and counts.
 func TestRemainsWithoutMetadata(t *testing.T) {
 	c := newContent(t, 16<<10, 400_000)

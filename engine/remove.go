@@ -77,7 +77,7 @@ func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error
 	t.opening.Lock()
 	store := t.store.Load()
 	t.opening.Unlock()
-	if !deleteData {
+	if !deleteData && !t.held.Load() {
 		c.disk.Removed(c.folder.torrentDir(t.id), time.Unix(0, state.Removed))
 	}
 	if store != nil {
@@ -150,6 +150,7 @@ func (t *Torrent) revive() error {
 		return os.RemoveAll(f.torrentDir(t.id))
 	}
 	t.c.disk.Restored(f.torrentDir(t.id))
+	t.inherit(s.state)
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
 	t.state.PeerID, t.state.Key = s.state.PeerID, s.state.Key

@@ -67,13 +67,20 @@ func TestRemovedGivesWay(t *testing.T) {
 }
 
 // TestRemovedIsHeld: what the kernel reads by itself of a torrent that was removed stays,
-// though the process that lent it has died and the store has to give way.
+// though the process that lent it has died and the store has to give way; also when it
+// was added again.
 func TestRemovedIsHeld(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	whole, after := torrentOf(t, file(t, "whole.bin", 8<<20), 256<<10), torrentOf(t, file(t, "after.bin", 24<<20), 256<<10)
-	seeder := scripted(t, manner{}, whole, after)
-	k := mountKept(t, mounting{flags: append(peerFlags(seeder), "--disk", "24MiB"), sources: []string{whole.file, after.file}})
+	for name, again := range map[string]bool{"removed": false, "added again": true} {
+		t.Run(name, func(t *testing.T) { removedIsHeld(t, again) })
+	}
+}
+
+func removedIsHeld(t *testing.T, again bool) {
+	whole, before, after := torrentOf(t, file(t, "whole.bin", 8<<20), 256<<10), torrentOf(t, file(t, "before.bin", 24<<20), 256<<10), torrentOf(t, file(t, "after.bin", 24<<20), 256<<10)
+	seeder := scripted(t, manner{}, whole, before, after)
+	k := mountKept(t, mounting{flags: append(peerFlags(seeder), "--disk", "24MiB"), sources: []string{whole.file, before.file, after.file}})
 	k.same(t, whole)
 	h := hold(t, whole.shown(k.mount))
 	worker := k.asked(t)
@@ -83,11 +90,18 @@ func TestRemovedIsHeld(t *testing.T) {
 		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
 	}
 	run(t, longEnough, k.program, "rm", "--control", k.control(), whole.hash())
-	k.same(t, after)
+	if again {
+		run(t, longEnough, k.program, "add", "--control", k.control(), whole.file)
+	}
+	k.same(t, before)
 	h.read(t, whole, 5<<20)
 	k.killed(t, worker)
-	freshPages(t, after.shown(k.mount))
 	k.same(t, after)
+	gone := filepath.Join(k.data, "torrents", before.hash(), "data", "0")
+	eventually(t, longEnough, "what was read before does not give way", func() bool {
+		var st syscall.Stat_t
+		return syscall.Stat(gone, &st) == nil && st.Blocks*512 < 2<<20 && stored(k.data) > 20<<20
+	})
 	for off := int64(0); off < whole.Info.Length; off += 256 << 10 {
 		h.read(t, whole, off)
 	}
