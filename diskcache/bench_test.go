@@ -34,6 +34,7 @@ type nullFS struct{}
 func (nullFS) MkdirAll(string) error       { return nil }
 func (nullFS) Rename(string, string) error { return nil }
 func (nullFS) Free(string) (int64, error)  { return 1 << 50, nil }
+func (nullFS) Used(string) (int64, error)  { return 0, nil }
 
 func (nullFS) OpenFile(_ string, flag int, _ os.FileMode) (Handle, error) {
 	if flag&os.O_CREATE == 0 {

@@ -45,14 +45,15 @@ type bound struct {
 	at    time.Duration // when they were asked for; under turn
 
 	surveyed atomic.Bool // used is true
+	remain   remain
 
 	mu      sync.Mutex
-	ask     func() []Tenant  // nil before Bound
-	entered map[string]bool  // until it is surveyed: the folders of torrents that were opened
-	used    int64            // bytes that are counted
-	asleep  map[string]int64 // of them, those of torrents that are not open, by folder
-	said    bool             // that it has come to its bound, or back from there
-	lent    int64            // bytes of files that the kernel reads by itself
+	ask     func() []Tenant    // nil before Bound
+	entered map[string]bool    // until it is surveyed: the folders of torrents that were opened
+	used    int64              // bytes that are counted
+	asleep  map[string]sleeper // of them, those of torrents that are not open, by folder
+	said    bool               // that it has come to its bound, or back from there
+	lent    int64              // bytes of files that the kernel reads by itself
 }
 
 // errBound is that the store has its size, and that all of it is needed.
@@ -94,6 +95,7 @@ func (d *Disk) govern() {
 	case <-d.stop:
 		return
 	}
+	d.weighRemains()
 	if d.isBounded() {
 		d.survey()
 	}
@@ -161,7 +163,11 @@ func (t *Torrent) enterStore() {
 	b := &d.bound
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used += n - b.asleep[t.spec.Dir]
+	s := b.asleep[t.spec.Dir]
+	b.used += n - s.bytes
+	if t.impatient {
+		t.removed, t.unswept = s.removed, !s.swept
+	}
 	delete(b.asleep, t.spec.Dir)
 	if b.entered != nil {
 		b.entered[t.spec.Dir] = true
@@ -179,7 +185,9 @@ func (t *Torrent) leaveStore() {
 	}
 	b := &t.disk.bound
 	b.mu.Lock()
-	b.asleep[t.spec.Dir] = t.costOf(t.counted)
+	if n := t.costOf(t.counted); n > 0 {
+		b.asleep[t.spec.Dir] = sleeper{n, t.removed, t.after, !t.unswept}
+	}
 	b.mu.Unlock()
 	t.counted = nil
 }

@@ -99,6 +99,7 @@ type Disk struct {
 	ledger   *ledger.Ledger
 	torrents map[ledger.Torrent]*Torrent
 	dirs     map[string]*Torrent
+	lenders  map[string]*Torrent                 // that have left their folder, and lend files of it still
 	admits   map[ledger.Load]func(admitted bool) // false: it never will be
 	closed   bool
 
@@ -139,6 +140,7 @@ func Open(c Config) (*Disk, error) {
 		hits:     newLine[func()](),
 		torrents: map[ledger.Torrent]*Torrent{},
 		dirs:     map[string]*Torrent{},
+		lenders:  map[string]*Torrent{},
 		admits:   map[ledger.Load]func(bool){},
 		bell:     make(chan struct{}, 1),
 		syncBell: make(chan struct{}, 1),
@@ -146,7 +148,7 @@ func Open(c Config) (*Disk, error) {
 		bounded:  make(chan struct{}),
 		settled:  make(chan struct{}),
 		closing:  make(chan struct{}),
-		bound:    bound{entered: map[string]bool{}, asleep: map[string]int64{}},
+		bound:    bound{entered: map[string]bool{}, asleep: map[string]sleeper{}, remain: remain{weighed: make(chan struct{}), restored: map[string]bool{}}},
 	}
 	rest := blocks - c.Connections
 	d.ledger = ledger.New(ledger.Config{

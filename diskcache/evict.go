@@ -9,8 +9,9 @@ import (
 	"bipfs/wire"
 )
 
-// What goes when room is needed: what was read longest ago and no reader expects,
-// the ends of films and archives after all else.
+// What goes when room is needed: what removed torrents have left (remains.go), then
+// what was read longest ago and no reader expects, the ends of films and archives after
+// all else.
 //
 //	look ──▶ rows, in order ──▶ victims ──▶ give up ──▶ unmark ──▶ sync ──▶ punch
 //	                            by torrent   have, news  └─── the journal ┘    └ the data
@@ -41,6 +42,10 @@ func (d *Disk) evict(n int64) (freed int64) {
 	if b.unable {
 		return 0
 	}
+	if freed = d.evictRemains(n); freed >= n {
+		return freed
+	}
+	n -= freed
 	victims := map[*Torrent][]wire.Piece{}
 	var order []*Torrent
 	chosen := d.chooseDebris(victims)
@@ -250,7 +255,7 @@ func (t *Torrent) evictable(p wire.Piece, reading map[wire.Piece]bool) bool {
 		}
 	}
 	for number := range t.filesOf(p) {
-		if l := t.lending.files[number]; l != nil && l.lent > 0 {
+		if t.isLent(number) {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ type FS interface {
 	OpenFile(name string, flag int, perm os.FileMode) (Handle, error)
 	Rename(from, to string) error
 	Free(dir string) (int64, error) // bytes that may still be used
+	Used(dir string) (int64, error) // bytes that the numbered files in a folder take; 0 without one
 }
 
 // Handle is an open file of an FS. Its methods may be called at the same time.

@@ -84,6 +84,7 @@ func (l *Lent) Close() {
 	defer l.t.mu.Unlock()
 	if l.of.lent--; l.of.lent == 0 {
 		l.t.returned(l.number, l.of.counts)
+		l.t.unlender()
 	}
 }
 
@@ -332,8 +333,8 @@ func (t *Torrent) damaged(p wire.Piece) (lent bool) {
 	for number := range t.filesOf(p) {
 		if l := t.lending.files[number]; l != nil {
 			l.whole = false
-			lent = lent || l.lent > 0
 		}
+		lent = lent || t.isLent(number)
 	}
 	return lent
 }

@@ -10,12 +10,13 @@ import (
 )
 
 // punch makes holes where the pieces [first, last] lie: of all pages that hold
-// nothing of another piece that is counted. The caller holds t.hole.
+// nothing of another piece that is counted, in files that are not lent: what was lent
+// was stored, whatever a journal that could not be written says. The caller holds t.hole.
 func (t *Torrent) punch(first, last wire.Piece) error {
 	off, end := t.spec.Offset(first, 0), t.spec.Offset(last, t.spec.PieceSize(last))
 	for number := t.fileAt(off); number < len(t.starts) && t.starts[number] < end; number++ {
 		f := t.spec.Files[number]
-		if f.Pad || f.Length == 0 {
+		if f.Pad || f.Length == 0 || t.lends(number) {
 			continue
 		}
 		from, to := max(0, off-t.starts[number]), min(f.Length, end-t.starts[number])

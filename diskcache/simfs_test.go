@@ -164,6 +164,21 @@ func (s *simFS) Free(dir string) (int64, error) {
 	return s.size - s.used(), nil
 }
 
+// Used is the pages of the files of a folder.
+func (s *simFS) Used(dir string) (n int64, err error) {
+	if err := real(s.begin("list", dir)); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, f := range s.files {
+		if filepath.Dir(name) == dir {
+			n += int64(len(f.pages)) * Page
+		}
+	}
+	return n, nil
+}
+
 type simHandle struct {
 	fs     *simFS
 	f      *simFile

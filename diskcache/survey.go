@@ -45,8 +45,8 @@ func (d *Disk) survey() {
 			d.log.Warn("it is not known how much a torrent has stored, until it is read", "dir", s.Dir, "err", err)
 		}
 		b.mu.Lock()
-		if !b.entered[s.Dir] && n > 0 {
-			b.asleep[s.Dir] = n
+		if _, known := b.asleep[s.Dir]; !known && !b.entered[s.Dir] && n > 0 {
+			b.asleep[s.Dir] = sleeper{bytes: n}
 			b.used += n
 		}
 		b.mu.Unlock()
@@ -86,7 +86,7 @@ func (d *Disk) measure(s Spec) (n int64, err error) {
 func (d *Disk) Deleted(dir string) {
 	b := &d.bound
 	b.mu.Lock()
-	b.used -= b.asleep[dir]
+	b.used -= b.asleep[dir].bytes
 	delete(b.asleep, dir)
 	b.mu.Unlock()
 	d.writer.look()

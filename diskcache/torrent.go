@@ -75,16 +75,21 @@ type Torrent struct {
 	pinned   wire.Bitfield           // those that are never; nil: none; see pin.go
 	clock    readClock
 	unswept  bool // what a kill left may lie in its files; see sweep.go
-	deaf     bool // nobody hears its news
-	news     []News
-	wasted   Wasted
-	closed   bool
-	retired  bool
-	users    int // pieces and reads that are not done with
-	crcs     crcCache
-	space    space
-	stamps   stamps
-	lending  lending
+	// Of one that was removed, see remains.go.
+	removed   int64         // when, Unix ns
+	after     time.Duration // nothing of it can go before that, on the ledger's clock
+	impatient bool          // it does not wait for its folder
+	deaf      bool          // nobody hears its news
+	news      []News
+	wasted    Wasted
+	closed    bool
+	retired   bool
+	users     int // pieces and reads that are not done with
+	crcs      crcCache
+	space     space
+	stamps    stamps
+	lending   lending
+	former    *Torrent // that has lent files of the same folder; nil: none
 }
 
 // Add makes a torrent known and reads its journal. While the pieces of an
@@ -95,14 +100,22 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.enterTorrent(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// enterTorrent makes a torrent known, of which nobody else knows yet.
+func (d *Disk) enterTorrent(t *Torrent) error {
 	t.users = 1 // the Disk may be closed while the journal is read
 	if err := t.enter(); err != nil {
-		return nil, err
+		return err
 	}
 	have, err := t.journal.load()
 	if err != nil {
 		t.gone()
-		return nil, err
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +123,7 @@ func (d *Disk) Add(s Spec) (*Torrent, error) {
 	t.enterStore()
 	t.users--
 	t.retire()
-	return t, nil
+	return nil
 }
 
 // newTorrent is a torrent that nobody knows yet.
@@ -179,6 +192,7 @@ func (t *Torrent) enter() error {
 		}
 		former := d.dirs[t.spec.Dir]
 		if former == nil {
+			t.former = d.lenders[t.spec.Dir]
 			n := d.ledger.Join(max(1, t.spec.MostBlocks()))
 			t.id = uint32(n)
 			d.torrents[n], d.dirs[t.spec.Dir] = t, t
@@ -186,6 +200,9 @@ func (t *Torrent) enter() error {
 			return nil
 		}
 		d.mu.Unlock()
+		if t.impatient {
+			return ErrBusy
+		}
 		select {
 		case <-former.left:
 		case <-patience.C:
@@ -238,9 +255,13 @@ func (t *Torrent) gone() {
 		t.journal.close()
 	}
 	d.files.leave(t.id)
+	lender := t.lender()
 	d.mu.Lock()
 	if d.dirs[t.spec.Dir] == t {
 		delete(d.dirs, t.spec.Dir)
+		if d.lenders[t.spec.Dir] = lender; lender == nil {
+			delete(d.lenders, t.spec.Dir)
+		}
 	}
 	if d.torrents[t.number()] == t {
 		delete(d.torrents, t.number())

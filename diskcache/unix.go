@@ -3,7 +3,10 @@ package diskcache
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
+	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +37,37 @@ func (system) Free(dir string) (int64, error) {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	return int64(s.Bavail) * int64(s.Bsize), nil
+}
+
+// usedBatch is how many files of a folder are looked at at a time.
+const usedBatch = 1024
+
+func (system) Used(dir string) (n int64, err error) {
+	f, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for err == nil {
+		var entries []os.DirEntry
+		entries, err = f.ReadDir(usedBatch)
+		for _, e := range entries {
+			if _, numbered := strconv.ParseUint(e.Name(), 10, 32); numbered != nil || !e.Type().IsRegular() {
+				continue // it is not ours
+			}
+			var s unix.Stat_t
+			if err := unix.Fstatat(int(f.Fd()), e.Name(), &s, unix.AT_SYMLINK_NOFOLLOW); err == nil { // or it has gone
+				n += int64(s.Blocks) * 512
+			}
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return n, err
 }
 
 type file struct {

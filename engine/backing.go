@@ -11,4 +11,7 @@ func (r *Reader) Hold() (*diskcache.Lent, bool) { return r.store.Hold(r.number) 
 
 // Settle says that every file that an earlier process had lent is held (Config.Lent):
 // the store may give way from now on. It is called once.
-func (c *Client) Settle() { c.disk.Settle() }
+func (c *Client) Settle() {
+	c.buried = nil
+	c.disk.Settle()
+}

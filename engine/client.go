@@ -45,22 +45,25 @@ type Client struct {
 	udp       *UDP        // of uTP and the DHT; nil when there is neither
 	utp       *utp.Socket // nil when there is none
 
-	peers     atomic.Uint32 // the last wire.Peer given out
-	readers   atomic.Uint64 // the last wire.Reader given out
-	spares    atomic.Int64  // that peers have
-	lookers   atomic.Int64  // sessions that look ahead
-	progress  progress      // of the readers
-	scouts    atomic.Int64  // under way
-	waiting   places        // of reads that wait for the swarm
-	programs  programs      // that read
-	habits    habits        // of them
-	shares    shares        // of the rates
-	asideAt   atomic.Int64  // when stepAside was last
-	localOnly localOnly     // those that get what is here
-	stirred   chan struct{} // holds one ring: a torrent has a loop
-	received  chan struct{} // holds one ring: there is a guest
-	scrapeAt  time.Time     // when it may be asked how many seed; of tend alone
-	lanes     chan struct{} // the places of connections to web seeds
+	peers     atomic.Uint32     // the last wire.Peer given out
+	readers   atomic.Uint64     // the last wire.Reader given out
+	spares    atomic.Int64      // that peers have
+	lookers   atomic.Int64      // sessions that look ahead
+	progress  progress          // of the readers
+	scouts    atomic.Int64      // under way
+	waiting   places            // of reads that wait for the swarm
+	programs  programs          // that read
+	habits    habits            // of them
+	shares    shares            // of the rates
+	asideAt   atomic.Int64      // when stepAside was last
+	localOnly localOnly         // those that get what is here
+	stirred   chan struct{}     // holds one ring: a torrent has a loop
+	received  chan struct{}     // holds one ring: there is a guest
+	entrusted atomic.Bool       // guests stay for the next process
+	scrapeAt  time.Time         // when it may be asked how many seed; of tend alone
+	lanes     chan struct{}     // the places of connections to web seeds
+	buried    map[uint32]string // folders of removed torrents, by slot, until Settle
+	held      map[string]bool   // folders that the kernel reads since an earlier process; guarded by mu
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -134,7 +137,7 @@ func Open(cfg Config) (*Client, error) {
 		cfg: cfg, log: cfg.Log, folder: f, clock: clock{time.Now()}, stirred: make(chan struct{}, 1), received: make(chan struct{}, 1),
 		lanes:    make(chan struct{}, allLanes),
 		torrents: map[wire.Digest]*Torrent{}, hidden: map[[20]byte]wire.Digest{},
-		names: map[string]*Torrent{}, earlier: map[string]*Torrent{},
+		names: map[string]*Torrent{}, earlier: map[string]*Torrent{}, buried: map[uint32]string{}, held: map[string]bool{},
 		directories: map[string]*Directory{},
 	}
 	c.root = &Directory{c: c, made: c.clock.start}
@@ -237,19 +240,25 @@ func digits(version string) string {
 // load opens the stored torrents. One that cannot be used is reported and
 // skipped.
 func (c *Client) load() error {
-	all, err := c.folder.torrents(c.log)
+	all, alone, err := c.folder.torrents(c.log)
 	if err != nil {
 		return err
 	}
 	for _, s := range all { // first: a new slot is to be none of them
 		c.state.NextSlot = max(c.state.NextSlot, s.state.Slot+1)
-		for _, slot := range s.state.FolderSlots {
+		for _, slot := range slices.Concat(s.state.FolderSlots, s.state.Slots) {
 			c.state.NextSlot = max(c.state.NextSlot, slot+1)
 		}
 	}
+	var remains []diskcache.Remains
+	for _, name := range alone {
+		remains = append(remains, c.folder.remainsOf(name, 0))
+	}
 	for _, s := range all {
-		if s.state.Removed != 0 {
-			c.bury(s)
+		if s.state.Removed != 0 && !c.resumes(s) {
+			if c.bury(s) {
+				remains = append(remains, c.folder.remainsOf(s.id.String(), s.state.Removed))
+			}
 			continue
 		}
 		var err error
@@ -260,8 +269,10 @@ func (c *Client) load() error {
 		}
 		if err != nil {
 			c.log.Warn("a stored torrent cannot be used and is left alone", "torrent", s.id.String(), "err", err)
+			remains = append(remains, c.folder.remainsOf(s.id.String(), 0))
 		}
 	}
+	c.disk.Remain(remains, c.remains)
 	c.spawn(c.sweep)
 	return nil
 }
@@ -273,6 +284,9 @@ func (c *Client) restore(s stored) error {
 	}
 	if err := errors.Join(t.rememberPins(), t.rememberLimits()); err != nil {
 		return err
+	}
+	if s.state.Removed != 0 {
+		t.resume()
 	}
 	identified, err := t.identify(&t.state)
 	if err != nil {

@@ -60,7 +60,7 @@ func create(t *testing.T, path string, pieceLength int64) *metainfo.Torrent {
 	return m
 }
 
-func testClient(t *testing.T, cfg Config) *Client {
+func testClient(t testing.TB, cfg Config) *Client {
 	t.Helper()
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
@@ -81,7 +81,7 @@ func testClient(t *testing.T, cfg Config) *Client {
 	return c
 }
 
-func closeClient(t *testing.T, c *Client) {
+func closeClient(t testing.TB, c *Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
 	defer cancel()

@@ -68,6 +68,8 @@ type torrentState struct {
 	Up          int64    `json:"up,omitempty"`
 	Removed     int64    `json:"removed,omitempty"` // Unix nanoseconds; it is not shown
 	Discard     bool     `json:"discard,omitempty"` // its data goes as well
+	Guest       bool     `json:"guest,omitempty"`   // it is removed once nobody uses it any more
+	Slots       []uint32 `json:"slots,omitempty"`   // that it had before it was removed, the latest last
 }
 
 // ErrMounted is that another process holds the data folder.
@@ -234,19 +236,26 @@ type stored struct {
 // torrents are the stored torrents: first those whose name is chosen, so that
 // no other takes it from them, then by slot. One that cannot be read is
 // reported and skipped: it takes nothing else with it.
-func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
+// Of one that was removed only the state is read; alone are the folders of those that
+// cannot be.
+func (f *folder) torrents(log *slog.Logger) (all []stored, alone []string, err error) {
 	entries, err := os.ReadDir(filepath.Join(f.dir, "torrents"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []stored
 	for _, e := range entries {
 		if isDiscarded(e.Name()) {
 			continue
 		}
-		s, err := f.torrent(e.Name())
+		s, err := f.glance(e.Name())
+		if err == nil && (s.state.Removed == 0 || s.state.Guest) {
+			s, err = f.rest(s)
+		}
 		if err != nil {
 			log.Warn("a stored torrent cannot be read and is left alone", "torrent", e.Name(), "err", err)
+			if _, ok := hexID(e.Name()); ok {
+				alone = append(alone, e.Name())
+			}
 			continue
 		}
 		all = append(all, s)
@@ -260,18 +269,27 @@ func (f *folder) torrents(log *slog.Logger) ([]stored, error) {
 		}
 		return cmp.Compare(a.state.Slot, b.state.Slot)
 	})
-	return all, nil
+	return all, alone, nil
 }
 
+// torrent is all that is stored of one, by the name of its folder.
 func (f *folder) torrent(name string) (stored, error) {
+	s, err := f.glance(name)
+	if err != nil {
+		return s, err
+	}
+	return f.rest(s)
+}
+
+// glance is its id and its state.
+func (f *folder) glance(name string) (stored, error) {
 	var s stored
 	id, ok := hexID(name)
 	if !ok {
 		return s, errors.New("its name is no infohash")
 	}
 	s.id = id
-	dir := f.torrentDir(id)
-	b, err := os.ReadFile(filepath.Join(dir, "state"))
+	b, err := os.ReadFile(filepath.Join(f.torrentDir(id), "state"))
 	if err != nil {
 		return s, err
 	}
@@ -281,14 +299,20 @@ func (f *folder) torrent(name string) (stored, error) {
 	if s.state.Slot == 0 {
 		return s, errors.New("state: it has no slot")
 	}
-	if s.record, err = f.loadRecord(id); err != nil {
+	return s, nil
+}
+
+// rest is all that glance leaves out.
+func (f *folder) rest(s stored) (_ stored, err error) {
+	dir := f.torrentDir(s.id)
+	if s.record, err = f.loadRecord(s.id); err != nil {
 		return s, err
 	}
 	s.metainfo, err = os.ReadFile(filepath.Join(dir, "torrent"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	b, err = os.ReadFile(filepath.Join(dir, "magnet"))
+	b, err := os.ReadFile(filepath.Join(dir, "magnet"))
 	s.magnet = strings.TrimSpace(string(b))
 	if s.metainfo != nil && errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -21,7 +21,8 @@ import (
 //
 // On disk it is from the beginning what it is going to be: a torrent that has been
 // removed (remove.go), and its data with it, unless there was data of it before. So a
-// crash leaves nothing, and forgetting is to remove it.
+// crash leaves nothing, and forgetting is to remove it. Who goes on with a mount that
+// another process has served goes on with its guests: files of them are open.
 
 const (
 	// mostGuests is how many there are at a time. One more takes the place of the
@@ -84,7 +85,7 @@ func (c *Client) receive(id metainfo.ID) (*Torrent, error) {
 	state := c.state
 	c.mu.Unlock()
 	now := time.Now().UnixNano()
-	t := newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: now, Name: id.String(), Removed: now})
+	t := newTorrent(c, id, torrentState{Slot: state.NextSlot, Added: now, Name: id.String(), Removed: now, Guest: true})
 	t.guest.Store(true)
 	t.take(Source{Magnet: &metainfo.Magnet{Hash: id.Hash, V2: id.V2}})
 	if err := t.revive(); err != nil {
@@ -104,12 +105,32 @@ func (c *Client) receive(id metainfo.ID) (*Torrent, error) {
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()
+	c.greet()
+	return t, nil
+}
+
+// greet has host look after guests.
+func (c *Client) greet() {
 	select {
 	case c.received <- struct{}{}:
 	default:
 	}
-	return t, nil
 }
+
+// resumes reports whether a stored torrent was a guest of the process that served the
+// mount before, and is one again.
+func (c *Client) resumes(s stored) bool { return s.state.Guest && c.cfg.Lent }
+
+// resume makes t, which nobody else sees yet, the guest that it was.
+func (t *Torrent) resume() {
+	t.guest.Store(true)
+	t.state.Name, t.lastClose = t.id.String(), time.Now()
+	t.c.greet()
+}
+
+// Entrust says that another process goes on with the mount: guests stay for it. It is
+// called before Close.
+func (c *Client) Entrust() { c.entrusted.Store(true) }
 
 // seat makes room for one more guest. Client.adding is held.
 func (c *Client) seat() error {
@@ -215,7 +236,7 @@ func (c *Client) keep(t *Torrent, folder string) error {
 	if err != nil {
 		return err
 	}
-	state.Removed, state.Discard = 0, false
+	state.Removed, state.Discard, state.Guest = 0, false, false
 	if err := t.saveState(state); err != nil {
 		return fmt.Errorf("store that %v is added: %w", t.id, err)
 	}
@@ -245,6 +266,9 @@ func (t *Torrent) rename(info *metainfo.Info, state *torrentState) {
 // partGuests deletes what is here of guests, when nobody writes to it any more. What
 // is left when ctx ends goes at the next start.
 func (c *Client) partGuests(ctx context.Context) {
+	if c.entrusted.Load() {
+		return
+	}
 	for _, t := range c.guests() {
 		c.mu.Lock()
 		discard := t.state.Discard

@@ -102,7 +102,7 @@ func (c *Client) fits(t *Torrent, now *pinned) error {
 	if now == nil {
 		return nil
 	}
-	room, others := c.FreeToStore(), int64(0)
+	room, others := c.FreeToStore()+c.disk.Remaining(), int64(0)
 	for _, o := range c.Torrents() {
 		here := o.hereNow()
 		room += here

@@ -60,7 +60,7 @@ func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error
 	c.mu.Lock()
 	state := t.state
 	c.mu.Unlock()
-	state.Removed, state.Discard = time.Now().UnixNano(), deleteData
+	state.Removed, state.Discard, state.Guest = time.Now().UnixNano(), deleteData, false
 	if err := t.saveState(state); err != nil {
 		return "", fmt.Errorf("store that %v is removed: %w", t.id, err)
 	}
@@ -77,6 +77,9 @@ func (c *Client) removeNow(t *Torrent, deleteData bool) (trash string, err error
 	t.opening.Lock()
 	store := t.store.Load()
 	t.opening.Unlock()
+	if !deleteData && !t.held.Load() {
+		c.disk.Removed(c.folder.torrentDir(t.id), time.Unix(0, state.Removed))
+	}
 	if store != nil {
 		store.Leave()
 	}
@@ -139,6 +142,8 @@ func (t *Torrent) revive() error {
 	if s.state.Discard {
 		return os.RemoveAll(f.torrentDir(t.id))
 	}
+	t.c.disk.Restored(f.torrentDir(t.id))
+	t.inherit(s.state)
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
 	t.state.PeerID, t.state.Key = s.state.PeerID, s.state.Key
@@ -159,14 +164,20 @@ func (t *Torrent) revive() error {
 	return nil
 }
 
-// bury has a torrent that is stored as removed stay so. Its slot stays taken.
-func (c *Client) bury(s stored) {
+// bury has a torrent that is stored as removed stay so, and reports whether its data
+// stays, too. Its slot stays taken.
+func (c *Client) bury(s stored) (stays bool) {
 	if !s.state.Discard {
-		return
+		if c.cfg.Lent {
+			c.buried[s.state.Slot] = s.id.String()
+		}
+		return true
 	}
-	if err := os.Rename(c.folder.torrentDir(s.id), c.folder.trash(s.state.Slot)); err != nil {
+	err := os.Rename(c.folder.torrentDir(s.id), c.folder.trash(s.state.Slot))
+	if err != nil {
 		c.log.Warn("the data of a removed torrent cannot be deleted", "torrent", s.id.String(), "err", err)
 	}
+	return err != nil
 }
 
 // sweep deletes what was being deleted when a client ended.

@@ -56,8 +56,11 @@ func (t *Torrent) used() time.Time {
 }
 
 // kept reports whether nothing of t is evicted: it is private, and has not given
-// enough. Its tracker counts what is fetched again.
+// enough: its tracker counts what is fetched again. Or it is held (remains.go).
 func (t *Torrent) kept() bool {
+	if t.held.Load() {
+		return true
+	}
 	if !t.private() {
 		return false
 	}

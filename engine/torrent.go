@@ -47,6 +47,7 @@ type Torrent struct {
 	pinned          atomic.Pointer[pinned] // nil: nothing, or there is no metadata
 	striving        atomic.Bool            // something of it is not here; set under mu
 	removed         atomic.Bool
+	held            atomic.Bool // the kernel reads it since an earlier life of it (remains.go)
 	guest           atomic.Bool // nobody has added it (guest.go); changed under Client.mu
 
 	own atomic.Pointer[identity] // nil: the client's; set before anybody else sees t

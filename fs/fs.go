@@ -84,6 +84,10 @@ type Tree interface {
 	Statfs() Statfs
 }
 
+// Holder is a Tree that is told what the kernel reads by itself, since an earlier
+// process, and what is in the tree no more: its bytes must stay.
+type Holder interface{ HoldGone(ID) }
+
 // Handle is one open file. Read is called by many goroutines at once.
 type Handle interface {
 	// Read returns exactly n bytes from off, all inside the file, or an error:

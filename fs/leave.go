@@ -85,6 +85,9 @@ func (n *nodes) resume() error {
 		if err != nil {
 			n.log.Warn("an open file cannot be opened again", "id", uint64(o.node), "err", err)
 			f = &file{handle: absent{err}, size: math.MaxInt64}
+			if h, ok := n.tree.(Holder); ok && o.pass {
+				h.HoldGone(o.node)
+			}
 		}
 		if n.files.put(o.node, o.fh, f) != f { // no process writes that: it is damaged
 			f.handle.Close()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -148,6 +150,10 @@ func Unmount(dir string, lazy bool) error {
 	return err
 }
 
+// ErrBounded is that this process has no right to unmount, and can gain none
+// (no_new_privs): fusermount3 would have to.
+var ErrBounded = errors.New("who may gain no rights (no_new_privs) cannot unmount it, root can")
+
 // detach unmounts dir. A mount in use is EBUSY, unless lazy.
 func detach(dir string, lazy bool) error {
 	if os.Geteuid() == 0 {
@@ -162,6 +168,9 @@ func detach(dir string, lazy bool) error {
 		if !errors.Is(err, syscall.EPERM) {
 			return fmt.Errorf("%s cannot be unmounted: %w", dir, err)
 		}
+	}
+	if bounded, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && bounded == 1 {
+		return fmt.Errorf("%s: %w", dir, ErrBounded)
 	}
 	args := []string{"-u", "--", dir}
 	if lazy {

@@ -62,8 +62,12 @@ func (n *fstabSpace) does(argv ...string) result {
 	return r
 }
 
-// daemons are the processes that serve a mount with this data folder.
-func daemons(t *testing.T, data string) (pids []string) {
+// daemons are the processes that serve a mount with this data folder; keepers those that
+// keep it.
+func daemons(t *testing.T, data string) (pids []string) { return called(t, "bipfs", data) }
+func keepers(t *testing.T, data string) (pids []string) { return called(t, "bipfs-keeper", data) }
+
+func called(t *testing.T, name, data string) (pids []string) {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -71,7 +75,7 @@ func daemons(t *testing.T, data string) (pids []string) {
 	}
 	for _, path := range all {
 		b, _ := os.ReadFile(path)
-		if args := string(b); strings.HasPrefix(args, "bipfs\x00mount\x00") && strings.Contains(args, "--data="+data+"\x00") {
+		if args := string(b); strings.HasPrefix(args, name+"\x00mount\x00") && strings.Contains(args, "--data="+data+"\x00") {
 			pids = append(pids, filepath.Base(filepath.Dir(path)))
 		}
 	}
@@ -80,8 +84,8 @@ func daemons(t *testing.T, data string) (pids []string) {
 
 // TestFstab: mount -a returns when the mount answers; the daemon is of the user that
 // the line names, and can do nothing that this user cannot. A second mount -a has
-// nothing to do. umount ends the daemon. One that was killed leaves a mount that the
-// next one cleans away.
+// nothing to do. umount ends the daemon and its keeper. Both killed leave a mount that
+// the next one cleans away.
 func TestFstab(t *testing.T) {
 	t.Parallel()
 	nobody := ordinary(t, "nobody")
@@ -94,7 +98,7 @@ func TestFstab(t *testing.T) {
 		for range 3 { // a dead one may lie below
 			n.in("umount", "-l", dir)
 		}
-		eventually(t, longEnough, "the daemon ends", func() bool { return len(daemons(t, data)) == 0 })
+		n.ended(data)
 	})
 	cmp := func() {
 		t.Helper()
@@ -106,48 +110,71 @@ func TestFstab(t *testing.T) {
 		t.Errorf("mounted is %s", r.out)
 	}
 	cmp()
-	pids := daemons(t, data)
-	if len(pids) != 1 {
-		t.Fatalf("the daemons are %v", pids)
+	pids, keeper := daemons(t, data), keepers(t, data)
+	if len(pids) != 1 || len(keeper) != 1 {
+		t.Fatalf("the daemons are %v, their keepers %v", pids, keeper)
 	}
-	status, err := os.ReadFile("/proc/" + pids[0] + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1",
-		fmt.Sprintf("Uid:\t%[1]s\t%[1]s\t%[1]s\t%[1]s\n", nobody.uid), fmt.Sprintf("Gid:\t%[1]s\t%[1]s\t%[1]s\t%[1]s\n", nobody.gid)} {
-		if !strings.Contains(string(status), want) {
-			t.Errorf("no %q in\n%s", want, status)
-		}
-	}
-	if sid := strings.Fields(run(t, longEnough, "ps", "-o", "sid=", "-p", pids[0]).out); len(sid) != 1 || sid[0] != pids[0] {
+	bounded(t, nobody, pids[0])
+	bounded(t, nobody, keeper[0])
+	if sid := strings.Fields(run(t, longEnough, "ps", "-o", "sid=", "-p", pids[0]).out); len(sid) != 1 || sid[0] != keeper[0] {
 		t.Errorf("its session is %v", sid)
-	}
-	if r := run(t, longEnough, "ls", "-l", "/proc/"+pids[0]+"/fd"); strings.Contains(r.out, "shadow") || !strings.Contains(r.out, "0 -> /dev/null\n") {
-		t.Errorf("open are:\n%s", r.out)
 	}
 	n.does("mount", "-a", "-T", n.fstab)
 	if again := daemons(t, data); len(again) != 1 || again[0] != pids[0] {
 		t.Errorf("after a second mount -a the daemons are %v, before %v", again, pids)
 	}
-	n.does("umount", dir)
-	eventually(t, longEnough, "the daemon ends", func() bool { return len(daemons(t, data)) == 0 })
+	n.unmounts(dir)
+	n.ended(data)
 	if b, err := os.ReadFile(filepath.Join(data, "log")); err != nil || !strings.Contains(string(b), "unmounted from outside") {
 		t.Errorf("its log: %v\n%s", err, b)
 	}
 
 	n.does("mount", "-T", n.fstab, dir)
-	pids = daemons(t, data)
-	if len(pids) != 1 {
-		t.Fatalf("the daemons are %v", pids)
+	pids, keeper = daemons(t, data), keepers(t, data)
+	if len(pids) != 1 || len(keeper) != 1 {
+		t.Fatalf("the daemons are %v, their keepers %v", pids, keeper)
 	}
-	run(t, longEnough, "kill", "-KILL", pids[0])
-	eventually(t, longEnough, "the daemon ends", func() bool { return len(daemons(t, data)) == 0 })
+	run(t, longEnough, "kill", "-KILL", keeper[0], pids[0])
+	n.ended(data)
 	if r := n.in("stat", filepath.Join(dir, to.Info.Name)); r.code == 0 {
 		t.Errorf("a dead mount answers: %v", r)
 	}
 	n.does("mount", "-T", n.fstab, dir)
 	cmp()
+}
+
+// unmounts unmounts, when what has just happened has been shown: who shows it by
+// inotify has a file open.
+func (n *fstabSpace) unmounts(dir string) {
+	n.t.Helper()
+	eventually(n.t, longEnough, "it is not unmounted", func() bool { return n.in("umount", dir).code == 0 })
+}
+
+// ended waits until nobody serves or keeps the mount.
+func (n *fstabSpace) ended(data string) {
+	n.t.Helper()
+	eventually(n.t, longEnough, "the daemon and its keeper end", func() bool {
+		return len(daemons(n.t.(*testing.T), data)) == 0 && len(keepers(n.t.(*testing.T), data)) == 0
+	})
+}
+
+// bounded checks that a process is of a user and can do nothing that others of this
+// user cannot, and has nothing open that it was not given.
+func bounded(t *testing.T, of account, pid string) {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1",
+		fmt.Sprintf("Uid:\t%[1]s\t%[1]s\t%[1]s\t%[1]s\n", of.uid), fmt.Sprintf("Gid:\t%[1]s\t%[1]s\t%[1]s\t%[1]s\n", of.gid)} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("no %q in\n%s", want, status)
+		}
+	}
+	if r := run(t, longEnough, "ls", "-l", "/proc/"+pid+"/fd"); strings.Contains(r.out, "shadow") || !strings.Contains(r.out, "0 -> /dev/null\n") {
+		t.Errorf("open are:\n%s", r.out)
+	}
 }
 
 // TestMountExits: the exit codes of mount(8), and what a person reads.

@@ -176,3 +176,35 @@ func TestOnDemandWho(t *testing.T) {
 		m.stop(5 * time.Second)
 	}
 }
+
+// TestOnDemandKept: who reads a file of a torrent that nobody has added goes on when who
+// serves the mount is killed, or exchanged; nothing of it is left at the end.
+func TestOnDemandKept(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	c := torrentOf(t, file(t, "on demand, kept.bin", 8<<20), 64<<10)
+	k := mountKept(t, mounting{flags: []string{"--peer", engineSeeder(t, c), "--down", "4MB"}})
+	within := k.path(c.hash(), filepath.Base(c.shown(k.mount)))
+	h := hold(t, within)
+	reader := start(t, "cmp", "cmp", within, c.content)
+	eventually(t, longEnough, "nothing is read", func() bool { return stored(k.data) > 1<<20 || !reader.runs() })
+	before := k.killed(t, k.asked(t))
+	h.read(t, c, 7<<20)
+	k.install(t)
+	run(t, longEnough, k.program, "upgrade", "--control", k.control())
+	k.follows(t, before)
+	h.read(t, c, 1<<20)
+	if code := reader.exits(readPatience); code != 0 {
+		t.Errorf("cmp: exit code %d: %s", code, reader.printed())
+	}
+	if got := run(t, longEnough, "ls", k.dir).out; got != "" {
+		t.Errorf("the root lists %q", got)
+	}
+	h.in.Close()
+	h.exits(longEnough)
+	eventually(t, longEnough, "it is not unmounted", func() bool { return try(longEnough, "umount", k.dir).code == 0 })
+	eventually(t, longEnough, "something is left of it", func() bool {
+		left, err := os.ReadDir(filepath.Join(k.data, "torrents"))
+		return err == nil && len(left) == 0
+	})
+}

@@ -21,15 +21,15 @@ import (
 	"bipfs/fs"
 )
 
-// A mount of mount.bipfs is made by one process and served by another, of the user
-// that is named by setuid=:
+// A mount of mount.bipfs is made by one process, and kept and served by others, of the
+// user that is named by setuid=:
 //
-//	mount.bipfs (root) ── opens /dev/fuse, mounts ──▶ bipfs mount (USER, no capabilities)
-//	  ends when it is told "mounted" ◀──── pipe ────── serves, until it is unmounted
+//	mount.bipfs (root) ── opens /dev/fuse, mounts ──▶ keeper ──▶ worker, and the next
+//	  ends when it is told "mounted" ◀──── pipe ──────┘ (USER, no capabilities)
 //
-// The daemon can gain no rights (no_new_privs), so it cannot unmount: root does, and
-// the daemon ends with its mount. One that is ended first leaves a dead mount, which
-// the next mount.bipfs cleans away.
+// The two can gain no rights (no_new_privs), so they cannot unmount: root does, and they
+// end with their mount. If they are ended first they leave a dead mount, which the next
+// mount.bipfs cleans away.
 
 const (
 	// handedEnv says that the mount is made, and handedFiles lead to it.
@@ -79,10 +79,14 @@ func (l *fstabLine) start(c *fs.Connection, s streams) error {
 		return err
 	}
 	defer said.Close()
+	program, err := os.Executable()
+	if err != nil {
+		return errors.Join(err, theirs.Close())
+	}
 	cmd := exec.Command("/proc/self/exe", l.command()...)
-	cmd.Args[0] = "bipfs"
+	cmd.Args[0] = "bipfs-keeper"
 	cmd.Dir = "/"
-	cmd.Env = l.environment(os.Environ())
+	cmd.Env = append(l.environment(os.Environ()), keeperEnv+"="+program)
 	cmd.Stdout, cmd.Stderr = theirs, s.err
 	files := c.Files()
 	cmd.ExtraFiles = files[:] // handedFiles
@@ -103,8 +107,8 @@ func (l *fstabLine) start(c *fs.Connection, s streams) error {
 	case err == nil:
 		_, err = io.WriteString(s.out, line)
 		return errors.Join(err, cmd.Process.Release())
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errors.Join(fmt.Errorf("%s does not answer after %v", l.dir, handTime), cmd.Process.Kill(), cmd.Wait())
+	case errors.Is(err, os.ErrDeadlineExceeded): // the keeper ends its worker, then itself
+		return errors.Join(fmt.Errorf("%s does not answer after %v", l.dir, handTime), cmd.Process.Signal(syscall.SIGTERM), cmd.Process.Release())
 	}
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("%s is not mounted: the daemon has ended (%w)", l.dir, err)
@@ -145,13 +149,11 @@ func (l *fstabLine) environment(of []string) []string {
 	return env
 }
 
-// takeConnection is the mount that mount.bipfs has made for this process; nil if there
-// is none. Programs that this one starts are not told of it.
+// handed reports whether mount.bipfs has made a mount for this process.
+func handed() bool { return os.Getenv(handedEnv) != "" }
+
+// takeConnection is that mount. Programs that this one starts are not told of it.
 func takeConnection(mountpoint string) (*fs.Connection, error) {
-	handed := os.Getenv(handedEnv)
 	os.Unsetenv(handedEnv)
-	if handed == "" {
-		return nil, nil
-	}
 	return fs.Inherit(mountpoint, handedFiles)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +28,8 @@ import (
 //	  ends when it is            │ mounts, holds the       │ serves
 //	  told "mounted"             │ connection              │
 //	                             └───── line, signals ─────┘
+//
+// mount.bipfs takes the place of the first, and mounts (handed.go).
 
 // keeperEnv makes a process the keeper: it is the path of the program.
 const keeperEnv = "BIPFS_KEEPER"
@@ -108,10 +111,6 @@ func (m *mountCommand) keep(s streams) error {
 	program := os.Getenv(keeperEnv)
 	os.Unsetenv(keeperEnv)
 	log := m.logger(s.err)
-	options, err := mountOptions(m.Options)
-	if err != nil {
-		return err
-	}
 	mountpoint, dir, remove, err := m.places()
 	if err != nil {
 		return err
@@ -120,14 +119,9 @@ func (m *mountCommand) keep(s streams) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	if err := fs.Clean(mountpoint); err != nil {
-		return err
-	}
-	options.Log = log
-	waitingReads(&options)
 	notify := newNotifier(os.Getppid(), log) // whom it has started, and who tells it of us
 	silence()
-	c, err := fs.Attach(mountpoint, options)
+	c, err := m.keptConnection(mountpoint, log)
 	if err != nil {
 		return err
 	}
@@ -151,4 +145,21 @@ func (m *mountCommand) keep(s streams) error {
 		return exitCode(code)
 	}
 	return nil
+}
+
+// keptConnection is the mount that the keeper keeps: made by itself, or for it.
+func (m *mountCommand) keptConnection(mountpoint string, log *slog.Logger) (*fs.Connection, error) {
+	if handed() {
+		return takeConnection(mountpoint)
+	}
+	options, err := mountOptions(m.Options)
+	if err != nil {
+		return nil, err
+	}
+	if err := fs.Clean(mountpoint); err != nil {
+		return nil, err
+	}
+	options.Log = log
+	waitingReads(&options)
+	return fs.Attach(mountpoint, options)
 }

@@ -39,8 +39,7 @@ type mountCommand struct {
 
 	kept   *keeper.Kept
 	notify *notifier      // who started this process
-	left   *fs.Connection // the mount, made or left by another process; nil: none
-	handed bool           // it was made for this process
+	left   *fs.Connection // the mount, left by another process; nil: none
 }
 
 // unmountTime is how long unmounting may take: with closeTime a stop is over within
@@ -55,7 +54,7 @@ func (m *mountCommand) Run(s streams) (err error) {
 	switch {
 	case m.kept != nil:
 		defer m.kept.Close()
-	case m.Detach && isKeeper():
+	case isKeeper() && (m.Detach || handed()):
 		return m.keep(s)
 	case m.Detach:
 		return m.detach(s)
@@ -65,7 +64,7 @@ func (m *mountCommand) Run(s streams) (err error) {
 
 // again reports whether another process has served the mount before.
 func (m *mountCommand) again() bool {
-	return m.left != nil && !m.handed || m.kept != nil && m.kept.Again
+	return m.left != nil || m.kept != nil && m.kept.Again
 }
 
 func (m *mountCommand) run(s streams) error {
@@ -98,8 +97,8 @@ func (m *mountCommand) run(s streams) error {
 	cfg.Mountpoint = mountpoint
 	if m.kept != nil {
 		cfg.Aside = m.kept.Aside
-	} else if err := m.managed(mountpoint, log); err != nil {
-		return err
+	} else {
+		m.managed(mountpoint, log)
 	}
 	cfg.Lent = m.again()
 	m.bounds(&cfg)
@@ -155,6 +154,9 @@ func (m *mountCommand) serve(cfg engine.Config, options fs.Options, all []named,
 	if err == nil {
 		err = m.serveClient(client, cfg, options, signals, s)
 	}
+	if errors.Is(err, errLeft) {
+		client.Entrust()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	client.Close(ctx)
@@ -194,7 +196,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if err := m.announce(server, cfg, s); err != nil {
 		return err
 	}
-	if m.kept == nil && !m.handed { // or nobody listens
+	if m.kept == nil { // or nobody listens
 		sayPage(s.out, b.window.url())
 	}
 	if os.Geteuid() != 0 {
@@ -224,7 +226,11 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), unmountTime)
 	defer cancel()
-	return server.Unmount(ctx)
+	err = server.Unmount(ctx)
+	if m.kept != nil && errors.Is(err, fs.ErrBounded) {
+		err = nil // the keeper says so, once
+	}
+	return err
 }
 
 // served waits until the mount is served no more, and reports whether it is left to

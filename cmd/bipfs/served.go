@@ -17,20 +17,15 @@ import (
 )
 
 // A mount is served by a process that a keeper has started (keep.go), or by one that
-// a service manager has (notify.go), or mount.bipfs (handed.go), or by one that nobody
-// looks after. What differs is here.
+// a service manager has (notify.go), or by one that nobody looks after. What differs is
+// here.
 
 // managed looks whether this process was started by a service manager, and takes what
-// an earlier one has left there; or what mount.bipfs has made.
-func (m *mountCommand) managed(mountpoint string, log *slog.Logger) (err error) {
+// an earlier one has left there.
+func (m *mountCommand) managed(mountpoint string, log *slog.Logger) {
 	m.notify = newNotifier(os.Getpid(), log)
 	m.left = m.notify.inherited(mountpoint)
 	silence()
-	if m.left == nil {
-		m.left, err = takeConnection(mountpoint)
-		m.handed = m.left != nil
-	}
-	return err
 }
 
 // mount is the server of the mount: one that is made, or one that was.
@@ -63,9 +58,6 @@ func (m *mountCommand) announce(server *fs.Server, cfg engine.Config, s streams)
 		}
 		m.notify.ready(0)
 		fmt.Fprintln(s.out, "mounted", cfg.Mountpoint)
-		if m.handed { // who was told does not listen any more
-			return divert(cfg.Dir)
-		}
 		return nil
 	}
 	if !m.kept.Again {

@@ -117,7 +117,10 @@ func (k *Keeper) Run(signals <-chan os.Signal) (code int) {
 // end leaves nothing.
 func (k *Keeper) end() {
 	k.stopRefusing()
-	if err := k.Connection.Unmount(); err != nil {
+	switch err := k.Connection.Unmount(); {
+	case errors.Is(err, fs.ErrBounded):
+		k.Log.Warn("the mount stays, and is dead: whoever looks at it gets ENOTCONN, until root unmounts it or mounts it again", "why", err)
+	case err != nil:
 		k.Log.Error("the mount stays", "err", err)
 	}
 	k.Connection.Close()
@@ -189,6 +192,9 @@ func (k *Keeper) hear(w *worker, m message) {
 		}
 	case stopping:
 		w.stopping = true
+		// The mount dies with the worker's descriptor, if it cannot be unmounted:
+		// nobody who reads is to wait for the rest of the worker's end.
+		k.Connection.Close()
 	case left:
 		w.left = true
 	}
