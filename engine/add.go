@@ -95,7 +95,7 @@ func (c *Client) takeSlots(state clientState) error {
 	c.mu.Lock()
 	c.state.NextSlot = state.NextSlot
 	c.mu.Unlock()
-	return c.folder.saveClient(state)
+	return c.folder.saveSlots(state)
 }
 
 // id is the infohashes that a source names; a URL names none.

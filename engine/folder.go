@@ -38,12 +38,13 @@ const formatVersion = 1
 type folder struct {
 	dir  string
 	lock *os.File
+	next uint32 // NextSlot as it is stored; guarded by Client.adding
 }
 
 // clientState is the file `client`.
 type clientState struct {
 	Port     int    `json:"port"`      // of the listener; 0 before the first
-	NextSlot uint32 `json:"next_slot"` // slots below it are taken for ever
+	NextSlot uint32 `json:"next_slot"` // slots below it are taken for ever, or never used
 	// URLs are those of .torrents that are to be fetched and added.
 	URLs []string `json:"urls,omitempty"`
 }
@@ -200,15 +201,33 @@ func (f *folder) loadClient() (clientState, error) {
 	if err != nil {
 		return s, fmt.Errorf("%s: %w", filepath.Join(f.dir, "client"), err)
 	}
+	f.next = s.NextSlot
 	return s, nil
 }
 
 func (f *folder) saveClient(s clientState) error {
+	s.NextSlot = max(s.NextSlot, f.next)
 	b, err := json.Marshal(s)
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.write(".", "client", append(b, '\n'))
 	}
-	return f.write(".", "client", append(b, '\n'))
+	if err == nil {
+		f.next = s.NextSlot
+	}
+	return err
+}
+
+// slotsAhead is how many slots are stored as taken at a time: who adds thousands of
+// torrents need not wait for the disk once more for each.
+const slotsAhead = 64
+
+// saveSlots stores that the slots below the next one of s are taken.
+func (f *folder) saveSlots(s clientState) error {
+	if s.NextSlot <= f.next {
+		return nil
+	}
+	s.NextSlot += slotsAhead - 1
+	return f.saveClient(s)
 }
 
 // blocklist is where the block list is kept that was fetched last.
