@@ -1,0 +1,105 @@
+package integration
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// thousands writes n .torrents of eight files each, that nobody has, into a folder.
+func thousands(t testing.TB, n int) (dir string) {
+	t.Helper()
+	const files, each, pieceLength = 8, 100_000, 64 << 10
+	dir = tempDir(t)
+	for i := range n {
+		var b bytes.Buffer
+		b.WriteString("d4:infod5:filesl")
+		for f := range files {
+			folder, name := fmt.Sprintf("folder %d", f/4), fmt.Sprintf("file %d.dat", f)
+			fmt.Fprintf(&b, "d6:lengthi%de4:pathl%d:%s%d:%see", each, len(folder), folder, len(name), name)
+		}
+		pieces := (files*each + pieceLength - 1) / pieceLength
+		name := fmt.Sprintf("torrent %05d", i)
+		fmt.Fprintf(&b, "e4:name%d:%s12:piece lengthi%de6:pieces%d:", len(name), name, pieceLength, pieces*sha1.Size)
+		for p := range pieces {
+			sum := sha1.Sum(fmt.Append(nil, i, p))
+			b.Write(sum[:])
+		}
+		b.WriteString("ee")
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.torrent", i)), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// costs are the figures of a mount of thousands of torrents.
+type costs struct {
+	add, restart, list float64 // s
+	each               float64 // bytes of resident memory, over those of an empty mount
+	idle               float64 // per cent of a processor
+}
+
+// measureThousands adds n torrents by one command, and mounts them once more. Each is listed, and is
+// the same inode again.
+func measureThousands(t testing.TB, n int, rest time.Duration) (c costs) {
+	t.Helper()
+	torrents := thousands(t, n)
+	o := mounting{data: filepath.Join(tempDir(t), "data"), flags: []string{"--control", tempDir(t)}}
+	m := mountBipfs(t, o)
+	empty := m.status("VmRSS")
+	r := sh(t, 5*time.Minute, `cd "$1"; "$2" add --control "$3" *.torrent | wc -l`, torrents, bipfs, m.control())
+	if got, _ := strconv.Atoi(strings.TrimSpace(r.out)); got != n {
+		t.Fatalf("%d are added: %v", got, r)
+	}
+	c.add = r.took.Seconds()
+	list := func() string {
+		r := sh(t, time.Minute, `ls -i "$1"`, m.dir)
+		if got := strings.Count(r.out, "\n"); got != n {
+			t.Fatalf("%d are listed", got)
+		}
+		c.list = r.took.Seconds()
+		return r.out
+	}
+	before := list()
+	m.stop(20 * time.Second)
+	o.dir = m.dir
+	m = mountBipfs(t, o)
+	c.restart = m.took.Seconds()
+	if list() != before {
+		t.Error("after a restart others are there, or the same as other inodes")
+	}
+	c.each = float64(m.status("VmRSS")-empty) / float64(n)
+	used := processor(t, m.pid())
+	time.Sleep(rest)
+	c.idle = 100 * (processor(t, m.pid()) - used).Seconds() / rest.Seconds()
+	m.stop(20 * time.Second)
+	return c
+}
+
+// TestThousands: a thousand torrents are added by one command, and are there after a
+// restart; each takes no more than 20 kB.
+func TestThousands(t *testing.T) {
+	if c := measureThousands(t, 1000, time.Millisecond); c.each > 20_000 {
+		t.Errorf("each takes %.0f bytes of memory", c.each)
+	}
+}
+
+// BenchmarkThousands is what ten thousand cost.
+func BenchmarkThousands(b *testing.B) {
+	for b.Loop() {
+		c := measureThousands(b, 10_000, 20*time.Second)
+		b.ReportMetric(c.add, "add-s")
+		b.ReportMetric(c.restart, "restart-s")
+		b.ReportMetric(c.list, "ls-s")
+		b.ReportMetric(c.each, "bytes-each")
+		b.ReportMetric(c.idle, "idle-%")
+		b.ReportMetric(0, "ns/op")
+	}
+}
