@@ -70,12 +70,16 @@ func (m *Machine) credited(e Credit) {
 	}
 }
 
-// slake has the peers that could take requests looked at.
+// slake has the peers that could take requests looked at, and first what is due: or the
+// first of them would be asked for all that the credit is worth.
 func (m *Machine) slake() {
 	for _, p := range m.peers {
 		if p.thirst > 0 {
 			m.touch(p)
 		}
+	}
+	for i := range min(m.ready.len(), demandPieces) {
+		m.changed(m.ready.at(i))
 	}
 }
 
