@@ -54,26 +54,36 @@ func static(t testing.TB, files int, big int64) *mount {
 // folders of 1000.
 func manyFiles(t testing.TB, n int) string {
 	t.Helper()
-	const each, pieceLength = 1000, 256 << 10
+	path := filepath.Join(tempDir(t), "many.torrent")
+	unheld{name: fmt.Sprintf("many %d", n), files: n, perFolder: 1000, each: 1000, pieceLength: 256 << 10}.write(t, path)
+	return path
+}
+
+// unheld is a torrent that nobody has: files of each bytes, in folders.
+type unheld struct {
+	name                                string
+	files, perFolder, each, pieceLength int
+}
+
+// write writes its metainfo.
+func (u unheld) write(t testing.TB, path string) {
+	t.Helper()
 	var b bytes.Buffer
 	b.WriteString("d4:infod5:filesl")
-	for i := range n {
-		folder, name := fmt.Sprintf("folder %03d", i/1000), fmt.Sprintf("file %06d.dat", i)
-		fmt.Fprintf(&b, "d6:lengthi%de4:pathl%d:%s%d:%see", each, len(folder), folder, len(name), name)
+	for i := range u.files {
+		folder, name := fmt.Sprintf("folder %03d", i/u.perFolder), fmt.Sprintf("file %06d.dat", i)
+		fmt.Fprintf(&b, "d6:lengthi%de4:pathl%d:%s%d:%see", u.each, len(folder), folder, len(name), name)
 	}
-	pieces := (n*each + pieceLength - 1) / pieceLength
-	name := fmt.Sprintf("many %d", n)
-	fmt.Fprintf(&b, "e4:name%d:%s12:piece lengthi%de6:pieces%d:", len(name), name, pieceLength, pieces*sha1.Size)
+	pieces := (u.files*u.each + u.pieceLength - 1) / u.pieceLength
+	fmt.Fprintf(&b, "e4:name%d:%s12:piece lengthi%de6:pieces%d:", len(u.name), u.name, u.pieceLength, pieces*sha1.Size)
 	for i := range pieces {
 		sum := sha1.Sum(strconv.AppendInt(nil, int64(i), 10))
 		b.Write(sum[:])
 	}
 	b.WriteString("ee")
-	path := filepath.Join(tempDir(t), "many.torrent")
 	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // BenchmarkListing lists 20,000 and 100,000 files by find and by ls -lR: the first

@@ -1,10 +1,7 @@
 package integration
 
 import (
-	"bytes"
-	"crypto/sha1"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,26 +12,10 @@ import (
 // thousands writes n .torrents of eight files each, that nobody has, into a folder.
 func thousands(t testing.TB, n int) (dir string) {
 	t.Helper()
-	const files, each, pieceLength = 8, 100_000, 64 << 10
 	dir = tempDir(t)
 	for i := range n {
-		var b bytes.Buffer
-		b.WriteString("d4:infod5:filesl")
-		for f := range files {
-			folder, name := fmt.Sprintf("folder %d", f/4), fmt.Sprintf("file %d.dat", f)
-			fmt.Fprintf(&b, "d6:lengthi%de4:pathl%d:%s%d:%see", each, len(folder), folder, len(name), name)
-		}
-		pieces := (files*each + pieceLength - 1) / pieceLength
 		name := fmt.Sprintf("torrent %05d", i)
-		fmt.Fprintf(&b, "e4:name%d:%s12:piece lengthi%de6:pieces%d:", len(name), name, pieceLength, pieces*sha1.Size)
-		for p := range pieces {
-			sum := sha1.Sum(fmt.Append(nil, i, p))
-			b.Write(sum[:])
-		}
-		b.WriteString("ee")
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.torrent", i)), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		unheld{name: name, files: 8, perFolder: 4, each: 100_000, pieceLength: 64 << 10}.write(t, filepath.Join(dir, name+".torrent"))
 	}
 	return dir
 }
