@@ -103,7 +103,7 @@ func TestBrokenState(t *testing.T) {
 			}
 			// Its slot is not given to another one.
 			magnet := &metainfo.Magnet{Hash: [20]byte{1}}
-			if added, err := client.Add(Source{Magnet: magnet}); err != nil || added.Slot() != 3 {
+			if added, err := client.Add(Source{Magnet: magnet}); err != nil || added.Slot() <= 2 {
 				t.Errorf("added: %v", err)
 			}
 		})
