@@ -98,7 +98,7 @@ func TestFilms(t *testing.T) {
 			seeder := scripted(t, manner{rate: filmRate, strict: true}, to)
 			m := mountInstalled(t, pkg, a, peerFlags(seeder), to)
 			p := openMpv(t, a.prefix(), a.owns(t), to.shown(m))
-			for i, place := range []float64{0, 20, 10, 30} {
+			for i, place := range []float64{0, 20, 10, 22} {
 				if i > 0 {
 					if _, wrong := p.tell(t, "seek", place, "absolute"); wrong != "" {
 						t.Fatalf("seek: %s", wrong)
