@@ -50,10 +50,11 @@ var rooms = map[string]room{
 	"fs":        {others: []string{"github.com/hanwen/go-fuse", "golang.org/x/sys"}},
 	"fs/keeper": {ours: []string{"fs"}, others: []string{"golang.org/x/sys"}},
 
-	"cmd/bipfs/web": {ours: []string{"engine/control"}, others: []string{"golang.org/x/net/webdav"}},
-	"cmd/bipfs/top": {ours: []string{"engine/control"},
+	"cmd/bipfs/figure": {pure: true},
+	"cmd/bipfs/web":    {ours: []string{"cmd/bipfs/figure", "engine/control"}, others: []string{"golang.org/x/net/webdav"}},
+	"cmd/bipfs/top": {ours: []string{"cmd/bipfs/figure", "engine/control"},
 		others: []string{"charm.land/bubbletea", "github.com/charmbracelet/x/ansi", "github.com/charmbracelet/x/term", "golang.org/x/sys"}}, // x/sys: its tests make a terminal
-	"cmd/bipfs": {ours: []string{"cmd/bipfs/top", "cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
+	"cmd/bipfs": {ours: []string{"cmd/bipfs/figure", "cmd/bipfs/top", "cmd/bipfs/web", "engine", "engine/control", "engine/metainfo", "engine/discovery/tracker", "fs", "fs/keeper", "wire"},
 		others: []string{"github.com/alecthomas/kong", "github.com/BurntSushi/toml", "golang.org/x/sys"}},
 
 	"docs":               {},

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/fs"
@@ -247,10 +248,10 @@ func pieceLines(w io.Writer, t *engine.Torrent) {
 	have, known := t.Have()
 	if !known {
 		s := t.Status()
-		fmt.Fprintf(w, "%d pieces of %s; nobody has used it since the start: %s of it here\n", n, people(info.PieceLength), percent(s.Here, s.Length))
+		fmt.Fprintf(w, "%d pieces of %s; nobody has used it since the start: %s of it here\n", n, figure.Bytes(info.PieceLength), figure.Share(s.Here, s.Length))
 		return
 	}
-	fmt.Fprintf(w, "%d of %d pieces of %s\n", have.Count(), n, people(info.PieceLength))
+	fmt.Fprintf(w, "%d of %d pieces of %s\n", have.Count(), n, figure.Bytes(info.PieceLength))
 	line := make([]byte, 0, piecesInLine+1)
 	for p := range n {
 		mark := byte('.')

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine"
 	"bipfs/engine/control"
 	"bipfs/fs"
@@ -123,9 +124,9 @@ func (r *report) files() {
 // data is the data folder, and what its file system lacks.
 func (r *report) data(dir string) {
 	x, err := engine.Examine(dir)
-	text := fmt.Sprintf("%s, %s free", dir, people(x.Free))
+	text := fmt.Sprintf("%s, %s free", dir, figure.Bytes(x.Free))
 	if _, err := os.Stat(dir); err != nil {
-		text = fmt.Sprintf("%s will be made, %s free", dir, people(x.Free))
+		text = fmt.Sprintf("%s will be made, %s free", dir, figure.Bytes(x.Free))
 	}
 	r.add("data folder", failure, text, err)
 	if err != nil {
@@ -142,7 +143,7 @@ func (r *report) data(dir string) {
 		r.add("data folder", warning, "", fmt.Errorf("%s is not on a disk of this machine (%s): it is slow, and may be gone; choose another with --data", dir, x.Kind))
 	}
 	if keep, err := (engineFlags{}).keepFree(existing(dir)); err == nil && x.Free < keep {
-		r.add("free space", warning, "", fmt.Errorf("%s are free, and bipfs stores nothing below %s: reads go on from the network; free some space, or lower --keep-free", people(x.Free), people(keep)))
+		r.add("free space", warning, "", fmt.Errorf("%s are free, and bipfs stores nothing below %s: reads go on from the network; free some space, or lower --keep-free", figure.Bytes(x.Free), figure.Bytes(keep)))
 	}
 }
 

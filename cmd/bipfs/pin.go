@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine"
 	"bipfs/engine/control"
 )
@@ -42,7 +43,7 @@ func (c *placesCommand) run(s streams, verb string) error {
 				return err
 			}
 			return t.print(p, func(w io.Writer) {
-				fmt.Fprintf(w, "%sned\t%s of %s here\t%s\n", verb, people(p.Here), people(p.Length), shown(place))
+				fmt.Fprintf(w, "%sned\t%s of %s here\t%s\n", verb, figure.Bytes(p.Here), figure.Bytes(p.Length), shown(place))
 			})
 		})
 	})
@@ -108,7 +109,7 @@ func (c *fetchCommand) wait(s streams) error {
 		case err != nil:
 			return err
 		}
-		return t.print(p, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", people(p.Length), shown(place)) })
+		return t.print(p, func(w io.Writer) { fmt.Fprintf(w, "%s\t%s\n", figure.Bytes(p.Length), shown(place)) })
 	})
 	if err == nil || found || errors.Is(err, errInterrupted) {
 		return err
@@ -220,7 +221,7 @@ func waitLine(p control.Path, rate float64) string {
 		full = int(float64(p.Here) / float64(p.Length) * barWidth)
 	}
 	return fmt.Sprintf("[%-*s] %5s  %7.1f MB/s  %s  %d peers", barWidth, strings.Repeat("#", full),
-		percent(p.Here, p.Length), rate/1e6, eta(p.Length-p.Here, rate), p.Torrent.Peers)
+		figure.Share(p.Here, p.Length), rate/1e6, eta(p.Length-p.Here, rate), p.Torrent.Peers)
 }
 
 // eta is how long so many bytes take.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine/control"
 )
 
@@ -39,7 +40,7 @@ func (c *statusCommand) Run(s streams) error {
 		return t.print(p, func(w io.Writer) {
 			torrentLines(w, p.Torrent)
 			if p.Path != "" {
-				fmt.Fprintf(w, "path\t%s, a %s%s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, isPinned(p), people(p.Here), people(p.Length), percent(p.Here, p.Length))
+				fmt.Fprintf(w, "path\t%s, a %s%s\nof it here\t%s of %s (%s)\n", shown(p.Path), p.Kind, isPinned(p), figure.Bytes(p.Here), figure.Bytes(p.Length), figure.Share(p.Here, p.Length))
 			}
 		})
 	})
@@ -52,7 +53,7 @@ func statusLines(w io.Writer, s control.Status) {
 	}
 	fmt.Fprintf(w, "mount\t%s\ndata\t%s\nversion\t%s, api %d\npid\t%d, since %s\n", mount, shown(s.Data), s.Version, s.API, s.PID, s.Started.Local().Format(time.DateTime))
 	fmt.Fprintf(w, "torrents\t%d\npeers\t%d\n", s.Torrents, s.Peers)
-	fmt.Fprintf(w, "downloaded\t%s\nuploaded\t%s\nfree to store\t%s\n", people(s.Downloaded), people(s.Uploaded), people(s.Free))
+	fmt.Fprintf(w, "downloaded\t%s\nuploaded\t%s\nfree to store\t%s\n", figure.Bytes(s.Downloaded), figure.Bytes(s.Uploaded), figure.Bytes(s.Free))
 	if words := limitWords(s.DownLimit, s.UpLimit, s.BackgroundLimit); words != "" {
 		fmt.Fprintf(w, "limits\t%s\n", words)
 	}
@@ -69,8 +70,8 @@ func torrentLines(w io.Writer, t control.Torrent) {
 	if t.Folder != "" {
 		fmt.Fprintf(w, "folder\t%s\n", shown(t.Folder))
 	}
-	fmt.Fprintf(w, "here\t%s of %s (%s)\nfiles\t%d\npieces\t%d of %s\n", people(t.Here), people(t.Length), percent(t.Here, t.Length), t.Files, t.Pieces, people(t.PieceLength))
-	fmt.Fprintf(w, "peers\t%d connected, %d known\ndownloaded\t%s\nuploaded\t%s\n", t.Peers, t.Known, people(t.Downloaded), people(t.Uploaded))
+	fmt.Fprintf(w, "here\t%s of %s (%s)\nfiles\t%d\npieces\t%d of %s\n", figure.Bytes(t.Here), figure.Bytes(t.Length), figure.Share(t.Here, t.Length), t.Files, t.Pieces, figure.Bytes(t.PieceLength))
+	fmt.Fprintf(w, "peers\t%d connected, %d known\ndownloaded\t%s\nuploaded\t%s\n", t.Peers, t.Known, figure.Bytes(t.Downloaded), figure.Bytes(t.Uploaded))
 	fmt.Fprintf(w, "added\t%s\n", t.Added.Local().Format(time.DateTime))
 	for name, urls := range map[string][]string{"trackers": t.Trackers, "web seeds": t.WebSeeds} {
 		if len(urls) > 0 {
@@ -113,7 +114,7 @@ func peerLines(w io.Writer, all []control.Peer) {
 		if p.Encrypted {
 			over += ", encrypted"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s/s\t%s\n", shown(p.Address), over, p.Source, p.Pieces, people(p.Downloaded), people(p.Uploaded), people(p.Rate), shown(p.Client))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s/s\t%s\n", shown(p.Address), over, p.Source, p.Pieces, figure.Bytes(p.Downloaded), figure.Bytes(p.Uploaded), figure.Bytes(p.Rate), shown(p.Client))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine"
 	"bipfs/engine/control"
 )
@@ -121,7 +122,7 @@ func (c *lsCommand) Run(s streams) error {
 		return t.print(all, func(w io.Writer) {
 			fmt.Fprintln(w, "INFOHASH\tSTATE\tHERE\tSIZE\tPEERS\tNAME")
 			for _, o := range all.Torrents {
-				fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%s\n", o.Infohash, state(o), percent(o.Here, o.Length), people(o.Length), o.Peers, shown(path.Join(o.Folder, o.Name)))
+				fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%s\n", o.Infohash, state(o), figure.Share(o.Here, o.Length), figure.Bytes(o.Length), o.Peers, shown(path.Join(o.Folder, o.Name)))
 			}
 		})
 	})
@@ -140,27 +141,6 @@ func state(t control.Torrent) string {
 		s += ", partly pinned"
 	}
 	return s
-}
-
-// percent is how much of a torrent is here: 100 % is all of it.
-func percent(here, length int64) string {
-	switch {
-	case length <= 0:
-		return "-"
-	case here >= length:
-		return "100 %"
-	}
-	return fmt.Sprintf("%d %%", min(99, int64(float64(here)/float64(length)*100)))
-}
-
-// people is a number of bytes as people read it.
-func people(n int64) string {
-	for _, u := range units {
-		if u.bytes > 1 && u.bytes&(u.bytes-1) == 0 && n >= u.bytes {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.bytes), u.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
 }
 
 // rmCommand is `bipfs rm`.

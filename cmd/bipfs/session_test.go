@@ -8,26 +8,6 @@ import (
 	"bipfs/engine/control"
 )
 
-func TestPeople(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 30: "1.0 GiB", 5 << 40: "5.0 TiB", 1<<63 - 1: "8.0 EiB"} {
-		if got := people(n); got != want {
-			t.Errorf("%d: %q, not %q", n, got, want)
-		}
-	}
-}
-
-// TestPercent: 100 % is all of it, and less is less.
-func TestPercent(t *testing.T) {
-	for _, c := range []struct {
-		here, length int64
-		want         string
-	}{{0, 0, "-"}, {0, 1000, "0 %"}, {999, 1000, "99 %"}, {1000, 1000, "100 %"}, {1<<62 - 1, 1 << 62, "99 %"}, {1 << 61, 1 << 62, "50 %"}} {
-		if got := percent(c.here, c.length); got != c.want {
-			t.Errorf("%d of %d: %q, not %q", c.here, c.length, got, c.want)
-		}
-	}
-}
-
 // TestShown: a terminal is sent no controls, and nobody passkeys.
 func TestShown(t *testing.T) {
 	if got := shown("a\x1b[31mb\nc\u202ed é界"); got != "a?[31mb?c?d é界" {

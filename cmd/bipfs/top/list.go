@@ -1,6 +1,10 @@
 package top
 
-import "fmt"
+import (
+	"fmt"
+
+	"bipfs/cmd/bipfs/figure"
+)
 
 // columns are those of the list, after the name.
 var columns = []column{
@@ -16,7 +20,7 @@ var columns = []column{
 // texts are what stands in them.
 func (r *row) texts() []string {
 	return []string{
-		state(r.State, r.Paused, r.Pinned), percent(r.Here, r.Length), size(r.Length), speed(r.down.rate()), speed(r.up.rate()),
+		state(r.State, r.Paused, r.Pinned), figure.Share(r.Here, r.Length), figure.Bytes(r.Length), speed(r.down.rate()), speed(r.up.rate()),
 		fmt.Sprint(r.Peers), fmt.Sprint(r.Open),
 	}
 }
@@ -87,12 +91,12 @@ func (m *model) title() line {
 
 // totals are the rates of all torrents together, and what bounds them.
 func (m *model) totals() line {
-	l := line{{"down ", usual}, {size(m.down.rate()) + "/s", good}}
-	l = append(l, limit(m.status.DownLimit), span{"  up ", usual}, span{size(m.up.rate()) + "/s", good}, limit(m.status.UpLimit))
+	l := line{{"down ", usual}, {figure.Bytes(m.down.rate()) + "/s", good}}
+	l = append(l, limit(m.status.DownLimit), span{"  up ", usual}, span{figure.Bytes(m.up.rate()) + "/s", good}, limit(m.status.UpLimit))
 	if m.known && !m.status.Storing {
 		return append(l, span{"  the store is full", wrong})
 	}
-	return append(l, span{"  room to store " + size(m.status.Free), usual})
+	return append(l, span{"  room to store " + figure.Bytes(m.status.Free), usual})
 }
 
 // limit says the limit of a rate, if there is one.
@@ -100,5 +104,5 @@ func limit(n int64) span {
 	if n <= 0 {
 		return span{}
 	}
-	return span{" of " + size(n) + "/s", faint}
+	return span{" of " + figure.Bytes(n) + "/s", faint}
 }

@@ -1,6 +1,10 @@
 package top
 
-import "fmt"
+import (
+	"fmt"
+
+	"bipfs/cmd/bipfs/figure"
+)
 
 // mostMapLines is the most lines of a piece map.
 const mostMapLines = 8
@@ -32,7 +36,7 @@ func (m *model) mapLines() []line {
 		return []line{{{"the metadata is not here yet: no pieces are known", faint}}}
 	}
 	cells := v.cells(min(v.pieces.Pieces, max(1, m.width)*mostMapLines))
-	head := fmt.Sprintf("%s of %s", count(v.pieces.Pieces, "piece", "pieces"), size(v.PieceLength))
+	head := fmt.Sprintf("%s of %s", count(v.pieces.Pieces, "piece", "pieces"), figure.Bytes(v.PieceLength))
 	lines := []line{{{head, bold}, {"  █ here  ░▒ in part  + coming  > read  - next", faint}}}
 	for len(cells) > 0 {
 		n := min(len(cells), max(1, m.width))

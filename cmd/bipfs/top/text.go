@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"bipfs/cmd/bipfs/figure"
 )
 
 // longestCluster is the most bytes of one character with its marks: more of them
@@ -118,37 +120,12 @@ func (l line) render(width int, i ink) string {
 	return b.String()
 }
 
-// size is a number of bytes as people read it.
-func size(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n)/1024, 0
-	for f >= 1023.95 && unit < len(sizeUnits)-1 {
-		f, unit = f/1024, unit+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, sizeUnits[unit])
-}
-
-const sizeUnits = "KMGTPE"
-
 // speed is a rate; nothing if nothing comes.
 func speed(n int64) string {
 	if n <= 0 {
 		return ""
 	}
-	return size(n) + "/s"
-}
-
-// percent is how much of all is here: 100 % is all of it.
-func percent(here, all int64) string {
-	switch {
-	case all <= 0:
-		return "-"
-	case here >= all:
-		return "100 %"
-	}
-	return fmt.Sprintf("%d %%", min(99, max(0, int64(float64(here)/float64(all)*100))))
+	return figure.Bytes(n) + "/s"
 }
 
 // count is a number of things.

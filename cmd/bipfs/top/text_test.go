@@ -109,12 +109,10 @@ func FuzzPlain(f *testing.F) {
 	})
 }
 
-// TestNumbers: sizes, rates and parts, as people read them.
+// TestNumbers: rates and counts, as people read them.
 func TestNumbers(t *testing.T) {
 	for _, o := range []struct{ got, want string }{
-		{size(0), "0 B"}, {size(1023), "1023 B"}, {size(1024), "1.0 KiB"}, {size(1<<20 - 1), "1.0 MiB"}, {size(5 << 20), "5.0 MiB"}, {size(1 << 62), "4.0 EiB"},
 		{speed(0), ""}, {speed(-1), ""}, {speed(2048), "2.0 KiB/s"},
-		{percent(0, 0), "-"}, {percent(1, 3), "33 %"}, {percent(999, 1000), "99 %"}, {percent(7, 7), "100 %"}, {percent(-3, 7), "0 %"}, {percent(1<<62, 1<<63-1), "50 %"},
 		{count(1, "peer", "peers"), "1 peer"}, {count(0, "peer", "peers"), "0 peers"},
 	} {
 		if o.got != o.want {

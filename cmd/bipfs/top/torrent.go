@@ -3,6 +3,7 @@ package top
 import (
 	"fmt"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine/control"
 )
 
@@ -23,8 +24,8 @@ func (m *model) torrentLines() []line {
 	r := m.rows[v.Infohash]
 	lines := []line{
 		{{r.Name, bold}},
-		{{state(v.State, v.Paused, v.Pinned), usual}, {"  here ", usual}, {percent(v.Here, v.Length), good}, {fmt.Sprintf(", %s of %s in %s", size(v.Here), size(v.Length), count(v.Files, "file", "files")), usual}},
-		{{"down ", usual}, {size(r.down.rate()) + "/s", good}, limit(v.DownLimit), {"  up ", usual}, {size(r.up.rate()) + "/s", good}, limit(v.UpLimit),
+		{{state(v.State, v.Paused, v.Pinned), usual}, {"  here ", usual}, {figure.Share(v.Here, v.Length), good}, {fmt.Sprintf(", %s of %s in %s", figure.Bytes(v.Here), figure.Bytes(v.Length), count(v.Files, "file", "files")), usual}},
+		{{"down ", usual}, {figure.Bytes(r.down.rate()) + "/s", good}, limit(v.DownLimit), {"  up ", usual}, {figure.Bytes(r.up.rate()) + "/s", good}, limit(v.UpLimit),
 			{fmt.Sprintf("  %s of %d known", count(v.Peers, "peer", "peers"), v.Known), usual}},
 	}
 	if v.Error != "" {
@@ -60,7 +61,7 @@ func (m *model) readerLines() []line {
 			program = "-"
 		}
 		lines = append(lines, line{{t.join([]string{
-			program, percent(o.Offset, o.Length) + " of " + size(o.Length), count(max(0, o.Until-o.Piece), "piece", "pieces"),
+			program, figure.Share(o.Offset, o.Length) + " of " + figure.Bytes(o.Length), count(max(0, o.Until-o.Piece), "piece", "pieces"),
 		}) + "  " + o.File, usual}})
 	}
 	return lines
@@ -77,7 +78,7 @@ func (m *model) peerLines() []line {
 	for _, p := range all[:min(len(all), mostPeers)] {
 		of := m.peers[peerKey(p)]
 		lines = append(lines, line{{t.join([]string{
-			p.Address, speed(of.down.rate()), speed(of.up.rate()), percent(int64(p.Pieces), int64(m.detail.Pieces)), flags(p),
+			p.Address, speed(of.down.rate()), speed(of.up.rate()), figure.Share(int64(p.Pieces), int64(m.detail.Pieces)), flags(p),
 		}) + "  " + p.Client, usual}})
 	}
 	if more := len(all) - mostPeers; more > 0 {

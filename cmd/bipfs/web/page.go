@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine/control"
 )
 
@@ -27,7 +28,7 @@ var assets embed.FS
 const pageCSP = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"size": size, "percent": percent, "state": stateWords, "date": func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04") },
+	"size": figure.Bytes, "percent": figure.Percent, "state": stateWords, "date": func(t time.Time) string { return t.Local().Format("2 Jan 2006 15:04") },
 	"link": link,
 	"sum":  func(a, b int) int { return a + b }, "before": func(from, n int) int { return max(0, from-n) },
 }).ParseFS(assets, "assets/*.html"))
@@ -157,30 +158,6 @@ func (s *server) asset(w http.ResponseWriter, r *http.Request) {
 func link(of string, torrent control.Torrent, path string) string {
 	u := url.URL{Path: "/" + of + "/" + torrent.Infohash + "/" + path}
 	return u.EscapedPath()
-}
-
-// size is a number of bytes for people; the script has the same.
-func size(n int64) string {
-	units := []string{"KiB", "MiB", "GiB", "TiB", "PiB"}
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, i := float64(n)/1024, 0
-	for v >= 1024 && i+1 < len(units) {
-		v, i = v/1024, i+1
-	}
-	return fmt.Sprintf("%.1f %s", v, units[i])
-}
-
-// percent is how much is here: 100 is all of it.
-func percent(here, length int64) int64 {
-	switch {
-	case length <= 0:
-		return 0
-	case here >= length:
-		return 100
-	}
-	return min(99, int64(float64(here)/float64(length)*100))
 }
 
 // stateWords are what a torrent does; the script has the same.

@@ -5,11 +5,12 @@
 const every = 1000;
 const before = new Map(); // what had come and gone at the answer before, by torrent
 
-const units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+// As package figure has it.
+const units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 function size(n) {
   if (n < 1024) return `${n} B`;
   let i = 0;
-  for (n /= 1024; n >= 1024 && i + 1 < units.length; i++) n /= 1024;
+  for (n /= 1024; n >= 1023.95 && i + 1 < units.length; i++) n /= 1024;
   return `${n.toFixed(1)} ${units[i]}`;
 }
 
