@@ -222,25 +222,32 @@ func TestRemainsKilled(t *testing.T) {
 	}
 }
 
+// lendOne is a store that has all of a torrent of two files; the first is lent.
+func lendOne(t *testing.T, seed uint64, fs *simFS) (*bench, *Lent) {
+	t.Helper()
+	x := newTruth(seed, 3<<20, 64<<10)
+	x.files = []File{{Length: 1 << 20}, {Length: 2 << 20}}
+	b := newBench(t, x, Config{FS: fs, Evict: true, Most: Unbounded, Memory: Least(4) + 32*wire.BlockSize}, "/x")
+	b.disk.Remain(nil, func(dir string) (Spec, error) { return x.spec(dir), nil })
+	b.disk.Bound(func() []Tenant { return nil })
+	r := rand.New(rand.NewPCG(seed, seed))
+	for p := range wire.Piece(x.Pieces()) {
+		b.readOnce(p, r)
+	}
+	b.readAll(1 << 20)
+	lent, ok := b.Lend(0)
+	if !ok {
+		t.Fatal("the file is not lent")
+	}
+	return b, lent
+}
+
 // TestRemainsLent: what the kernel still reads of a removed torrent by itself stays,
 // whoever comes into its folder, until it is given back.
 func TestRemainsLent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newSimFS()
-		x := newTruth(5, 3<<20, 64<<10)
-		x.files = []File{{Length: 1 << 20}, {Length: 2 << 20}}
-		b := newBench(t, x, Config{FS: fs, Evict: true, Most: Unbounded, Memory: Least(4) + 32*wire.BlockSize}, "/x")
-		b.disk.Remain(nil, func(dir string) (Spec, error) { return x.spec(dir), nil })
-		b.disk.Bound(func() []Tenant { return nil })
-		r := rand.New(rand.NewPCG(5, 5))
-		for p := range wire.Piece(x.Pieces()) {
-			b.readOnce(p, r)
-		}
-		b.readAll(1 << 20)
-		lent, ok := b.Lend(0)
-		if !ok {
-			t.Fatal("the file is not lent")
-		}
+		b, lent := lendOne(t, 5, fs)
 		for range 3 {
 			b.disk.Removed("/x", time.Now())
 			b.Leave()
@@ -251,7 +258,7 @@ func TestRemainsLent(t *testing.T) {
 				t.Fatalf("%d bytes are left, 1 MiB is lent", n)
 			}
 			time.Sleep(2 * tenantsAge)
-			again, err := b.disk.Add(x.spec("/x"))
+			again, err := b.disk.Add(b.truth.spec("/x"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,20 +285,7 @@ func TestRemainsLent(t *testing.T) {
 func TestRemainsUnmarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newSimFS()
-		x := newTruth(6, 3<<20, 64<<10)
-		x.files = []File{{Length: 1 << 20}, {Length: 2 << 20}}
-		b := newBench(t, x, Config{FS: fs, Evict: true, Most: Unbounded, Memory: Least(4) + 32*wire.BlockSize}, "/x")
-		b.disk.Remain(nil, func(dir string) (Spec, error) { return x.spec(dir), nil })
-		b.disk.Bound(func() []Tenant { return nil })
-		r := rand.New(rand.NewPCG(6, 6))
-		for p := range wire.Piece(x.Pieces()) {
-			b.readOnce(p, r)
-		}
-		b.readAll(1 << 20)
-		lent, ok := b.Lend(0)
-		if !ok {
-			t.Fatal("the file is not lent")
-		}
+		b, lent := lendOne(t, 6, fs)
 		b.disk.Removed("/x", time.Now())
 		b.Leave()
 		<-b.Left()

@@ -335,35 +335,20 @@ func TestKeeperUser(t *testing.T) {
 func TestKeeperHolds(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	whole := torrentOf(t, file(t, "whole.bin", 8<<20), 256<<10)
-	before, after := torrentOf(t, file(t, "before.bin", 24<<20), 256<<10), torrentOf(t, file(t, "after.bin", 24<<20), 256<<10)
-	seeder := scripted(t, manner{}, whole, before, after)
-	k := mountKept(t, mounting{flags: append(peerFlags(seeder), "--disk", "24MiB"), sources: []string{whole.file, before.file, after.file}})
-	k.same(t, whole)
-	h := hold(t, whole.shown(k.mount))
-	worker := k.asked(t)
-	wrote := wroteBy(t, worker.PID)
-	h.read(t, whole, 5<<20)
-	if n := wroteBy(t, worker.PID) - wrote; n > 64<<10 {
-		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
-	}
-	k.same(t, before)
-	stamps := filepath.Join(k.data, "torrents", whole.hash(), "stamps")
+	k := lendWhole(t)
+	k.same(t, k.before)
+	stamps := filepath.Join(k.data, "torrents", k.whole.hash(), "stamps")
 	if err := os.Remove(stamps); err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	k.killed(t, worker)
-	k.same(t, after)
-	stored := filepath.Join(k.data, "torrents", after.hash(), "data", "0")
+	k.killed(t, k.worker)
+	k.same(t, k.after)
+	stored := filepath.Join(k.data, "torrents", k.after.hash(), "data", "0")
 	eventually(t, longEnough, "nothing gives way", func() bool {
 		var st syscall.Stat_t
 		return syscall.Stat(stored, &st) == nil && st.Blocks*512 > 4<<20
 	})
-	for off := int64(0); off < whole.Info.Length; off += 256 << 10 {
-		h.read(t, whole, off)
-	}
-	h.in.Close()
-	h.exits(longEnough)
+	k.stays(t)
 }
 
 // TestKeeperKill kills what serves a mount while a program reads a file from its

@@ -66,6 +66,46 @@ func TestRemovedGivesWay(t *testing.T) {
 	m.stop(5 * time.Second)
 }
 
+// A lentMount is a kept one of which the kernel reads a file by itself: all of whole,
+// which another process has open. There is no room for it beside the other two.
+type lentMount struct {
+	*keptMount
+	whole, before, after *torrent
+	open                 *held
+	worker               keptStatus // that has lent it
+}
+
+func lendWhole(t *testing.T) *lentMount {
+	t.Helper()
+	k := &lentMount{
+		whole:  torrentOf(t, file(t, "whole.bin", 8<<20), 256<<10),
+		before: torrentOf(t, file(t, "before.bin", 24<<20), 256<<10), after: torrentOf(t, file(t, "after.bin", 24<<20), 256<<10),
+	}
+	seeder := scripted(t, manner{}, k.whole, k.before, k.after)
+	k.keptMount = mountKept(t, mounting{
+		flags: append(peerFlags(seeder), "--disk", "24MiB"), sources: []string{k.whole.file, k.before.file, k.after.file},
+	})
+	k.same(t, k.whole)
+	k.open = hold(t, k.whole.shown(k.mount))
+	k.worker = k.asked(t)
+	wrote := wroteBy(t, k.worker.PID)
+	k.open.read(t, k.whole, 5<<20)
+	if n := wroteBy(t, k.worker.PID) - wrote; n > 64<<10 {
+		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
+	}
+	return k
+}
+
+// stays reads all of the open file, to its end.
+func (k *lentMount) stays(t *testing.T) {
+	t.Helper()
+	for off := int64(0); off < k.whole.Info.Length; off += 256 << 10 {
+		k.open.read(t, k.whole, off)
+	}
+	k.open.in.Close()
+	k.open.exits(longEnough)
+}
+
 // TestRemovedIsHeld: what the kernel reads by itself of a torrent that was removed stays,
 // though the process that lent it has died and the store has to give way; also when it
 // was added again.
@@ -78,33 +118,19 @@ func TestRemovedIsHeld(t *testing.T) {
 }
 
 func removedIsHeld(t *testing.T, again bool) {
-	whole, before, after := torrentOf(t, file(t, "whole.bin", 8<<20), 256<<10), torrentOf(t, file(t, "before.bin", 24<<20), 256<<10), torrentOf(t, file(t, "after.bin", 24<<20), 256<<10)
-	seeder := scripted(t, manner{}, whole, before, after)
-	k := mountKept(t, mounting{flags: append(peerFlags(seeder), "--disk", "24MiB"), sources: []string{whole.file, before.file, after.file}})
-	k.same(t, whole)
-	h := hold(t, whole.shown(k.mount))
-	worker := k.asked(t)
-	wrote := wroteBy(t, worker.PID)
-	h.read(t, whole, 5<<20)
-	if n := wroteBy(t, worker.PID) - wrote; n > 64<<10 {
-		t.Fatalf("a complete file is not read by the kernel: bipfs wrote %d bytes", n)
-	}
-	run(t, longEnough, k.program, "rm", "--control", k.control(), whole.hash())
+	k := lendWhole(t)
+	run(t, longEnough, k.program, "rm", "--control", k.control(), k.whole.hash())
 	if again {
-		run(t, longEnough, k.program, "add", "--control", k.control(), whole.file)
+		run(t, longEnough, k.program, "add", "--control", k.control(), k.whole.file)
 	}
-	k.same(t, before)
-	h.read(t, whole, 5<<20)
-	k.killed(t, worker)
-	k.same(t, after)
-	gone := filepath.Join(k.data, "torrents", before.hash(), "data", "0")
+	k.same(t, k.before)
+	k.open.read(t, k.whole, 5<<20)
+	k.killed(t, k.worker)
+	k.same(t, k.after)
+	gone := filepath.Join(k.data, "torrents", k.before.hash(), "data", "0")
 	eventually(t, longEnough, "what was read before does not give way", func() bool {
 		var st syscall.Stat_t
 		return syscall.Stat(gone, &st) == nil && st.Blocks*512 < 2<<20 && stored(k.data) > 20<<20
 	})
-	for off := int64(0); off < whole.Info.Length; off += 256 << 10 {
-		h.read(t, whole, off)
-	}
-	h.in.Close()
-	h.exits(longEnough)
+	k.stays(t)
 }

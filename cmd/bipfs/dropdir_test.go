@@ -152,16 +152,24 @@ func TestDroppedMoves(t *testing.T) {
 	d.after(1)
 }
 
-// TestDroppedElsewhereBelow: while a sub-folder is another one, or cannot be read, nothing
-// that came of it is removed; what the other one has is added.
-func TestDroppedElsewhereBelow(t *testing.T) {
-	d := newDropTest(t, false)
-	a, b, c := hashOf("a"), hashOf("b"), hashOf("c")
+// threeDropped is a folder that has brought three torrents: by films/a.magnet,
+// films/in/b.magnet and other/c.magnet.
+func threeDropped(t *testing.T) (d *dropTest, a, b, c string) {
+	t.Helper()
+	d = newDropTest(t, false)
+	a, b, c = hashOf("a"), hashOf("b"), hashOf("c")
 	d.mkdir("films", "films/in", "other")
 	d.putIn("films/a.magnet", a)
 	d.putIn("films/in/b.magnet", b)
 	d.putIn("other/c.magnet", c)
 	d.after(3, a, b, c)
+	return d, a, b, c
+}
+
+// TestDroppedElsewhereBelow: while a sub-folder is another one, or cannot be read, nothing
+// that came of it is removed; what the other one has is added.
+func TestDroppedElsewhereBelow(t *testing.T) {
+	d, a, b, c := threeDropped(t)
 	// Another one at its place, at once.
 	d.mkdir(".new")
 	d.putIn(".new/a.magnet", a)
@@ -183,13 +191,7 @@ func TestDroppedElsewhereBelow(t *testing.T) {
 // TestDroppedUnreadable: what lies in a sub-folder that cannot be read is not missing, nor
 // what lies below it; its neighbours are looked at.
 func TestDroppedUnreadable(t *testing.T) {
-	d := newDropTest(t, false)
-	a, b, c := hashOf("a"), hashOf("b"), hashOf("c")
-	d.mkdir("films", "films/in", "other")
-	d.putIn("films/a.magnet", a)
-	d.putIn("films/in/b.magnet", b)
-	d.putIn("other/c.magnet", c)
-	d.after(3, a, b, c)
+	d, a, b, c := threeDropped(t)
 	if err := os.Chmod(d.path("films"), 0); err != nil {
 		t.Fatal(err)
 	}
