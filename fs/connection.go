@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -116,16 +117,32 @@ func Inherit(dir string, fds [2]int) (*Connection, error) {
 			return nil, os.NewSyscallError("fcntl", err)
 		}
 	}
-	c := &Connection{inherited: true, device: os.NewFile(uintptr(fds[0]), device), state: os.NewFile(uintptr(fds[1]), stateName)}
-	var err error
-	if c.dir, err = resolve(dir); err == nil {
-		err = c.recall()
+	c := &Connection{dir: dir, inherited: true, device: os.NewFile(uintptr(fds[0]), device), state: os.NewFile(uintptr(fds[1]), stateName)}
+	err := c.recall()
+	if err == nil {
+		err = c.locate(dir)
 	}
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// locate finds the mount at its directory by the table of mounts, where it can: who
+// looks at the directory of an automount waits until whoever mounts for it has ended,
+// and that waits for us.
+func (c *Connection) locate(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	at, mounted, err := mountAt(abs)
+	if err == nil && (!mounted || at.device != c.mount.device) {
+		abs, err = resolve(abs) // there are links on the way, or it is not there any more
+	}
+	c.dir, c.mount.dir = abs, abs
+	return err
 }
 
 // recall reads what was agreed.
@@ -142,7 +159,7 @@ func (c *Connection) recall() error {
 	}
 	c.offer, c.answer = page[stateHeader:][:offer], page[stateHeader+offer:][:answer]
 	device, _, _ := strings.Cut(string(page[stateDevice:stateHeader]), "\x00")
-	c.mount = mountPoint{device, c.dir, mountType}
+	c.mount = mountPoint{device: device, kind: mountType}
 	return nil
 }
 
