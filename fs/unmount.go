@@ -46,20 +46,57 @@ func mountAt(dir string) (mountPoint, bool, error) {
 	return m, ok, nil
 }
 
-// findMount reads proc_pid_mountinfo(5): "36 35 0:45 / /mnt rw - fuse.bipfs bipfs
-// rw", with any number of fields before the dash. Later mounts lie on top.
-func findMount(table, dir string) (top mountPoint, found bool) {
+// Mounted is a mount of bipfs, of any user.
+type Mounted struct {
+	Dir  string
+	User uint32 // whose it is
+}
+
+// Mounts are the mounts of bipfs in the kernel's table. None of them is asked.
+func Mounts() ([]Mounted, error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("the table of mounts cannot be read: %w", err)
+	}
+	return allMounts(string(table)), nil
+}
+
+func allMounts(table string) (all []Mounted) {
 	for line := range strings.Lines(table) {
-		place, what, ok := strings.Cut(line, " - ")
-		fields, kind := strings.Fields(place), strings.Fields(what)
-		if !ok || len(fields) < 5 || len(kind) == 0 {
+		m, options := readMount(line)
+		if m.kind != mountType {
 			continue
 		}
-		if unescape(fields[4]) == dir {
-			top, found = mountPoint{fields[2], dir, kind[0]}, true
+		for option := range strings.SplitSeq(options, ",") {
+			digits, ok := strings.CutPrefix(option, "user_id=")
+			if user, err := strconv.ParseUint(digits, 10, 32); ok && err == nil {
+				all = append(all, Mounted{m.dir, uint32(user)})
+			}
+		}
+	}
+	return all
+}
+
+// findMount is the topmost mount at dir.
+func findMount(table, dir string) (top mountPoint, found bool) {
+	for line := range strings.Lines(table) { // later mounts lie on top
+		if m, _ := readMount(line); m.kind != "" && m.dir == dir {
+			top, found = m, true
 		}
 	}
 	return top, found
+}
+
+// readMount reads a line of proc_pid_mountinfo(5): "36 35 0:45 / /mnt rw - fuse.bipfs
+// bipfs rw,user_id=0", with any number of fields before the dash. One that is none has
+// no kind.
+func readMount(line string) (m mountPoint, options string) {
+	place, what, ok := strings.Cut(line, " - ")
+	fields, kind := strings.Fields(place), strings.Fields(what)
+	if !ok || len(fields) < 5 || len(kind) == 0 {
+		return m, ""
+	}
+	return mountPoint{fields[2], unescape(fields[4]), kind[0]}, kind[len(kind)-1]
 }
 
 // unescape reads the octal numbers that the table has for blanks and backslashes.

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,11 +32,24 @@ garbage
 	}
 }
 
+func TestMounts(t *testing.T) {
+	const table = `22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/root rw
+36 22 0:45 / /mnt rw,nosuid shared:2 - fuse.bipfs bipfs rw,user_id=0,group_id=0
+37 22 0:46 / /a\040b rw - fuse.bipfs my\040source rw,max_read=1,user_id=1000
+38 36 0:47 / /other rw - fuse.sshfs x rw,user_id=1000
+39 36 0:48 / /none rw - fuse.bipfs x rw,user_id=many
+`
+	if got, want := allMounts(table), []Mounted{{"/mnt", 0}, {"/a b", 1000}}; !slices.Equal(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+}
+
 func FuzzFindMount(f *testing.F) {
 	f.Add("36 22 0:45 / /mnt rw - fuse.bipfs bipfs rw", "/mnt")
 	f.Add(`1 2 3 4 \04 - x`, `\04`)
 	f.Fuzz(func(t *testing.T, table, dir string) {
 		findMount(table, dir)
+		allMounts(table)
 		dir = "/" + dir
 		// What the kernel writes for a directory is read back.
 		var escaped strings.Builder

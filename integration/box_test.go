@@ -61,6 +61,16 @@ func TestBox(t *testing.T) {
 	says(of+"pieces", "13 of 13 pieces of 32.0 KiB\n#############\n")
 	says(of+"why", "no read waits for the swarm")
 	says("status", m.dir)
+
+	// A command finds the socket by it, wherever that is.
+	for _, args := range [][]string{{"status", "--mount", m.dir}, {"status", "--mount", box}, {"status", first.shown(m)}} {
+		if got := run(t, 10*time.Second, append([]string{bipfs}, args...)...).out; !strings.Contains(got, m.dir) && !strings.Contains(got, first.hash()) {
+			t.Errorf("bipfs %s says %q", args, got)
+		}
+	}
+	if socket := strings.TrimSpace(run(t, 10*time.Second, "readlink", filepath.Join(box, "socket")).out); filepath.Dir(socket) != m.control() {
+		t.Errorf("the socket is %s", socket)
+	}
 	if got := run(t, 10*time.Second, "stat", "-c", "%a", filepath.Join(box, of, "why")).out; got != "400\n" {
 		t.Errorf("its mode is %q", got)
 	}

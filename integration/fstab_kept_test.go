@@ -57,7 +57,7 @@ func TestFstabKept(t *testing.T) {
 		t.Fatalf("the daemons are %v, before %v; their keepers %v, before %v", after, before, now, keeper)
 	}
 	bounded(t, ordinary(t, "nobody"), after[0])
-	n.does(bipfs, "upgrade", "--control", filepath.Join(data, "control"))
+	n.does(bipfs, "upgrade", "--mount", dir) // by root: the mount says where its socket is
 	eventually(t, longEnough, "nobody follows", func() bool {
 		now := daemons(t, data)
 		return len(now) == 1 && now[0] != after[0] && n.in("cmp", path, to.content).code == 0

@@ -71,6 +71,9 @@ func (b *beside) run(ctx context.Context, wg *sync.WaitGroup, server *fs.Server,
 	d, kernel := b.daemon, server.Kernel()
 	d.forget = func(w engine.Where, dead bool) { forget(kernel, w, dead) }
 	d.told = kernel.Told
+	if b.socket != nil {
+		d.socket = b.socket.Path()
+	}
 	t.daemon.Store(d)
 	wg.Go(func() { watch(ctx, d, server.Show()) })
 	wg.Go(func() { b.hooks.run(ctx) })

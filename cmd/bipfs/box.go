@@ -25,6 +25,7 @@ import (
 // falls into it (docs/adr/0029).
 //
 //	.bipfs/status                      as bipfs status tells it
+//	.bipfs/socket                      a link to the control socket
 //	.bipfs/add/                        what is written here is added (spool.go)
 //	.bipfs/torrents/INFOHASH/          rmdir removes the torrent; its data stays
 //	    status peers pieces why        as it was when the file was opened
@@ -40,7 +41,12 @@ const (
 	linksID
 	errorsID
 	torrentsID
+	socketID
 )
+
+// socketName is the name of the link to the control socket, which is found by it where
+// no other way leads there.
+const socketName = "socket"
 
 // Entries of a torrent's slot: its folder in .bipfs/torrents, and the files in it.
 const (
@@ -61,6 +67,7 @@ var fixedBox = map[fs.ID]struct {
 	statusID:   {"status", controlID, syscall.S_IFREG | 0o400},
 	addID:      {"add", controlID, syscall.S_IFDIR | 0o700},
 	torrentsID: {"torrents", controlID, syscall.S_IFDIR | 0o700},
+	socketID:   {socketName, controlID, syscall.S_IFLNK | 0o777},
 	linksID:    {"links", addID, syscall.S_IFREG | 0o200},
 	errorsID:   {"errors", addID, syscall.S_IFREG | 0o400},
 }
@@ -142,7 +149,7 @@ func (t *tree) lookupBox(dir fs.ID, name string) (fs.Attr, error) {
 
 // listBox is List in .bipfs.
 func (t *tree) listBox(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) bool) error {
-	for of := controlID + 1; of <= torrentsID; of++ {
+	for of := controlID + 1; of <= socketID; of++ {
 		f := fixedBox[of]
 		if f.parent == dir && uint64(of) > from && !yield(uint64(of), fs.Entry{Name: f.name, Attr: boxAttr(of, f.mode)}) {
 			return nil
@@ -166,6 +173,17 @@ func (t *tree) listBox(dir fs.ID, from uint64, yield func(next uint64, e fs.Entr
 		}
 	}
 	return nil
+}
+
+// boxLink is Link in .bipfs.
+func (t *tree) boxLink(of fs.ID) (string, error) {
+	if of != socketID {
+		return t.spool.link(of)
+	}
+	if d := t.daemon.Load(); d != nil && d.socket != "" {
+		return d.socket, nil
+	}
+	return "", syscall.ENOENT
 }
 
 // openBox is Open in .bipfs.

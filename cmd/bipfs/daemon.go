@@ -20,6 +20,7 @@ type daemon struct {
 	started time.Time
 	keeper  func() (pid int) // 0: it has gone; nil: there is none
 	page    string           // the address of --http with its token; "": there is none
+	socket  string           // the path of the control socket; "": there is none
 	// forget has the kernel forget a name: of what is dead, or is to be looked for again. nil:
 	// there is no mount.
 	forget func(w engine.Where, dead bool)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -36,7 +37,7 @@ const exitInterrupted = 128 + int(syscall.SIGINT)
 func (f talkFlags) talk(s streams, args []string, do func(ctx context.Context, t *talk) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
 	defer stop()
-	found, err := f.choose(control.Find(ctx, f.folders()...), args)
+	found, err := f.find(ctx, args)
 	if err == nil {
 		err = do(ctx, &talk{Found: found, streams: s, json: f.JSON})
 	}
@@ -45,6 +46,28 @@ func (f talkFlags) talk(s streams, args []string, do func(ctx context.Context, t
 	}
 	return err
 }
+
+// find is the mount that is meant: one with a socket where those of this user are, or
+// one that tells where its socket is, as a path says, or because there is no other.
+func (f talkFlags) find(ctx context.Context, args []string) (control.Found, error) {
+	found, err := f.choose(control.Find(ctx, f.folders()...), args)
+	if err == nil || f.Control != "" {
+		return found, err
+	}
+	paths := append(slices.Clone(args), theOnly)
+	if f.Mount != "" {
+		paths = []string{f.Mount}
+	}
+	for _, path := range paths {
+		if socket := socketOf(path); socket != "" {
+			return control.Ask(ctx, socket)
+		}
+	}
+	return found, err
+}
+
+// theOnly stands for a path in the only mount that there is.
+const theOnly = ""
 
 // folders are where control sockets are looked for.
 func (f talkFlags) folders() (dirs []string) {

@@ -282,7 +282,7 @@ func (t *tree) List(dir fs.ID, from uint64, yield func(next uint64, e fs.Entry) 
 // Link is the target of a symbolic link.
 func (t *tree) Link(of fs.ID) (string, error) {
 	if inBox(of) {
-		return t.spool.link(of)
+		return t.boxLink(of)
 	}
 	torrent, e, err := t.node(of)
 	if err != nil {

@@ -116,15 +116,20 @@ type Found struct {
 func Find(ctx context.Context, dirs ...string) (all []Found) {
 	for _, dir := range dirs {
 		for _, socket := range Sockets(dir) {
-			f := Found{Client: &Client{socket}}
-			one, cancel := context.WithTimeout(ctx, statusTime)
-			if f.Get(one, "status", &f.Status) == nil {
+			if f, err := Ask(ctx, socket); err == nil {
 				all = append(all, f)
 			}
-			cancel()
 		}
 	}
 	return all
+}
+
+// Ask is the daemon at a socket.
+func Ask(ctx context.Context, socket string) (Found, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	f := Found{Client: &Client{socket}}
+	return f, f.Get(ctx, "status", &f.Status)
 }
 
 // Choose is the one daemon whose mount path lies in, or the only one if path is

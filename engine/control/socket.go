@@ -187,6 +187,9 @@ func named(err error, path string) error {
 	return err
 }
 
+// Path is where the socket is.
+func (l *Listener) Path() string { return l.path }
+
 // Accept is the next connection of somebody who may control the daemon.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
