@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"bipfs/fs"
 )
@@ -20,6 +21,8 @@ type mountCommands struct {
 // other runs what this process is to be in the place of the command line: mount.bipfs,
 // or the hand of a mount.
 func other(s streams) (code int, is bool) {
+	// Who was started by way of /proc would be called exe, or by a number, in top and pgrep.
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0)
 	switch {
 	case fs.IsHand():
 		return fs.Hand(), true
