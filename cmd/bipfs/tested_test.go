@@ -59,8 +59,8 @@ var testedFlags = map[string]map[string]string{
 // testedFiles are the files and names that others rely on, as they are spelled in the
 // file of the test that fails if they are not there, or not read.
 var testedFiles = map[string]string{
-	"mount.bipfs": "TestFstab", "mount.fuse.bipfs": "TestInstall", "bipfs.desktop": "TestInstall", "bipfs@.service": "TestInstall",
-	"share/systemd/user/bipfs.service": "TestInstall", "srv-torrents.mount": "TestInstall", "srv-torrents.automount": "TestInstall",
+	"mount.bipfs": "TestFstab", "mount.fuse.bipfs": "TestInstall", "bipfs.desktop": "TestInstall", "bipfs@.service": "TestUnits",
+	"share/systemd/user/bipfs.service": "TestUnits", "srv-torrents.mount": "TestUnits", "srv-torrents.automount": "TestUnits",
 	"man/man1/bipfs.1": "TestInstall", "vendor_completions.d/bipfs.fish": "TestInstall", "zsh/site-functions/_bipfs": "TestInstall",
 	"bash-completion/completions/bipfs": "TestInstall", "examples/config.toml": "TestInstall",
 	"config.toml": "TestConfig", "/etc/bipfs/config.toml": "TestPlaces", "XDG_RUNTIME_DIR": "TestPlaces", "/run/bipfs": "TestPages", "XDG_CONFIG_HOME": "TestConfig", "BIPFS_UP": "TestConfig", "SIGHUP": "TestConfig",
