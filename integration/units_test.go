@@ -124,7 +124,7 @@ func (b *booted) service(t *testing.T) {
 	}
 }
 
-// userService is bipfs of alice's own service manager, as `bipfs open` starts it.
+// userService is share/systemd/user/bipfs.service of alice's own service manager, as `bipfs open` starts it.
 func (b *booted) userService(t *testing.T, path string) {
 	b.sh(`systemctl start user@$(id -u alice)`)
 	begin := time.Now()

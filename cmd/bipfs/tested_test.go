@@ -66,7 +66,7 @@ var testedFiles = map[string]string{
 	"config.toml": "TestConfig", "/etc/bipfs/config.toml": "TestPlaces", "XDG_RUNTIME_DIR": "TestPlaces", "/run/bipfs": "TestPages", "XDG_CONFIG_HOME": "TestConfig", "BIPFS_UP": "TestConfig", "SIGHUP": "TestConfig",
 	"http-token": "TestDetachedPage", ".sock": "TestControl", "NOTIFY_SOCKET": "TestSystemd", "WATCHDOG_USEC": "TestSystemd",
 	"JOURNAL_STREAM": "TestJournal", "BIPFS_EVENT": "TestHook", "BIPFS_INFOHASH": "TestHook", "BIPFS_NAME": "TestHook", "BIPFS_PATH": "TestHook",
-	"/add/links": "TestBox", "torrents/": "TestBox",
+	"/add/links": "TestBox", "torrents/": "TestBox", "socket": "TestBox",
 }
 
 // declarations are the structs that flags stand in, by the address of the field.
