@@ -145,7 +145,7 @@ func (m *Machine) unwant(r wire.Reader) {
 		return
 	}
 	delete(m.wants, r)
-	if m.standing[w.class]--; m.standing[Now] == 0 {
+	if m.standing[w.class]--; w.class == Now && m.standing[Now] == 0 {
 		m.comeBack()
 	}
 	m.turn(w, run{})
