@@ -15,8 +15,10 @@ import (
 //
 // A block's own rate is what came between its request and itself, over that
 // time: right for a peer that sends evenly and for one that sends what is asked
-// in bursts. A round's rate is the highest of its blocks'. Where the requests
-// were too few to keep the peer busy, a round says only what it can do at least.
+// in bursts. A round's rate is the highest of its blocks', but those with little
+// before them count only where there are no others: many a peer sends the first
+// block at once and the rest as its line lets it. Where the requests were too few
+// to keep the peer busy, a round says only what it can do at least.
 // Arithmetic is in integers, so that a replay is exact everywhere.
 type meter struct {
 	delivered int64 // bytes so far
@@ -26,7 +28,10 @@ type meter struct {
 
 	since   time.Duration // begin of the round
 	best    int64         // of its blocks
+	long    bool          // of those that have fewBlocks or more to tell of
 	limited bool          // in it, the peer could have been asked for more
+	asked   time.Duration // when it was asked last with an empty queue
+	first   time.Duration // when the block came that was asked for then
 
 	pause time.Duration // the longest silence of late, while it owed us something
 	rtt   time.Duration // from a request on an empty queue to its block; 0 is unknown
@@ -43,6 +48,7 @@ func (r *meter) answer(now time.Duration, n uint32, q request, limited bool) {
 	took := max(now-q.at, shortestAnswer)
 	if q.alone {
 		r.trip(took)
+		r.asked, r.first = q.at, now
 	}
 	if !r.steady {
 		r.depth++
@@ -53,8 +59,22 @@ func (r *meter) answer(now time.Duration, n uint32, q request, limited bool) {
 	if r.best == 0 {
 		r.since = now
 	}
-	r.limited = r.limited || limited
-	r.best = max(r.best, 1, (r.delivered-q.before)*int64(time.Second/time.Microsecond)/int64(took/time.Microsecond))
+	came := r.delivered - q.before
+	long := came >= fewBlocks*wire.BlockSize
+	switch busy := now - r.first; {
+	case !long:
+	case q.at != r.asked: // others were on their way
+		limited = limited && took <= 2*r.rtt
+	case busy > max(r.first-r.asked, shortestAnswer): // longer than the trip, of which the first block tells
+		came, took, limited = came-wire.BlockSize, busy, false
+	}
+	if long && !r.long {
+		r.best, r.long, r.limited = 0, true, false
+	}
+	if long == r.long {
+		r.limited = r.limited || limited
+		r.best = max(r.best, 1, came*int64(time.Second/time.Microsecond)/int64(took/time.Microsecond))
+	}
 }
 
 // trip takes in a round trip. It follows a longer one at once: a queue that is
@@ -74,7 +94,7 @@ func (r *meter) trip(took time.Duration) {
 // round ends a round.
 func (r *meter) round() {
 	best, limited := r.best, r.limited
-	r.best, r.limited = 0, false
+	r.best, r.long, r.limited = 0, false, false
 	switch {
 	case r.rate == 0:
 		r.rate = best

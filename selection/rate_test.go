@@ -94,3 +94,48 @@ func TestRateOfTheUnasked(t *testing.T) {
 		t.Errorf("%d bytes/s, before it was asked for little %d", p.rate.rate, want)
 	}
 }
+
+// atOnce sends the first block that it is asked for at once, and the others evenly: as a
+// line does that saves something of its rate while nobody asks.
+func atOnce(each time.Duration) supplier {
+	return func(now, before time.Duration) time.Duration { return max(now+time.Millisecond, before+each) }
+}
+
+// reads has a peer asked n times for some blocks at a time, with pauses.
+func reads(p *peer, serve supplier, now time.Duration, n, blocks int) time.Duration {
+	for range n {
+		before := time.Duration(0)
+		at, delivered := now, p.rate.delivered
+		for i := range blocks {
+			before = serve(at, before)
+			now = before
+			p.rate.answer(now, wire.BlockSize, request{at: at, alone: i == 0, before: delivered}, blocks-i-1 < p.depth()/2)
+		}
+		now += 300 * time.Millisecond
+	}
+	return now
+}
+
+// TestRateOfReads: what a few blocks at a time tell of a peer is its rate, whether the
+// first of them comes at once or not, also when the peer becomes slower.
+func TestRateOfReads(t *testing.T) {
+	const ms = time.Millisecond
+	within := func(p *peer, each time.Duration) {
+		t.Helper()
+		if want := int64(wire.BlockSize * time.Second / each); p.rate.rate < want*9/10 || p.rate.rate > want*11/10 {
+			t.Errorf("%d bytes/s, and it sends %d", p.rate.rate, want)
+		}
+	}
+	for name, serve := range map[string]func(each time.Duration) supplier{
+		"first at once": atOnce,
+		"evenly":        func(each time.Duration) supplier { return evenly(each, 10*ms) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &peer{rate: meter{depth: firstDepth}, most: mostDepth}
+			now := reads(p, serve(8*ms), 0, 4, 6)
+			within(p, 8*ms)
+			reads(p, serve(16*ms), now, 8, 6)
+			within(p, 16*ms)
+		})
+	}
+}
