@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
@@ -25,7 +26,7 @@ func (c *Client) joinDHT() {
 	}
 	var four, six net.PacketConn // nil for a family that the socket is not of
 	at := c.udp.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-	if at.Is4() || at.IsUnspecified() {
+	if at.Is4() || strings.HasPrefix(c.listening, ":") { // all addresses of both
 		four = c.udp.Node()
 	}
 	if at.Is6() {

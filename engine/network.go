@@ -107,8 +107,8 @@ func (n *Network) Block(list *Blocklist) { n.blocked.Store(list) }
 func (n *Network) Blocked(ip netip.Addr) bool { return n.blocked.Load().Has(ip) }
 
 // Listen accepts TCP connections at addr, "HOST:PORT": ":6881" means all
-// addresses of both families, port 0 lets the kernel choose. The error says
-// what to do when the port is taken.
+// addresses of both families, "0.0.0.0:6881" and "[::]:6881" those of one, port 0
+// lets the kernel choose. The error says what to do when the port is taken.
 func (n *Network) Listen(ctx context.Context, addr string) (net.Listener, error) {
 	addr, err := n.listenAt(addr)
 	if err != nil {
@@ -117,11 +117,25 @@ func (n *Network) Listen(ctx context.Context, addr string) (net.Listener, error)
 	c := net.ListenConfig{KeepAlive: -1, Control: n.bound.control}
 	// Peers do not speak multipath TCP, which Go would listen for.
 	c.SetMultipathTCP(false)
-	l, err := c.Listen(ctx, "tcp", addr)
+	l, err := c.Listen(ctx, listenNetwork("tcp", addr), addr)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
 	return l, nil
+}
+
+// listenNetwork is network, or that of one family for all addresses of that family:
+// Go would take 0.0.0.0 and [::] for all addresses of both, so that nobody could
+// listen at the two.
+func listenNetwork(network, addr string) string {
+	at, err := netip.ParseAddrPort(addr)
+	switch ip := at.Addr(); {
+	case err != nil || !ip.IsUnspecified():
+		return network
+	case ip.Is4():
+		return IPv4.network(network)
+	}
+	return IPv6.network(network)
 }
 
 // listenError says what to do about a port that cannot be listened at.

@@ -21,7 +21,7 @@ func ListenHTTP(ctx context.Context, addr string, remote bool) (net.Listener, er
 		return nil, err
 	}
 	var c net.ListenConfig
-	l, err := c.Listen(ctx, "tcp", addr)
+	l, err := c.Listen(ctx, listenNetwork("tcp", addr), addr)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}

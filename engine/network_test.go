@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -46,6 +47,37 @@ func TestDialAndListen(t *testing.T) {
 		if l, err := n.Listen(t.Context(), addr); err == nil || !strings.HasPrefix(err.Error(), "cannot listen") {
 			t.Errorf("%q: %v, %v", addr, l, err)
 		}
+	}
+}
+
+// TestListenFamilies: all addresses of one family are not those of the other.
+func TestListenFamilies(t *testing.T) {
+	n := network(NetworkConfig{})
+	for _, pair := range [][2]string{{"0.0.0.0", "::1"}, {"::", "127.0.0.1"}} {
+		l, err := n.Listen(t.Context(), net.JoinHostPort(pair[0], "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		at := l.Addr().(*net.TCPAddr).AddrPort()
+		if c, err := n.Dial(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(pair[1]), at.Port())); err == nil {
+			c.Close()
+			t.Errorf("who listens at %s is reached at %s", at, pair[1])
+		}
+	}
+	var port string
+	for _, host := range []string{"0.0.0.0", "::"} {
+		l, err := n.Listen(t.Context(), net.JoinHostPort(host, cmp.Or(port, "0")))
+		if err != nil {
+			t.Fatal("both families at one port:", err)
+		}
+		defer l.Close()
+		_, port, _ = net.SplitHostPort(l.Addr().String())
+		u, err := n.ListenPacket(t.Context(), l.Addr().String())
+		if err != nil {
+			t.Fatal("both families at one port over UDP:", err)
+		}
+		defer u.Close()
 	}
 }
 

@@ -51,15 +51,14 @@ type UDP struct {
 	wg   sync.WaitGroup
 }
 
-// ListenPacket opens a UDP socket at addr, "HOST:PORT": ":6881" means all
-// addresses of both families, port 0 lets the kernel choose. Close must follow.
+// ListenPacket opens a UDP socket at addr, which is as for Listen. Close must follow.
 func (n *Network) ListenPacket(ctx context.Context, addr string) (*UDP, error) {
 	addr, err := n.listenAt(addr)
 	if err != nil {
 		return nil, err
 	}
 	c := net.ListenConfig{Control: n.bound.control}
-	l, err := c.ListenPacket(ctx, "udp", addr)
+	l, err := c.ListenPacket(ctx, listenNetwork("udp", addr), addr)
 	if err != nil {
 		return nil, listenError(addr, err)
 	}

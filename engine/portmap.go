@@ -42,7 +42,9 @@ func (c *Client) mapPorts() {
 // those that peers are accepted at, and that of uTP and the DHT.
 func (c *Client) mappable(ours netip.Addr) (ports []discovery.MappedPort) {
 	met := func(transport discovery.Transport, at netip.AddrPort) {
-		if ip := at.Addr().Unmap(); ip.IsUnspecified() || ip == ours {
+		// All addresses of IPv6 may be those of both families.
+		ip := at.Addr().Unmap()
+		if ip == ours || ip.IsUnspecified() && (ip.Is6() || ours.Is4()) {
 			ports = append(ports, discovery.MappedPort{Transport: transport, Port: at.Port()})
 		}
 	}

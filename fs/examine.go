@@ -88,8 +88,8 @@ func Others() error {
 // capSysAdmin is the number of CAP_SYS_ADMIN.
 const capSysAdmin = 21
 
-// Privileged reports whether this process may have the kernel read files by itself,
-// which takes CAP_SYS_ADMIN.
+// Privileged reports whether this process has CAP_SYS_ADMIN: it mounts without
+// fusermount3, and may have the kernel read files by itself.
 func Privileged() error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -21,6 +21,9 @@ func fusermount(args ...string) (*exec.Cmd, error) {
 			}
 		}
 	}
+	if os.Geteuid() == 0 {
+		return nil, errors.New("root may not mount here, and fusermount3 is not installed: give the container --cap-add SYS_ADMIN")
+	}
 	return nil, errors.New("fusermount3 is not installed: install the package fuse3, or run as root")
 }
 

@@ -87,9 +87,9 @@ func (o Options) masked(mode uint32) uint32 {
 	return mode &^ ((o.Umask | o.Fmask) & 0o777)
 }
 
-// Mount shows t at the directory dir and returns when the mount answers. As root
-// it mounts by itself, else, and where root may not, by fusermount3. The error is
-// a sentence that says what to do.
+// Mount shows t at the directory dir and returns when the mount answers. With
+// CAP_SYS_ADMIN it mounts by itself, else by fusermount3. The error is a sentence
+// that says what to do.
 func Mount(dir string, t Tree, o Options) (*Server, error) {
 	c, err := Attach(dir, o)
 	if err != nil {
@@ -151,7 +151,7 @@ func mountable(dir string, o Options) error {
 			return err
 		}
 	}
-	if o.AllowOther && os.Geteuid() != 0 && !othersAllowed() {
+	if o.AllowOther && os.Geteuid() != 0 && Privileged() != nil && !othersAllowed() {
 		return errors.New("allow_other and allow_root are not enabled for ordinary users: " +
 			"put the line user_allow_other into /etc/fuse.conf")
 	}
@@ -203,12 +203,12 @@ func sentence(path string, err error) error {
 
 // attach makes the mount and returns its open FUSE device.
 func attach(dir string, o Options) (int, error) {
-	if os.Geteuid() == 0 {
+	if Privileged() == nil {
 		fd, err := attachDirect(dir, o)
 		if !errors.Is(err, syscall.EPERM) {
 			return fd, err
 		}
-		// root without CAP_SYS_ADMIN, in a container: fusermount3 may be more.
+		// The capability is that of another user namespace: fusermount3 may be more.
 	}
 	return attachFusermount(dir, o)
 }
@@ -232,6 +232,9 @@ func attachDirect(dir string, o Options) (int, error) {
 	}
 	if err := syscall.Mount(o.Source, dir, mountType, flags, data); err != nil {
 		syscall.Close(fd)
+		if errors.Is(err, syscall.EACCES) {
+			err = fmt.Errorf("AppArmor or SELinux forbids it, in a container without --security-opt apparmor=unconfined: %w", err)
+		}
 		return -1, fmt.Errorf("%s cannot be mounted: %w", dir, err)
 	}
 	return fd, nil
@@ -244,6 +247,8 @@ func deviceError(err error) error {
 			"or give the container --device " + device)
 	case errors.Is(err, syscall.EACCES):
 		return errors.New(device + " may not be opened by this user: its mode should be 0666")
+	case errors.Is(err, syscall.EPERM):
+		return errors.New(device + " may not be opened in this container: give it --device " + device)
 	}
 	return fmt.Errorf("%s cannot be opened: %w", device, err)
 }

@@ -226,7 +226,7 @@ func (s *Server) MaxBackground() int {
 	if n, err := readNumber(control + "/max_background"); err == nil && n > 0 {
 		return n
 	}
-	if os.Geteuid() == 0 {
+	if Privileged() == nil {
 		return s.most
 	}
 	return min(s.most, MaxUserBackground())

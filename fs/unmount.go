@@ -193,7 +193,7 @@ var ErrBounded = errors.New("who may gain no rights (no_new_privs) cannot unmoun
 
 // detach unmounts dir. A mount in use is EBUSY, unless lazy.
 func detach(dir string, lazy bool) error {
-	if os.Geteuid() == 0 {
+	if Privileged() == nil {
 		flags := noFollow
 		if lazy {
 			flags |= syscall.MNT_DETACH

@@ -53,7 +53,7 @@ func (c *doctorCommand) Run(s streams) error {
 	}
 	r := report{OK: true}
 	r.kernel()
-	r.mounting(os.Geteuid() == 0)
+	r.mounting()
 	r.files()
 	r.data(dir)
 	r.reached(context.Background(), dir, c.Control)
@@ -99,17 +99,18 @@ func (r *report) kernel() {
 	r.add("kernel", bad, "Linux "+release, err)
 }
 
-// mounting is what a mount takes, of root or of somebody else.
-func (r *report) mounting(root bool) {
+// mounting is what a mount takes.
+func (r *report) mounting() {
 	r.add("/dev/fuse", failure, "it can be opened", fs.Device())
-	path, err := fs.Fusermount()
-	if root { // who mounts without it
-		r.add("fusermount3", warning, path, err)
+	privileged := fs.Privileged()
+	if privileged == nil {
+		r.add("fusermount3", failure, "it is not needed by who has CAP_SYS_ADMIN", nil)
 	} else {
+		path, err := fs.Fusermount()
 		r.add("fusermount3", failure, path, err)
 		r.add("/etc/fuse.conf", warning, "user_allow_other: -o allow_other is allowed", fs.Others())
 	}
-	r.add("passthrough", warning, "complete files are read by the kernel itself", fs.Privileged())
+	r.add("passthrough", warning, "complete files are read by the kernel itself", privileged)
 }
 
 func (r *report) files() {

@@ -56,8 +56,9 @@ func TestFlagsReachTheEngine(t *testing.T) {
 	}
 }
 
-// TestDockerfile: what the image runs are commands of this program. (That docker builds
-// it is not looked at: there is none where the tests run.)
+// TestDockerfile: what the image runs are commands of this program, and what it sets are
+// settings. (TestContainer of package integration runs them. That docker builds it is
+// not looked at: there is none where the tests run.)
 func TestDockerfile(t *testing.T) {
 	text, err := os.ReadFile("dist/Dockerfile")
 	if err != nil {
@@ -76,7 +77,14 @@ func TestDockerfile(t *testing.T) {
 		}
 		called[ctx.Selected().Name] = line[0]
 	}
-	if len(called) != 2 || called["mount"] == "" || called["status"] == "" || !strings.Contains(string(text), `ENTRYPOINT ["/bin/bipfs"]`) {
+	known := settable(newModel())
+	set := regexp.MustCompile(`\bBIPFS_(\w+)=`).FindAllStringSubmatch(string(text), -1)
+	for _, name := range set {
+		if key := strings.ToLower(strings.ReplaceAll(name[1], "_", "-")); known[key] == nil {
+			t.Errorf("%s is no setting", name[0])
+		}
+	}
+	if len(set) == 0 || len(called) != 2 || called["mount"] == "" || called["status"] == "" || !strings.Contains(string(text), `ENTRYPOINT ["/bin/bipfs"]`) {
 		t.Errorf("it runs %q", called)
 	}
 }

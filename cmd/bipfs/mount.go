@@ -199,7 +199,7 @@ func (m *mountCommand) serveClient(client *engine.Client, cfg engine.Config, opt
 	if m.kept == nil { // or nobody listens
 		sayPage(s.out, b.window.url())
 	}
-	if os.Geteuid() != 0 {
+	if fs.Privileged() != nil {
 		cfg.Log.Info("mounted by an ordinary user: the kernel's own read-ahead stays, and it has fewer reads under way (docs/LIMITS.md)",
 			"reads", server.MaxBackground())
 	}
