@@ -26,7 +26,7 @@ var instead = []struct{ page, command, types, why string }{
 	{"README.md", "make bench-peers", ":", "it takes an hour"},
 	{"INSTALL.md", "make build", ":", "as in README.md"},
 	{"INSTALL.md", "sudo make install", "make install", "there is no sudo; it is root already"},
-	{"INSTALL.md", "systemctl --user enable --now bipfs", ":", "no systemd runs; TestSystemd is one, and TestInstall has the unit verified"},
+	{"INSTALL.md", "systemctl --user enable --now bipfs", ":", "no systemd runs here; TestUnits runs it under one"},
 	{"INSTALL.md", "docker build -t bipfs -f cmd/bipfs/dist/Dockerfile .", ":", "no docker runs; TestContainer does what it would"},
 	{"INSTALL.md", `docker run -d --name bipfs --restart unless-stopped --device /dev/fuse --cap-add SYS_ADMIN --security-opt apparmor=unconfined -p 6881:6881 -p 6881:6881/udp -v bipfs:/data -v /srv/bipfs:/mnt:rshared bipfs`, ":", "the same"},
 	{"INSTALL.md", "docker exec bipfs /bin/bipfs add 'magnet:?xt=urn:btih:…'", ":", "the same"},
