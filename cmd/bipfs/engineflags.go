@@ -18,7 +18,7 @@ import (
 type engineFlags struct {
 	Memory             Size              `help:"Bound on block memory (default: the smallest of 256MiB, a quarter of RAM, a quarter of the cgroup's memory.max)." placeholder:"SIZE"`
 	KeepFree           *Size             `help:"Never store below this much free space (default: the larger of 1GiB and 5 %)." placeholder:"SIZE"`
-	Listen             []string          `help:"Accept peers at this address; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
+	Listen             []string          `help:"Accept peers at this address: :6881 is all addresses, 0.0.0.0:6881 those of IPv4 alone, [::]:6881 of IPv6; repeatable (default: all addresses, a port chosen once and kept)." placeholder:"ADDR" sep:"none"`
 	Peer               []string          `help:"A peer to try for every torrent; repeatable." placeholder:"HOST:PORT" sep:"none"`
 	ReadTimeout        time.Duration     `default:"60s" help:"A read without progress this long fails; 0 waits for ever." placeholder:"DUR"`
 	NoUpload           bool              `help:"Upload nothing."`
