@@ -139,6 +139,7 @@ func (t *Torrent) take(s Source) {
 func (t *Torrent) remember(s stored) error {
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
+	t.unrecorded = s.record.Version == 0 && t.hasJournal()
 	m, err := metainfo.ParseMagnet(s.magnet)
 	if err == nil && !t.id.Names(m.ID()) {
 		err = errors.New("its magnet link is that of another torrent")

@@ -208,6 +208,7 @@ func (c *Client) open() error {
 		c.fetchURL(url)
 	}
 	c.spawn(c.striveAll)
+	c.spawn(c.recount)
 	if c.seeds() {
 		c.spawn(c.tend)
 	}

@@ -115,6 +115,23 @@ func (t *Torrent) recordNow() record {
 	return r
 }
 
+// recount records what is here of torrents whose process was killed before it did.
+func (c *Client) recount() {
+	for _, t := range c.Torrents() {
+		if !t.unrecorded || c.ctx.Err() != nil {
+			continue
+		}
+		if _, err := t.open(); err != nil {
+			continue // that has been said
+		}
+		here := t.Info().Length - t.missing()
+		t.mu.Lock()
+		t.record.Here = here
+		t.mu.Unlock()
+		t.saveChanges()
+	}
+}
+
 // syncDir has a rename in a directory outlive a power cut.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

@@ -107,3 +107,26 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 		t.Errorf("the record is %q now: %v", b, err)
 	}
 }
+
+// TestUnrecorded: of a torrent whose process was killed before it wrote a record it is
+// known what is here all the same, and it seeds.
+func TestUnrecorded(t *testing.T) {
+	c := newContent(t, 32<<10, 300_000)
+	cfg := seeding(t)
+	cfg.Peers = []string{seeder(t, c).addr()}
+	first := testClient(t, cfg)
+	torrent, err := first.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	readAll(t, torrent, c)
+	closeClient(t, first)
+	path := filepath.Join(first.folder.torrentDir(torrent.id), "record")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	torrent = testClient(t, cfg).Torrents()[0]
+	eventually(t, "it is not known what is here", func() bool { return torrent.Status().Here == 300_000 })
+	eventually(t, "it does not seed", func() bool { return torrent.running() != nil && torrent.onlySeeds() })
+	eventually(t, "it is not recorded", func() bool { _, err := os.Stat(path); return err == nil })
+}

@@ -75,14 +75,17 @@ func (t *Torrent) hasToGive(r record) bool {
 	return t.private() && !seedGoals{t.c.cfg.PrivateSeedRatio, t.c.cfg.PrivateSeedTime}.met(r)
 }
 
+// hasJournal reports whether something of t was stored, ever.
+func (t *Torrent) hasJournal() bool {
+	_, err := os.Stat(filepath.Join(t.c.folder.torrentDir(t.id), "journal"))
+	return err == nil
+}
+
 // tenants are the torrents that have something in the store and are not open.
 func (c *Client) tenants() (all []diskcache.Tenant) {
 	for _, t := range c.Torrents() {
 		info := t.Info()
-		if info == nil || t.store.Load() != nil {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(c.folder.torrentDir(t.id), "journal")); err != nil {
+		if info == nil || t.store.Load() != nil || !t.hasJournal() {
 			continue
 		}
 		all = append(all, diskcache.Tenant{

@@ -30,6 +30,9 @@ type Torrent struct {
 	hash  wire.Digest // of id
 	slot  uint32
 	added time.Time
+	// unrecorded is that something is stored, and that the process was killed before it
+	// wrote a record; set before anybody else sees t.
+	unrecorded bool
 
 	resolved chan struct{} // closed when info is set
 	hopeless chan struct{} // closed when the metadata cannot be used
