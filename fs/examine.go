@@ -60,6 +60,10 @@ func Device() error {
 	return syscall.Close(fd)
 }
 
+// mtab is the table of mounts as fusermount3 reads it. A root that was made by hand
+// may have none.
+const mtab = "/etc/mtab"
+
 // Fusermount is the path of the program that mounts for ordinary users. It has to be
 // setuid root.
 func Fusermount() (path string, err error) {
@@ -73,6 +77,9 @@ func Fusermount() (path string, err error) {
 	}
 	if st.Mode()&os.ModeSetuid == 0 {
 		return cmd.Path, fmt.Errorf("%s is not setuid root: install the package fuse3 again, or chmod u+s it", cmd.Path)
+	}
+	if _, err := os.Stat(mtab); err != nil {
+		return cmd.Path, fmt.Errorf("%s, which fusermount3 reads to unmount, is missing: ln -s /proc/self/mounts %s", mtab, mtab)
 	}
 	return cmd.Path, nil
 }

@@ -39,7 +39,7 @@ type demo struct {
 	dir  string // everything that the demo makes, removed at the end
 	mnt  string
 	wg   sync.WaitGroup
-	stop []func() // in the order in which they were started
+	stop []func() error // in the order in which they were started
 }
 
 // Run makes the swarm, mounts it, reads it, and says how it went.
@@ -78,20 +78,23 @@ func (c *demoCommand) Run(s streams) (err error) {
 }
 
 // close stops what was started, last first, and removes the demo's folder.
-func (d *demo) close() error {
+func (d *demo) close() (err error) {
 	for i := len(d.stop) - 1; i >= 0; i-- {
-		d.stop[i]()
+		err = errors.Join(err, d.stop[i]())
 	}
 	d.wg.Wait()
+	if err != nil {
+		return err // what is still mounted there cannot be removed
+	}
 	return os.RemoveAll(d.dir)
 }
 
 // later runs f at the end, with time enough for an orderly stop.
-func (d *demo) later(f func(ctx context.Context)) {
-	d.stop = append(d.stop, func() {
+func (d *demo) later(f func(ctx context.Context) error) {
+	d.stop = append(d.stop, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
-		f(ctx)
+		return f(ctx)
 	})
 }
 
@@ -188,7 +191,7 @@ func (d *demo) tracker() (string, error) {
 	}
 	server := &http.Server{Handler: tracker.New(tracker.Config{}), ReadHeaderTimeout: 10 * time.Second}
 	d.wg.Go(func() { server.Serve(ln) })
-	d.later(func(ctx context.Context) { server.Shutdown(ctx) })
+	d.later(server.Shutdown)
 	return "http://" + ln.Addr().String() + "/announce", nil
 }
 
@@ -205,7 +208,7 @@ func (d *demo) client(name string) (*engine.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.later(func(ctx context.Context) { c.Close(ctx) })
+	d.later(func(ctx context.Context) error { c.Close(ctx); return nil })
 	return c, nil
 }
 
@@ -230,7 +233,7 @@ func (d *demo) mount(m *metainfo.Torrent) error {
 	if err != nil {
 		return err
 	}
-	d.later(func(ctx context.Context) { server.Unmount(ctx) })
+	d.later(server.Unmount)
 	fmt.Fprintf(d.s.out, "mounted %s\n\n", d.mnt)
 	return nil
 }
