@@ -10,6 +10,7 @@ import (
 	"bipfs/engine/control"
 	"bipfs/engine/discovery"
 	"bipfs/handshake"
+	"bipfs/selection"
 	"bipfs/wire"
 )
 
@@ -61,7 +62,7 @@ func (l *loop) announceAs(hash wire.Digest, tiers [][]string) {
 		return
 	}
 	cfg := discovery.Config{
-		Tiers: fresh, Ways: t.c.ways,
+		Tiers: fresh, Ways: t.c.ways, Least: t.c.cfg.announceEvery,
 		State: func() discovery.Announce { return t.announce(hash) }, Log: l.log, Seed: uint64(t.identity().key) ^ uint64(t.slot),
 		Peers: func(addrs []netip.AddrPort) { t.c.hand.Offer(hash, handshake.Tracker, addrs...) },
 		Us: func(tracker, us netip.Addr) {
@@ -130,6 +131,24 @@ func (l *loop) announceEnd() {
 	for _, t := range l.trackers {
 		t.Completed()
 	}
+}
+
+// announceSooner has trackers asked for peers before they want to be: a read waits, and
+// who has what it needs may have come since, or have another address.
+func (l *loop) announceSooner() {
+	for _, a := range l.trackers {
+		a.More()
+	}
+}
+
+// reading reports whether a read waits.
+func (l *loop) reading() bool {
+	for _, w := range l.wanting {
+		if w.Class == selection.Now {
+			return true
+		}
+	}
+	return false
 }
 
 // announcing is trackers that are being announced to.

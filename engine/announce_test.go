@@ -1,13 +1,18 @@
 package engine
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"bipfs/engine/discovery/tracker"
 	"bipfs/engine/metainfo"
@@ -138,4 +143,27 @@ func TestCompletedIsSaidOnce(t *testing.T) {
 	if got := run(1); !slices.Equal(got, want) && !slices.Equal(got, want[:1]) {
 		t.Errorf("after a piece was lost and came back, the tracker heard %+v", got)
 	}
+}
+
+// TestAnnounceSooner: while a read waits and nobody has what it needs, a tracker is
+// asked again before it wants to be.
+func TestAnnounceSooner(t *testing.T) {
+	c := newContent(t, 32<<10, 100_000)
+	at := netip.MustParseAddrPort(seeder(t, c).addr())
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		peers := ""
+		if asked.Add(1) > 1 {
+			peers = string(binary.BigEndian.AppendUint16(at.Addr().AsSlice(), at.Port()))
+		}
+		fmt.Fprintf(w, "d8:intervali1800e5:peers%d:%se", len(peers), peers)
+	}))
+	t.Cleanup(server.Close)
+	c.meta.Trackers = [][]string{{server.URL + "/announce"}}
+	client := testClient(t, Config{Dir: t.TempDir(), announceEvery: 100 * time.Millisecond})
+	torrent, err := client.Add(Source{Torrent: c.meta})
+	if err != nil {
+		t.Fatal(err)
+	}
+	readAll(t, torrent, c)
 }

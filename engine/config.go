@@ -60,11 +60,12 @@ type Config struct {
 	Log          *slog.Logger
 
 	// For tests, which cannot wait, sleep or move.
-	dormantAfter time.Duration // 0 = dormantAfter
-	webSeedPause time.Duration // 0 = webSeedPause
-	watchEvery   time.Duration // 0 = watchEvery
-	seedEvery    time.Duration // 0 = seedEvery
-	guestTime    time.Duration // 0 = guestTime
-	wall         func() time.Time
-	addrs        func() ([]net.Addr, error)
+	dormantAfter  time.Duration // 0 = dormantAfter
+	webSeedPause  time.Duration // 0 = webSeedPause
+	watchEvery    time.Duration // 0 = watchEvery
+	seedEvery     time.Duration // 0 = seedEvery
+	announceEvery time.Duration // 0 = discovery.MinInterval
+	guestTime     time.Duration // 0 = guestTime
+	wall          func() time.Time
+	addrs         func() ([]net.Addr, error)
 }

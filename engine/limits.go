@@ -88,6 +88,8 @@ const (
 
 	// judgeEvery is how often at most a loop asks whether a peer is useful.
 	judgeEvery = 50 * time.Millisecond
+	// lackEvery is how often it asks so while a read waits and none is.
+	lackEvery = time.Second
 
 	// brokenPatience is how long reads of a torrent wait once one has timed
 	// out without a useful peer, until a useful peer comes.

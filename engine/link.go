@@ -374,6 +374,10 @@ func (l *loop) judge() {
 	now := time.Now()
 	if l.unjudged = now.Sub(l.judged) < judgeEvery; !l.unjudged {
 		l.judged = now
-		l.t.setUseful(l.m.Useful())
+		useful := l.m.Useful()
+		l.t.setUseful(useful)
+		if l.lacks = !useful && l.reading(); l.lacks {
+			l.announceSooner()
+		}
 	}
 }

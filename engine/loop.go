@@ -66,6 +66,7 @@ type loop struct {
 	complete   bool           // every piece is here
 	judged     time.Time      // when the peers were last judged useful or not
 	unjudged   bool           // something has happened since
+	lacks      bool           // a read waits, and none was useful then
 	ctx        context.Context
 	cancel     context.CancelFunc
 }
@@ -377,6 +378,9 @@ func (l *loop) wind(timer *time.Timer) {
 	}
 	if l.unjudged {
 		wait = min(wait, time.Until(l.judged.Add(judgeEvery)))
+	}
+	if l.lacks {
+		wait = min(wait, time.Until(l.judged.Add(lackEvery)))
 	}
 	wait = min(wait, l.pinWait(), l.paceWait())
 	if !l.exchangeAt.IsZero() {

@@ -161,7 +161,7 @@ func (t *Trackers) settle(o outcome) bool {
 		o.answered = true
 		t.front(o.of)
 		t.answered, t.at, t.more, t.moved = o.of, now, false, false
-		t.soonest = max(o.answer.MinInterval, MinInterval)
+		t.soonest = max(o.answer.MinInterval, t.c.Least)
 		t.interval = max(o.answer.Interval, t.soonest)
 		// One that is told `started` with nothing left knows all it must; a
 		// private one counts who said `completed`.

@@ -47,6 +47,8 @@ type Config struct {
 	News func(tracker, text string)
 	Log  *slog.Logger // nil: no log
 	Seed uint64       // of the order of trackers and of the jitter
+	// Least is how long one that has answered is not asked again, at least; 0: MinInterval.
+	Least time.Duration
 
 	// Ledger keeps what the trackers are told; nil: nobody does, and the torrent
 	// is not private.
@@ -104,6 +106,9 @@ func NewTrackers(c Config) *Trackers {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Least == 0 {
+		c.Least = MinInterval
+	}
 	t := &Trackers{c: c, wake: make(chan struct{}, 1), chance: rand.New(rand.NewPCG(c.Seed, 0))}
 	seen := make(map[string]bool)
 	for _, urls := range c.Tiers {
@@ -156,7 +161,7 @@ func (t *Trackers) Run(ctx context.Context) {
 func (t *Trackers) Completed() { t.want(&t.completed) }
 
 // More has peers asked for as soon as the tracker's least interval allows, and
-// MinInterval at the soonest: a reader waits and nobody has what it needs.
+// Config.Least: a reader waits and nobody has what it needs.
 func (t *Trackers) More() { t.want(&t.more) }
 
 // Moved has the trackers told at once that we may have another address: those
