@@ -85,7 +85,11 @@ func (configShowCommand) Run(ctx *kong.Context, s streams) error {
 			if set, ok := all[flag.Name]; ok {
 				value, from = shownValue(set.value), set.from
 			}
-			if value == "" {
+			switch {
+			case value != "":
+			case flag.IsBool():
+				value = "false"
+			default:
 				value = "-"
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\n", flag.Name, shown(value), from)
