@@ -138,7 +138,7 @@ profile:
 
 soak:
 	@integration/need test
-	go test -count=1 -timeout=90m -v -run 'TestSeeders|TestAway|TestBound$$' ./integration -soak
+	go test -count=1 -timeout=90m -v -run 'TestSeeders|TestLeech|TestAway|TestBound$$' ./integration -soak
 	go test -count=1 -timeout=60m -v -run TestPoisoners ./integration/replay -more-seeds 21
 
 keeper:
