@@ -25,6 +25,7 @@ const (
 // tracker and the DHT know where we are, and nobody was banned. (That the clock
 // has jumped by hours too is for TestWake: a test may not set the clock.)
 func TestAway(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	needFuse(t)
 	needLibtorrent(t)

@@ -23,6 +23,7 @@ const (
 // TestEncryptedSeeders fetches from real clients, each of which encrypts as it
 // likes, always or never, with every policy of ours.
 func TestEncryptedSeeders(t *testing.T) {
+	foreign(t)
 	t.Parallel() // with the other tests that wait for transmission most of the time
 	to := torrentOf(t, smallFile(t), 128<<10)
 	type program func(testing.TB, place, string, ...*torrent) *client
@@ -164,6 +165,7 @@ func TestEncryptedLeeches(t *testing.T) {
 // TestFirstBytes listens for what bipfs sends to a peer that only listens:
 // nothing plain where encryption is required, nothing else where it is off.
 func TestFirstBytes(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	const greeting = "\x13BitTorrent protocol"
 	to := torrentOf(t, smallFile(t), 256<<10)

@@ -23,6 +23,7 @@ func talkative(t *testing.T, ns *namespace, flags ...string) *mount {
 // TestBind: with --bind nothing leaves over another device, names and trackers
 // included, also when the one is gone.
 func TestBind(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	ns := newNamespace(t)
 	ns.nowhere()
@@ -69,6 +70,7 @@ while True:
 // TestProxyOnly: behind a proxy nothing goes around it; it is asked for peers
 // and trackers, by name where they have one.
 func TestProxyOnly(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	ns := newNamespace(t)
 	ns.nowhere()

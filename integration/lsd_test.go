@@ -27,6 +27,7 @@ func neighbours(t *testing.T) (a, b *namespace) {
 // TestLSD: two clients on one link find each other by local service discovery
 // alone: first one that we tell of us, then one that we hear of.
 func TestLSD(t *testing.T) {
+	foreign(t)
 	t.Parallel() // with the other tests that wait for transmission most of the time
 	needFuse(t)
 	needLibtorrent(t)

@@ -10,6 +10,7 @@ import (
 // TestThousandStored: mounting 1,000 stored torrents and listing them sends not
 // one packet, to trackers, peers or anybody.
 func TestThousandStored(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	need(t, "find")
 	net := newNamespace(t)

@@ -135,6 +135,7 @@ func resolved(t *testing.T, m *mount, to *torrent) {
 // the tools, transmission, which takes its time, has to do with a few. With
 // -soak everything is read from all seeders in all ways.
 func TestSeeders(t *testing.T) {
+	foreign(t)
 	needFuse(t)
 	t.Parallel() // with the other test that waits for transmission most of the time
 	tr, swarms := seederSwarms(t)

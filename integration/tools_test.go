@@ -109,6 +109,7 @@ print(os.lseek(fd, 0, os.SEEK_DATA), os.lseek(fd, 0, os.SEEK_HOLE), st.st_size, 
 // TestUnresolvedMagnet: a folder whose content is not known yet is never taken
 // for an empty one.
 func TestUnresolvedMagnet(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	need(t, "rsync")
 	to := madeUp(t, "unknown", 1<<20, 1<<18, "")

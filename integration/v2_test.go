@@ -55,6 +55,7 @@ func TestV2Torrents(t *testing.T) {
 // TestV2Swarm: libtorrent seeds torrents of BEP 52 to bipfs, and bipfs to
 // libtorrent; cells_test.go has the other clients.
 func TestV2Swarm(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	needLibtorrent(t)
 	dir := mixedV2(t)
