@@ -23,8 +23,10 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 5s
 # At most two packages at a time: the tests measure nothing, but they mount,
 # and a starved mount is slow to no purpose. The tests that run beside each other
-# wait for real clients most of the time.
-TEST     := go test -count=1 -timeout=20m -p 2 -parallel 4
+# wait for real clients most of the time, and so does the package that is first: the
+# others are done beside it.
+TEST     := go test -count=1 -timeout=20m -p 2 -parallel 8
+ALL      := ./integration ./...
 
 export CGO_ENABLED ?= 0
 
@@ -95,16 +97,16 @@ vet:
 
 # Everything once, mounts and real clients included.
 unit:
-	$(TEST) ./...
+	$(TEST) $(ALL)
 
 # The race detector needs cgo. What runs other programs for minutes is left to
 # `unit`; it serves its mounts with the plain program.
 race:
-	CGO_ENABLED=1 $(TEST) -race -short ./...
+	CGO_ENABLED=1 $(TEST) -race -short $(ALL)
 
 # Some failures show only when goroutines take turns.
 single:
-	GOMAXPROCS=1 $(TEST) -short ./...
+	GOMAXPROCS=1 $(TEST) -short $(ALL)
 
 fuzz:
 	integration/fuzz $(FUZZTIME)
@@ -138,7 +140,7 @@ profile:
 
 soak:
 	@integration/need test
-	go test -count=1 -timeout=90m -v -run 'TestSeeders|TestAway|TestBound$$' ./integration -soak
+	go test -count=1 -timeout=90m -v -run 'TestSeeders|TestLeech|TestAway|TestBound$$' ./integration -soak
 	go test -count=1 -timeout=60m -v -run TestPoisoners ./integration/replay -more-seeds 21
 
 keeper:

@@ -10,6 +10,7 @@ import (
 // TestAlone: every tracker and the DHT are dead, and readers wait: that costs
 // next to no time of a processor, and nobody is asked again and again.
 func TestAlone(t *testing.T) {
+	foreign(t)
 	t.Parallel() // it waits, and measures processor time alone
 	// A socket that is never read: what is sent there is not refused either.
 	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +25,7 @@ const (
 // tracker and the DHT know where we are, and nobody was banned. (That the clock
 // has jumped by hours too is for TestWake: a test may not set the clock.)
 func TestAway(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	needFuse(t)
 	needLibtorrent(t)
@@ -37,7 +37,7 @@ func TestAway(t *testing.T) {
 	run(t, 5*time.Second, append(theirs.prefix(), "tc", "qdisc", "add", "dev", "lan", "root", "tbf", "rate", "8mbit", "burst", "32k", "latency", "100ms")...)
 
 	to := torrentOf(t, bigFile(t), 256<<10)
-	url := trackerAt(t, theirs, "10.77.9.3", to)
+	url := opentracker(t, place{address: "10.77.9.3", prefix: theirs.prefix()}, to).url
 	to = to.tracked(t, url)
 	seeder := libtorrent(t, place{address: "10.77.9.2", prefix: theirs.prefix()}, contentDir(), to)
 	node := net.JoinHostPort("10.77.9.4", freePort(t, "127.0.0.1"))
@@ -98,18 +98,4 @@ func TestAway(t *testing.T) {
 	run(t, 20*time.Second, "cmp", "-n", fmt.Sprint(got), out, to.content)
 	m.stop(5 * time.Second)
 	seeder.kill()
-}
-
-// trackerAt starts opentracker in a namespace, and is its URL.
-func trackerAt(t testing.TB, n *namespace, address string, to *torrent) (url string) {
-	t.Helper()
-	dir := tempDir(t)
-	if err := os.WriteFile(filepath.Join(dir, "whitelist"), []byte(to.hash()+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	port := freePort(t, "127.0.0.1")
-	argv := append(n.prefix(), "--wd="+dir, "opentracker", "-i", address, "-p", port, "-P", port, "-d", dir, "-u", "nobody", "-w", "whitelist")
-	startCommand(t, "opentracker", exec.Command(argv[0], argv[1:]...))
-	place{prefix: n.prefix()}.listening(t, net.JoinHostPort(address, port))
-	return "http://" + net.JoinHostPort(address, port) + "/announce"
 }

@@ -4,10 +4,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,15 +207,16 @@ func aria2(t testing.TB, at place, folder string, torrents ...*torrent) *client 
 // A tracker is an opentracker.
 type tracker struct {
 	*process
+	at  place
 	url string // to announce to
 	udp string // the same by UDP
 }
 
 // opentracker starts the tracker program. Debian's knows only the torrents that
 // it is told.
-func opentracker(t testing.TB, torrents ...*torrent) *tracker {
+func opentracker(t testing.TB, at place, torrents ...*torrent) *tracker {
 	t.Helper()
-	need(t, "opentracker")
+	need(t, "opentracker", "curl")
 	needRoot(t) // it changes its user
 	dir := tempDir(t)
 	var list strings.Builder
@@ -228,10 +227,12 @@ func opentracker(t testing.TB, torrents ...*torrent) *tracker {
 		t.Fatal(err)
 	}
 	port := freePort(t, "127.0.0.1")
-	cmd := exec.Command("opentracker", "-i", "127.0.0.1", "-p", port, "-P", port, "-d", dir, "-u", "nobody", "-w", "whitelist")
+	argv := append(at.prefix, "opentracker", "-i", at.address, "-p", port, "-P", port, "-d", dir, "-u", "nobody", "-w", "whitelist")
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = dir
-	tr := &tracker{startCommand(t, "opentracker", cmd), "http://127.0.0.1:" + port + "/announce", "udp://127.0.0.1:" + port + "/announce"}
-	place{}.listening(t, "127.0.0.1:"+port)
+	host := net.JoinHostPort(at.address, port)
+	tr := &tracker{startCommand(t, "opentracker", cmd), at, "http://" + host + "/announce", "udp://" + host + "/announce"}
+	at.listening(t, host)
 	return tr
 }
 
@@ -245,7 +246,7 @@ func (tr *tracker) knows(to *torrent, n int) {
 	var answer string
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		answer = tr.get(scrape)
+		answer = try(5*time.Second, append(tr.at.prefix, "curl", "-s", scrape)...).out
 		_, rest, _ := strings.Cut(answer, "8:completei")
 		var seeders int
 		if _, err := fmt.Sscanf(rest, "%de", &seeders); err == nil && seeders >= n {
@@ -256,15 +257,4 @@ func (tr *tracker) knows(to *torrent, n int) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-}
-
-func (tr *tracker) get(url string) string {
-	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := c.Get(url)
-	if err != nil {
-		return err.Error()
-	}
-	defer answer.Body.Close()
-	b, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
-	return string(b)
 }

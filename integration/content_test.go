@@ -42,10 +42,14 @@ func random(name string) io.Reader {
 	return rand.NewChaCha8(seed)
 }
 
+var contentLock sync.Mutex // while shared content is made
+
 // file makes a file of random bytes among the shared content.
 func file(t testing.TB, name string, size int64) string {
 	t.Helper()
 	path := filepath.Join(contentDir(), name)
+	contentLock.Lock()
+	defer contentLock.Unlock()
 	if st, err := os.Stat(path); err == nil && st.Size() == size {
 		return path
 	}
@@ -71,10 +75,16 @@ func writeFile(path, seed string, size int64) error {
 	return w.Flush()
 }
 
-const bigSize = 700 << 20
+// bigSize is more than bipfs keeps in memory; make soak: 700 MiB.
+func bigSize() int64 {
+	if *soak {
+		return 700 << 20
+	}
+	return 300 << 20
+}
 
-// bigFile is the single file of 700 MiB.
-func bigFile(t testing.TB) string { return file(t, "big.bin", bigSize) }
+// bigFile is the single large file.
+func bigFile(t testing.TB) string { return file(t, "big.bin", bigSize()) }
 
 // smallFile is for what is shown once for each way that there is.
 func smallFile(t testing.TB) string { return file(t, "small.bin", 8<<20+4321) }
@@ -84,6 +94,8 @@ func smallFile(t testing.TB) string { return file(t, "small.bin", 8<<20+4321) }
 func folder(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(contentDir(), "folder")
+	contentLock.Lock()
+	defer contentLock.Unlock()
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
@@ -132,16 +144,14 @@ func entry(i int) (path string, size int64) {
 	return filepath.Join(dir, name), size
 }
 
-var filmLock sync.Mutex // while it is made
-
 // film is a generated film whose index is at its end, as programs write it that
 // do not know its length in advance.
 func film(t testing.TB) string {
 	t.Helper()
 	need(t, "ffmpeg", "ffprobe")
 	path := filepath.Join(contentDir(), "film.mp4")
-	filmLock.Lock()
-	defer filmLock.Unlock()
+	contentLock.Lock()
+	defer contentLock.Unlock()
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}

@@ -76,6 +76,7 @@ func TestWaste(t *testing.T) {
 // TestOnlyCorruptPeers: with nothing but lies to be had a read fails at its
 // deadline, and never returns a wrong byte.
 func TestOnlyCorruptPeers(t *testing.T) {
+	t.Parallel()
 	to := torrentOf(t, smallFile(t), 256<<10)
 	liar := scripted(t, manner{corrupt: true}, to)
 	m := mountBipfs(t, mounting{flags: append(peerFlags(liar), "--read-timeout", "3s"), sources: []string{to.file}})

@@ -36,12 +36,11 @@ func TestDeadTorrents(t *testing.T) {
 	without := time.Since(w.begin)
 	alone.stop(5 * time.Second)
 
-	const timeout = 20 * time.Second
 	sources := []string{live.file}
 	for _, to := range dead {
 		sources = append(sources, to.file)
 	}
-	m := mountBipfs(t, mounting{flags: append(peerFlags(seeder, silent), "--read-timeout", timeout.String()), sources: sources})
+	m := mountBipfs(t, mounting{flags: append(peerFlags(seeder, silent), "--read-timeout", "60s"), sources: sources})
 	idle := listing(t, m)
 	blocked := blockedReaders(t, m, control, dead)
 
@@ -73,35 +72,50 @@ func TestDeadTorrents(t *testing.T) {
 			}
 		}
 	})
-	t.Run("deadline", func(t *testing.T) {
-		w := startWatch()
-		for i, p := range blockedReaders(t, m, control, dead) {
-			if code := p.exits(timeout + 5*time.Second); code != 0 {
-				t.Errorf("reader %d: exit code %d", i, code)
-			}
-			for line := range strings.Lines(p.printed()) {
-				var number, ms int
-				if n, _ := fmt.Sscan(line, &number, &ms); n != 2 {
-					continue
-				}
-				if !strings.Contains(line, "connection timed out") {
-					t.Errorf("a blocked read ended with %q", line)
-				}
-				if took := time.Duration(ms) * time.Millisecond; took < timeout-time.Second || took > timeout+2*time.Second+w.hindered() {
-					t.Errorf("a blocked read ended after %v, its limit is %v", took, timeout)
-				}
-			}
-		}
-		if n := m.waiting(control); n != 0 {
-			t.Errorf("%d requests still wait", n)
-		}
-	})
-	t.Run("after a timeout", func(t *testing.T) {
-		if r := try(10*time.Second, "dd", "if="+dead[13].shown(m), "bs=1", "count=1", "skip=700000000", "status=none"); r.code != 1 || r.own > 1200*time.Millisecond {
-			t.Errorf("a read of a torrent that was dead a moment ago: %v", r)
-		}
-	})
 	t.Logf("memory at most %d MiB", m.status("VmHWM")>>20)
+	if rss := m.status("VmHWM"); rss > (256+64)<<20 {
+		t.Errorf("memory: at most %d MiB, allowed are 256 and 64", rss>>20)
+	}
+	m.stop(time.Second)
+}
+
+// TestDeadTorrentsTimeOut: a read of what nobody seeds ends when its time is over, and
+// the next one of the same torrent at once.
+func TestDeadTorrentsTimeOut(t *testing.T) {
+	long(t)
+	t.Parallel() // it waits most of the time
+	const timeout = 20 * time.Second
+	control := fuseControl(t)
+	dead, silent := deadSwarms(t)
+	var sources []string
+	for _, to := range dead {
+		sources = append(sources, to.file)
+	}
+	m := mountBipfs(t, mounting{flags: append(peerFlags(silent), "--read-timeout", timeout.String()), sources: sources})
+	w := startWatch()
+	for i, p := range blockedReaders(t, m, control, dead) {
+		if code := p.exits(timeout + 5*time.Second); code != 0 {
+			t.Errorf("reader %d: exit code %d", i, code)
+		}
+		for line := range strings.Lines(p.printed()) {
+			var number, ms int
+			if n, _ := fmt.Sscan(line, &number, &ms); n != 2 {
+				continue
+			}
+			if !strings.Contains(line, "connection timed out") {
+				t.Errorf("a blocked read ended with %q", line)
+			}
+			if took := time.Duration(ms) * time.Millisecond; took < timeout-time.Second || took > timeout+2*time.Second+w.hindered() {
+				t.Errorf("a blocked read ended after %v, its limit is %v", took, timeout)
+			}
+		}
+	}
+	if n := m.waiting(control); n != 0 {
+		t.Errorf("%d requests still wait", n)
+	}
+	if r := try(10*time.Second, "dd", "if="+dead[13].shown(m), "bs=1", "count=1", "skip=700000000", "status=none"); r.code != 1 || r.own > 1200*time.Millisecond {
+		t.Errorf("a read of a torrent that was dead a moment ago: %v", r)
+	}
 	if rss := m.status("VmHWM"); rss > (256+64)<<20 {
 		t.Errorf("memory: at most %d MiB, allowed are 256 and 64", rss>>20)
 	}

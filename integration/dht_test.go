@@ -20,6 +20,8 @@ func dhtNode(t *testing.T) (addr string) {
 // TestDHT: the DHT alone is enough, both ways: bipfs finds a libtorrent that
 // announced itself there, and is found by one.
 func TestDHT(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	needLibtorrent(t)
 	to := torrentOf(t, smallFile(t), 64<<10)
 	node := dhtNode(t)

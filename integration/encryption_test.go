@@ -23,6 +23,7 @@ const (
 // TestEncryptedSeeders fetches from real clients, each of which encrypts as it
 // likes, always or never, with every policy of ours.
 func TestEncryptedSeeders(t *testing.T) {
+	foreign(t)
 	t.Parallel() // with the other tests that wait for transmission most of the time
 	to := torrentOf(t, smallFile(t), 128<<10)
 	type program func(testing.TB, place, string, ...*torrent) *client
@@ -45,6 +46,7 @@ func TestEncryptedSeeders(t *testing.T) {
 			if strings.HasPrefix(c.name, "transmission") {
 				long(t) // it lets nobody in for up to 10 s
 			}
+			t.Parallel()
 			at := place{address: fmt.Sprintf("127.0.3.%d", 1+i), encryption: c.encryption}
 			seeder := c.start(t, at, contentDir(), to)
 			for _, policy := range []string{"prefer", "require", "off"} {
@@ -87,27 +89,27 @@ func TestEncryptedLeeches(t *testing.T) {
 	t.Parallel() // with the other tests that wait for transmission most of the time
 	needLibtorrent(t)
 	ns := newNamespace(t)
-	const listen = "10.77.2.1:6881"
-	for i := range 9 {
+	for i := range 20 {
 		ns.ip("address", "add", fmt.Sprintf("10.77.2.%d/24", 1+i), "dev", "lo")
 	}
 	at := func(i int, encryption string) place {
 		return place{address: fmt.Sprintf("10.77.2.%d", i), prefix: ns.prefix(), encryption: encryption}
 	}
 	to := torrentOf(t, smallFile(t), 64<<10)
-	tracked := to.tracked(t, fixedTracker(t, at(1, ""), listen))
 	data := filepath.Join(tempDir(t), "data")
 	first := mountBipfs(t, mounting{data: data, flags: peerFlags(scripted(t, manner{}, to)), sources: []string{to.file}})
 	same(t, to.shown(first), to.content)
 	first.stop(5 * time.Second)
 
-	libtorrent := func(t *testing.T, at place, dir string) *client { return libtorrentLeech(t, at, dir, listen, to) }
-	others := func(start func(testing.TB, place, string, ...*torrent) *client) func(*testing.T, place, string) *client {
-		return func(t *testing.T, at place, dir string) *client { return start(t, at, dir, tracked) }
+	libtorrent := func(t *testing.T, at place, dir, peer string) *client { return libtorrentLeech(t, at, dir, peer, to) }
+	others := func(start func(testing.TB, place, string, ...*torrent) *client) func(*testing.T, place, string, string) *client {
+		return func(t *testing.T, p place, dir, peer string) *client {
+			return start(t, p, dir, to.tracked(t, fixedTracker(t, at(1, ""), peer)))
+		}
 	}
 	for i, c := range []struct {
 		policy, name string
-		start        func(*testing.T, place, string) *client
+		start        func(t *testing.T, at place, dir, peer string) *client
 		encryption   string
 		how          string
 	}{
@@ -126,10 +128,14 @@ func TestEncryptedLeeches(t *testing.T) {
 		{"off", "aria2", others(aria2), "", metPlainly},
 	} {
 		t.Run(fmt.Sprintf("%s, %s %s", c.policy, c.name, c.encryption), func(t *testing.T) {
-			m := mountBipfs(t, mounting{data: data, prefix: ns.prefix(), sources: []string{to.file},
+			t.Parallel()
+			own := filepath.Join(tempDir(t), "data")
+			run(t, 10*time.Second, "cp", "-a", data, own)
+			listen := fmt.Sprintf("10.77.2.1:%d", 6881+i)
+			m := mountBipfs(t, mounting{data: own, prefix: ns.prefix(), sources: []string{to.file},
 				flags: []string{"--listen", listen, "--encryption", c.policy, "--log-level", "debug"}})
 			dir := tempDir(t)
-			leech := c.start(t, at(2+i%8, c.encryption), dir)
+			leech := c.start(t, at(2+i, c.encryption), dir, listen)
 			got := filepath.Join(dir, to.Info.Name)
 			if c.how == metNever {
 				time.Sleep(2 * time.Second)
@@ -159,6 +165,8 @@ func TestEncryptedLeeches(t *testing.T) {
 // TestFirstBytes listens for what bipfs sends to a peer that only listens:
 // nothing plain where encryption is required, nothing else where it is off.
 func TestFirstBytes(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	const greeting = "\x13BitTorrent protocol"
 	to := torrentOf(t, smallFile(t), 256<<10)
 	for _, policy := range []string{"require", "off"} {

@@ -35,6 +35,7 @@ func TestCreate(t *testing.T) {
 
 // TestDemo: the demonstration works, and leaves nothing behind.
 func TestDemo(t *testing.T) {
+	foreign(t)
 	needFuse(t)
 	if r := run(t, time.Minute, "env", "HOME="+tempDir(t), "TMPDIR="+tempDir(t), bipfs, "demo", "--once"); len(r.out) == 0 {
 		t.Error("the demonstration says nothing")

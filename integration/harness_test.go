@@ -185,6 +185,18 @@ func long(t testing.TB) {
 	}
 }
 
+// raced is that the race detector is on.
+var raced bool
+
+// foreign skips a test that runs nothing of ours but other programs from a run with the
+// race detector, which does not see them.
+func foreign(t testing.TB) {
+	t.Helper()
+	if raced {
+		t.Skip("the race detector sees nothing of it")
+	}
+}
+
 // eventually waits until ok, at most within, and fails the test otherwise.
 func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()

@@ -109,6 +109,7 @@ func (n *internet) relay(t *testing.T, program string, to *torrent) (addr string
 // TestNoHole: without a third one to bring them together the two cannot meet,
 // though each is told where the other one is.
 func TestNoHole(t *testing.T) {
+	foreign(t)
 	t.Parallel()
 	needFuse(t)
 	needLibtorrent(t)

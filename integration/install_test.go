@@ -111,6 +111,7 @@ func TestInstall(t *testing.T) {
 // TestSameBytes: two builds of one source in different folders are the same program.
 func TestSameBytes(t *testing.T) {
 	long(t) // once is enough, and the race detector's would be another program
+	t.Parallel()
 	need(t, "make", "tar")
 	var built []string
 	for _, name := range []string{"a", "another folder"} {

@@ -23,6 +23,8 @@ func talkative(t *testing.T, ns *namespace, flags ...string) *mount {
 // TestBind: with --bind nothing leaves over another device, names and trackers
 // included, also when the one is gone.
 func TestBind(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	ns := newNamespace(t)
 	ns.nowhere()
 	ns.ip("link", "add", "bound", "type", "veth", "peer", "name", "far")
@@ -68,6 +70,8 @@ while True:
 // TestProxyOnly: behind a proxy nothing goes around it; it is asked for peers
 // and trackers, by name where they have one.
 func TestProxyOnly(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	ns := newNamespace(t)
 	ns.nowhere()
 	proxy := start(t, "proxy", append(ns.prefix(), python, "-c", refusing)...)

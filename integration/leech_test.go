@@ -61,45 +61,69 @@ func trackerMain(job string) int {
 	return 1
 }
 
-// TestLeech: libtorrent and transmission download 700 MiB with bipfs as their
+// A leeching is a network in which bipfs listens, and others are. Transmission does
+// not connect to 127.0.0.0/8: the loopback device has other addresses, too.
+type leeching struct {
+	ns              *namespace
+	listen, tracker string
+}
+
+func newLeeching(t *testing.T) leeching {
+	t.Helper()
+	l := leeching{ns: newNamespace(t), listen: "10.77.1.1:6881"}
+	for i := range 4 {
+		l.ns.ip("address", "add", fmt.Sprintf("10.77.1.%d/24", 1+i), "dev", "lo")
+	}
+	l.tracker = fixedTracker(t, l.at(1), l.listen)
+	return l
+}
+
+func (l leeching) at(i int) place {
+	return place{address: fmt.Sprintf("10.77.1.%d", i), prefix: l.ns.prefix()}
+}
+
+// mount mounts a torrent that a libtorrent has.
+func (l leeching) mount(t *testing.T, to *torrent) (m *mount, seeder *client) {
+	t.Helper()
+	seeder = libtorrent(t, l.at(2), contentDir(), to)
+	m = mountBipfs(t, mounting{prefix: l.ns.prefix(), flags: []string{"--listen", l.listen, "--peer", seeder.addr}, sources: []string{to.file}})
+	return m, seeder
+}
+
+// TestLeech: libtorrent and transmission download the large file with bipfs as their
 // only seeder, first from what it has, then from what it is still fetching.
 func TestLeech(t *testing.T) {
 	long(t)
 	t.Parallel() // with the other test that waits for transmission most of the time
 	needLibtorrent(t)
-	// Transmission does not connect to 127.0.0.0/8: it gets a network in which
-	// the loopback device has other addresses, too.
-	ns := newNamespace(t)
-	for _, address := range []string{"10.77.1.1/24", "10.77.1.2/24", "10.77.1.3/24", "10.77.1.4/24"} {
-		ns.ip("address", "add", address, "dev", "lo")
-	}
-	at := func(address string) place { return place{address: address, prefix: ns.prefix()} }
 	to := torrentOf(t, bigFile(t), 1<<20)
-	const listen = "10.77.1.1:6881"
-	tracker := fixedTracker(t, at("10.77.1.1"), listen)
-
+	leeches := map[string]func(*testing.T, leeching){
+		"libtorrent":   func(t *testing.T, l leeching) { leechLibtorrent(t, l.at(3), l.listen, to) },
+		"transmission": func(t *testing.T, l leeching) { leechTransmission(t, l.at(4), to.tracked(t, l.tracker)) },
+	}
 	t.Run("complete", func(t *testing.T) {
-		seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
-		m := mountBipfs(t, mounting{prefix: ns.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+		t.Parallel()
+		l := newLeeching(t)
+		m, seeder := l.mount(t, to)
 		// What is only read need not be stored, when the disk is slower than the swarm.
 		run(t, time.Minute, bipfs, "fetch", "--control", m.control(), to.shown(m))
 		same(t, to.shown(m), to.content)
 		seeder.kill()
-		t.Run("libtorrent", func(t *testing.T) { leechLibtorrent(t, at("10.77.1.3"), listen, to) })
-		t.Run("transmission", func(t *testing.T) { leechTransmission(t, at("10.77.1.4"), to.tracked(t, tracker)) })
+		for name, leech := range leeches {
+			t.Run(name, func(t *testing.T) { leech(t, l) })
+		}
 		m.stop(5 * time.Second)
 	})
-	for name, leech := range map[string]func(*testing.T){
-		"libtorrent":   func(t *testing.T) { leechLibtorrent(t, at("10.77.1.3"), listen, to) },
-		"transmission": func(t *testing.T) { leechTransmission(t, at("10.77.1.4"), to.tracked(t, tracker)) },
-	} {
+	for name, leech := range leeches {
 		t.Run("while fetching, "+name, func(t *testing.T) {
-			seeder := libtorrent(t, at("10.77.1.2"), contentDir(), to)
-			m := mountBipfs(t, mounting{prefix: ns.prefix(), flags: []string{"--listen", listen, "--peer", seeder.addr}, sources: []string{to.file}})
+			t.Parallel()
+			l := newLeeching(t)
+			m, _ := l.mount(t, to)
 			// The reader is no faster than a good line, so the leech is there
 			// before the file is.
-			reader := start(t, "reader", "sh", "-euc", `for i in $(seq 0 21); do dd if="$0" of=/dev/null bs=1M skip=$((i*32)) count=32 status=none; sleep 0.3; done`, to.shown(m))
-			leech(t)
+			reader := start(t, "reader", "sh", "-euc", `for i in $(seq 0 24); do dd if="$0" of=/dev/null bs=1M skip=$((i*$1/25)) count=$(($1/25)) status=none; sleep 0.3; done`,
+				to.shown(m), fmt.Sprint(bigSize()>>20))
+			leech(t, l)
 			if code := reader.exits(30 * time.Second); code != 0 {
 				t.Errorf("the reader ended with %d", code)
 			}

@@ -27,44 +27,39 @@ func neighbours(t *testing.T) (a, b *namespace) {
 // TestLSD: two clients on one link find each other by local service discovery
 // alone: first one that we tell of us, then one that we hear of.
 func TestLSD(t *testing.T) {
+	foreign(t)
 	t.Parallel() // with the other tests that wait for transmission most of the time
 	needFuse(t)
 	needLibtorrent(t)
-	ours, theirs := neighbours(t)
-	at := place{address: "10.77.9.2", prefix: slices.Clip(append(theirs.prefix(), "env", "LSD=1")), lsd: true}
-	for i, c := range []struct {
-		name        string
-		seed, leech func(*testing.T, string, *torrent) *client
-		sources     []string // that peers come by
-	}{
-		{"libtorrent",
-			func(t *testing.T, dir string, to *torrent) *client { return libtorrent(t, at, dir, to) },
-			func(t *testing.T, dir string, to *torrent) *client { return libtorrentLeech(t, at, dir, "-", to) },
-			[]string{"incoming", "LSD"}},
-		{"transmission",
-			func(t *testing.T, dir string, to *torrent) *client { return transmission(t, at, dir, to) },
-			func(t *testing.T, dir string, to *torrent) *client { return transmission(t, at, dir, to) },
-			[]string{"LSD"}}, // it hears us, and waits for us to come
+	links := func(t *testing.T) (ours *namespace, at place) {
+		ours, theirs := neighbours(t)
+		return ours, place{address: "10.77.9.2", prefix: slices.Clip(append(theirs.prefix(), "env", "LSD=1")), lsd: true}
+	}
+	for name, sources := range map[string][]string{ // that peers come by
+		"libtorrent":   {"incoming", "LSD"},
+		"transmission": {"LSD"}, // it hears us, and waits for us to come
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			if i > 0 {
+		t.Run(name, func(t *testing.T) {
+			if name == "transmission" {
 				long(t) // it lets nobody in for up to 10 s
 			}
+			t.Parallel()
+			ours, at := links(t)
 			to := torrentOf(t, smallFile(t), 256<<10)
-			seeder := c.seed(t, contentDir(), to)
+			seeder := programs[name].seed(t, at, contentDir(), to)
 			m := mountBipfs(t, mounting{prefix: ours.prefix(), sources: []string{to.magnet(nil, nil)},
 				flags: []string{"--lsd", "--listen", "0.0.0.0:0", "--log-level", "debug"}})
 			resolved(t, m, to)
 			same(t, to.shown(m), to.content)
 			seeder.kill()
 			dir := tempDir(t)
-			leech := c.leech(t, dir, to)
+			leech := programs[name].leech(t, at, dir, to)
 			eventually(t, 90*time.Second, "the leech has it all", func() bool {
 				return try(10*time.Second, "cmp", filepath.Join(dir, to.Info.Name), to.content).code == 0
 			})
 			leech.kill()
 			m.stop(5 * time.Second)
-			for _, source := range c.sources {
+			for _, source := range sources {
 				if !strings.Contains(m.printed(), "source="+source+" ") {
 					t.Errorf("no peer came by %s", source)
 				}
@@ -72,6 +67,8 @@ func TestLSD(t *testing.T) {
 		})
 	}
 	t.Run("not asked for", func(t *testing.T) {
+		t.Parallel()
+		ours, at := links(t)
 		to := torrentOf(t, smallFile(t), 256<<10)
 		libtorrent(t, at, contentDir(), to)
 		m := mountBipfs(t, mounting{prefix: ours.prefix(), sources: []string{to.file},

@@ -10,6 +10,8 @@ import (
 // TestThousandStored: mounting 1,000 stored torrents and listing them sends not
 // one packet, to trackers, peers or anybody.
 func TestThousandStored(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	need(t, "find")
 	net := newNamespace(t)
 	net.nowhere()
@@ -50,6 +52,7 @@ func TestThousandStored(t *testing.T) {
 // TestNobodyReads: a torrent that nobody reads fetches nothing, though its
 // peers are there.
 func TestNobodyReads(t *testing.T) {
+	t.Parallel()
 	to := torrentOf(t, smallFile(t), 256<<10)
 	seeder := scripted(t, manner{}, to)
 	m := mountBipfs(t, mounting{flags: peerFlags(seeder), sources: []string{to.file}})

@@ -87,6 +87,8 @@ var letIn = regexp.MustCompile(`msg="the router lets peers in" protocol=(\S+) po
 // TestPortMap: a real router lets a peer from outside in, in the first protocol
 // that it speaks, and no longer when bipfs has stopped.
 func TestPortMap(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	needFuse(t)
 	h := newHome(t)
 	to := torrentOf(t, smallFile(t), 256<<10)

@@ -3,6 +3,7 @@ package integration
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func realSwarms(t *testing.T, tr *tracker, swarms []*swarm) {
 			for _, to := range s.torrents() {
 				seeds = append(seeds, to.tracked(t, tr.url))
 			}
-			at := place{address: fmt.Sprintf("127.0.%d.%d", j, 2+i)}
+			at := place{address: fmt.Sprintf("127.0.%d.%d", j, 2+i), prefix: tr.at.prefix}
 			s.clients = append(s.clients, startClient(t, at, contentDir(), seeds...))
 		}
 	}
@@ -75,17 +76,22 @@ var ways = []way{
 	{name: "magnet, --peer", magnet: true, flag: true},
 }
 
+// ourAddressFor is whence bipfs speaks to the swarms in one way: transmission lets in
+// one peer of an address.
+func ourAddressFor(w way) string { return fmt.Sprintf("127.0.4.%d", 1+slices.Index(ways, w)) }
+
 // mounting is how bipfs is told of a torrent in one way.
-func (w way) mounting(t testing.TB, to *torrent, tr *tracker, addrs []string) (o mounting) {
+func (s *swarm) mounting(t testing.TB, w way, to *torrent, tr *tracker) (o mounting) {
+	o.prefix, o.flags = tr.at.prefix, []string{"--bind", ourAddressFor(w)}
 	var trackers, exact []string
 	if w.tracker {
 		trackers = []string{tr.url}
 	}
 	if w.exact {
-		exact = addrs
+		exact = s.addrs
 	}
 	if w.flag {
-		for _, addr := range addrs {
+		for _, addr := range s.addrs {
 			o.flags = append(o.flags, "--peer", addr)
 		}
 	}
@@ -129,6 +135,7 @@ func resolved(t *testing.T, m *mount, to *torrent) {
 // the tools, transmission, which takes its time, has to do with a few. With
 // -soak everything is read from all seeders in all ways.
 func TestSeeders(t *testing.T) {
+	foreign(t)
 	needFuse(t)
 	t.Parallel() // with the other test that waits for transmission most of the time
 	tr, swarms := seederSwarms(t)
@@ -140,12 +147,13 @@ func TestSeeders(t *testing.T) {
 					if i == 0 && j > 0 {
 						long(t) // transmission lets nobody in for up to 10 s
 					}
-					reads(t, s.small, w.mounting(t, s.small, tr, s.addrs))
+					t.Parallel()
+					reads(t, s.small, s.mounting(t, w, s.small, tr))
 					if s.big != nil && (*soak || j == i) {
-						t.Run("700 MiB", func(t *testing.T) { reads(t, s.big, w.mounting(t, s.big, tr, s.addrs)) })
+						t.Run("large file", func(t *testing.T) { reads(t, s.big, s.mounting(t, w, s.big, tr)) })
 					}
 					if s.folder != nil && (*soak || j == (i+2)%len(ways)) {
-						t.Run("300 files", func(t *testing.T) { reads(t, s.folder, w.mounting(t, s.folder, tr, s.addrs)) })
+						t.Run("300 files", func(t *testing.T) { reads(t, s.folder, s.mounting(t, w, s.folder, tr)) })
 					}
 					for k, u := range tools {
 						if s.folder != nil && (*soak || j == (i+k)%len(ways) && (i > 0 || k%4 == 0)) {
@@ -179,7 +187,11 @@ func seederSwarms(t *testing.T) (*tracker, []*swarm) {
 		swarms = append(swarms, s)
 		tracked = append(tracked, s.torrents()...)
 	}
-	tr := opentracker(t, tracked...)
+	ns := newNamespace(t)
+	for _, w := range ways {
+		ns.ip("address", "add", ourAddressFor(w)+"/32", "dev", "lo")
+	}
+	tr := opentracker(t, place{address: "127.0.0.1", prefix: ns.prefix()}, tracked...)
 	realSwarms(t, tr, swarms)
 	return tr, swarms
 }

@@ -67,6 +67,7 @@ func measureThousands(t testing.TB, n int, rest time.Duration) (c costs) {
 // TestThousands: a thousand torrents are added by one command, and are there after a
 // restart; each takes no more than 20 kB.
 func TestThousands(t *testing.T) {
+	foreign(t)
 	if c := measureThousands(t, 1000, time.Millisecond); c.each > 20_000 {
 		t.Errorf("each takes %.0f bytes of memory", c.each)
 	}

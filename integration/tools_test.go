@@ -49,7 +49,7 @@ func (u tool) reads(t *testing.T, s *swarm, w way, tr *tracker) {
 	if u.film {
 		to = s.film
 	}
-	m := mountBipfs(t, w.mounting(t, to, tr, s.addrs))
+	m := mountBipfs(t, s.mounting(t, w, to, tr))
 	resolved(t, m, to)
 	begin := time.Now()
 	u.read(t, to.shown(m), to.content)
@@ -109,6 +109,8 @@ print(os.lseek(fd, 0, os.SEEK_DATA), os.lseek(fd, 0, os.SEEK_HOLE), st.st_size, 
 // TestUnresolvedMagnet: a folder whose content is not known yet is never taken
 // for an empty one.
 func TestUnresolvedMagnet(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	need(t, "rsync")
 	to := madeUp(t, "unknown", 1<<20, 1<<18, "")
 	m := mountBipfs(t, mounting{sources: []string{to.magnet(nil, nil)}})

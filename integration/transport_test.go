@@ -11,6 +11,8 @@ import (
 // TestPEX: libtorrent knows only bipfs, which uploads nothing, and finds the
 // seeder by it.
 func TestPEX(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	to := torrentOf(t, file(t, "exchanged.bin", 64<<20), 128<<10)
 	seeder := libtorrent(t, place{address: "127.0.5.1"}, contentDir(), to)
 	listen := net.JoinHostPort("127.0.5.3", freePort(t, "127.0.5.3"))
@@ -27,6 +29,8 @@ func TestPEX(t *testing.T) {
 // TestPEXHeard: bipfs knows only a libtorrent that has next to nothing, and finds
 // the seeder by it.
 func TestPEXHeard(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	to := torrentOf(t, smallFile(t), 512<<10)
 	middle := libtorrentLeech(t, place{address: "127.0.5.12", slow: true}, tempDir(t), "-", to)
 	libtorrent(t, place{address: "127.0.5.11", peer: middle.addr}, contentDir(), to)

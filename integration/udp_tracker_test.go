@@ -14,9 +14,10 @@ import (
 // TestUDPTracker: a UDP tracker alone is enough, both ways: bipfs finds a
 // seeder that announced itself to opentracker, and is found by a leech there.
 func TestUDPTracker(t *testing.T) {
+	t.Parallel()
 	needLibtorrent(t)
 	plain := torrentOf(t, smallFile(t), 64<<10)
-	tr := opentracker(t, plain)
+	tr := opentracker(t, place{address: "127.0.0.1"}, plain)
 	to := plain.tracked(t, tr.udp)
 
 	seeder := libtorrent(t, place{address: "127.0.0.2"}, contentDir(), to)

@@ -154,6 +154,7 @@ func utpSeeder(t testing.TB, to *torrent) (addr string) {
 // one from us; then over a path with delay and loss.
 func TestUTPWithLibtorrent(t *testing.T) {
 	long(t)
+	t.Parallel()
 	needLibtorrent(t)
 	to := torrentOf(t, smallFile(t), 256<<10)
 	through := map[string]func(string) string{

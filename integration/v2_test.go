@@ -31,6 +31,7 @@ func mixedV2(t *testing.T) string {
 // TestV2Torrents: libtorrent reads what `bipfs create` makes as we do, and we
 // read what it makes as it does.
 func TestV2Torrents(t *testing.T) {
+	t.Parallel()
 	needLibtorrent(t)
 	dir := mixedV2(t)
 	one := filepath.Join(dir, "b/long")
@@ -54,6 +55,8 @@ func TestV2Torrents(t *testing.T) {
 // TestV2Swarm: libtorrent seeds torrents of BEP 52 to bipfs, and bipfs to
 // libtorrent; cells_test.go has the other clients.
 func TestV2Swarm(t *testing.T) {
+	foreign(t)
+	t.Parallel()
 	needLibtorrent(t)
 	dir := mixedV2(t)
 	for _, format := range []metainfo.Format{metainfo.Hybrid, metainfo.V2Only} {

@@ -44,6 +44,7 @@ func (to *torrent) onTheWeb(t testing.TB, urls ...string) *torrent {
 // metadata comes from a peer that has nothing else.
 func TestWebSeedOnly(t *testing.T) {
 	long(t)
+	t.Parallel()
 	needFuse(t)
 	url := lighttpd(t, contentDir())
 

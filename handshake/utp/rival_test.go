@@ -53,6 +53,9 @@ func (r *rival) hear(arrived bool) {
 // TestYields: beside a flow of TCP ours takes what is left, if the queue is long
 // enough to be seen: that is LEDBAT's promise. Alone it takes all.
 func TestYields(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and the same each time")
+	}
 	for _, c := range []struct {
 		queue time.Duration
 		most  float64 // of the link, beside TCP

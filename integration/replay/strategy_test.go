@@ -349,6 +349,9 @@ func BenchmarkStrategies(b *testing.B) {
 
 // TestStrategies: on the same courses no simpler strategy is better at anything.
 func TestStrategies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and the same each time")
+	}
 	t.Parallel()
 	ours := scoreOf(strategies[0].make, 10)
 	t.Logf("%+v", ours)
