@@ -38,6 +38,26 @@ func runFusermount(cmd *exec.Cmd) error {
 	return err
 }
 
+// mostKilled is how often fusermount3 is started that signals end: who ends a service,
+// or the machine, tells all its processes at once, and one of them has just begun to
+// unmount.
+const mostKilled = 3
+
+// detachFusermount has fusermount3 unmount.
+func detachFusermount(args ...string) (err error) {
+	for range mostKilled {
+		cmd, err2 := fusermount(args...)
+		if err2 != nil {
+			return err2
+		}
+		var exit *exec.ExitError
+		if err = runFusermount(cmd); !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
+			return err
+		}
+	}
+	return err
+}
+
 // attachFusermount mounts by fusermount3, which sends the open FUSE device over a
 // socket that it finds in _FUSE_COMMFD.
 func attachFusermount(dir string, o Options) (int, error) {

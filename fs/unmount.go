@@ -213,11 +213,7 @@ func detach(dir string, lazy bool) error {
 	if lazy {
 		args = []string{"-u", "-z", "--", dir}
 	}
-	cmd, err := fusermount(args...)
-	if err != nil {
-		return err
-	}
-	if err := runFusermount(cmd); err != nil {
+	if err := detachFusermount(args...); err != nil {
 		if strings.Contains(err.Error(), "busy") {
 			err = syscall.EBUSY
 		}

@@ -109,6 +109,22 @@ func TestOrdinaryUser(t *testing.T) {
 			t.Error("a read of nothing has succeeded")
 		}
 	})
+	t.Run("fusermount3 is told to end, too", func(t *testing.T) {
+		// As the rest of a service is, when that is stopped.
+		dir := a.owns(t)
+		told := filepath.Join(dir, "told")
+		script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = -u ] && mkdir %s; then kill -TERM $$; fi\nexec /usr/bin/fusermount3 \"$@\"\n", told)
+		if err := os.WriteFile(filepath.Join(dir, "fusermount3"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		with := o
+		with.prefix = append(a.prefix(), "PATH="+dir+":"+os.Getenv("PATH"))
+		m := mountBipfs(t, with)
+		m.stop(5 * time.Second)
+		if _, err := os.Stat(told); err != nil {
+			t.Error("it was not started:", err)
+		}
+	})
 	t.Run("private data", func(t *testing.T) {
 		st, err := os.Stat(o.data)
 		if err != nil {
