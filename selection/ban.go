@@ -24,7 +24,8 @@ import (
 // failed piece with a part of it starts it at one again. Who had a part in a bad
 // piece and has never brought anything good is given nothing else until the good
 // copy is here, or suspectTime has passed: else a liar would spoil a piece after
-// another while the first is fetched again.
+// another while the first is fetched again. So is a fresh one whose requests were taken
+// back in favour of others, until it has answered them: it may spoil that piece still.
 //
 // Fresh peers, which have proven nothing, share what a read waits for: so it comes
 // soon, and if it is bad it is mended. Ahead of the reads each gets a piece of its own,

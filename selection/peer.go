@@ -112,8 +112,9 @@ type fact struct{ should, does bool }
 // order of until, when the peer has broken the promise of an answer: it is not
 // believed again.
 type ghost struct {
-	block wire.Block
-	until time.Duration
+	block  wire.Block
+	until  time.Duration
+	lacked bool // when it was cancelled: the answer may still be taken
 }
 
 // refusal is a piece a peer rejected a request for.

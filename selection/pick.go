@@ -38,7 +38,7 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 	case (pc.suspect || p.suspect > 0) && pc.sole != p:
 		return false
 	}
-	return p.exposed < m.exposure(p) || pc.sharedBy(p)
+	return pc.sharedBy(p) || p.exposed < m.exposure(p) && !p.lingers()
 }
 
 // sharedBy tells whether p has something unverified in the piece.

@@ -77,6 +77,19 @@ func (p *peer) exorcise(b wire.Block) bool {
 	return i >= 0
 }
 
+// lingers tells whether p, which is fresh, may still answer a cancelled request with a
+// block of a piece that others bring: it has a part in that piece as long. One that is
+// snubbed is only tried with a block.
+func (p *peer) lingers() bool {
+	return p.streak == 0 && !p.snubbed && slices.ContainsFunc(p.ghosts, func(g ghost) bool { return g.lacked })
+}
+
+// lacks tells whether a block of an open piece is still to come.
+func (m *Machine) lacks(b wire.Block) bool {
+	pc := m.pieces[b.Piece]
+	return pc != nil && pc.state == open && pc.blocks[m.geo.Index(b)].state != blockStored
+}
+
 // haunted tells whether an answer is awaited to a cancelled request of a piece.
 func (p *peer) haunted(i wire.Piece) bool {
 	return slices.ContainsFunc(p.ghosts, func(g ghost) bool { return g.block.Piece == i })

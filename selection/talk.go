@@ -87,7 +87,7 @@ func (m *Machine) control(p *peer) {
 		if n := len(p.ghosts); n > 0 {
 			until = max(until, p.ghosts[n-1].until)
 		}
-		p.ghosts = append(p.ghosts, ghost{b, until})
+		p.ghosts = append(p.ghosts, ghost{b, until, m.lacks(b)})
 	}
 	p.cancels = append(p.cancels[:0], p.cancels[n:]...)
 }

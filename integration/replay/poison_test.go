@@ -69,10 +69,13 @@ var shapes = []shape{
 
 // shared is how many pieces constant liars may spoil beyond one each. If nearly all lie,
 // one that has just shared a piece may come to fetch another alone, in one swarm of a
-// thousand.
+// thousand; two of them in one of some thousands.
 func shared(liars int) int {
-	if liars < 9 {
+	switch {
+	case liars < 9:
 		return 0
+	case *moreSeeds > 1:
+		return 2
 	}
 	return 1
 }
