@@ -220,6 +220,7 @@ func (t *Torrent) strive() error {
 	if !t.striving.Load() {
 		return nil
 	}
+	t.noteHere() // by which the next start decides whether it is to be awake
 	_, err = t.activate()
 	return err
 }
