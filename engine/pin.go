@@ -251,7 +251,11 @@ func (c *Client) striveAll() {
 		if c.ctx.Err() != nil {
 			return
 		}
-		if info := t.Info(); t.pinned.Load() == nil || info.Length == t.hereNow() {
+		info := t.Info()
+		if info == nil {
+			continue // it is awake; what is pinned may be known before the metadata is stored
+		}
+		if t.pinned.Load() == nil || info.Length == t.hereNow() {
 			t.setStriving(t.pinned.Load(), false)
 			continue
 		}
