@@ -276,7 +276,7 @@ func (c *Client) partGuests(ctx context.Context) {
 		if !discard || ctx.Err() != nil {
 			continue
 		}
-		if err := os.RemoveAll(c.folder.torrentDir(t.id)); err != nil {
+		if err := c.folder.discard(t.id, t.slot); err != nil {
 			c.log.Warn("the data of a torrent that nobody has added stays until the next start", "torrent", t.id, "err", err)
 		}
 	}

@@ -140,7 +140,7 @@ func (t *Torrent) revive() error {
 		return fmt.Errorf("%s: %w", f.torrentDir(t.id), ErrLeftAlone)
 	}
 	if s.state.Discard {
-		return os.RemoveAll(f.torrentDir(t.id))
+		return f.discard(t.id, s.state.Slot)
 	}
 	t.c.disk.Restored(f.torrentDir(t.id))
 	t.inherit(s.state)
@@ -197,6 +197,16 @@ func (c *Client) sweep() {
 // trash is where the folder of a removed torrent is deleted.
 func (f *folder) trash(slot uint32) string {
 	return filepath.Join(f.dir, "torrents", fmt.Sprint(discarded, slot))
+}
+
+// discard deletes the folder of a torrent that had a slot. It is renamed first: while it is
+// deleted its state may be gone before its data, and a kill is to leave nothing.
+func (f *folder) discard(id metainfo.ID, slot uint32) error {
+	trash := f.trash(slot)
+	if err := os.Rename(f.torrentDir(id), trash); err != nil {
+		return err
+	}
+	return os.RemoveAll(trash)
 }
 
 // isDiscarded reports whether a folder below torrents/ is being deleted.
