@@ -83,6 +83,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if err := t.save(t.Info(), t.state); err != nil {
 		return nil, false, fmt.Errorf("store the torrent %v: %w", id, err)
 	}
+	c.disk.Restored(c.folder.torrentDir(id))
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()

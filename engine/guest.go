@@ -102,6 +102,7 @@ func (c *Client) receive(id metainfo.ID) (*Torrent, error) {
 	if err := t.save(t.Info(), t.state); err != nil {
 		return nil, fmt.Errorf("store the torrent %v: %w", id, err)
 	}
+	c.disk.Restored(c.folder.torrentDir(id))
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()

@@ -142,7 +142,6 @@ func (t *Torrent) revive() error {
 	if s.state.Discard {
 		return f.discard(t.id, s.state.Slot)
 	}
-	t.c.disk.Restored(f.torrentDir(t.id))
 	t.inherit(s.state)
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
