@@ -224,13 +224,13 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 
 // activate wakes t: it is t's loop, running.
 func (t *Torrent) activate() (*loop, error) {
+	if err := t.refusal(); err != nil { // the loop that there may be is ending
+		return nil, err
+	}
 	if l := t.running(); l != nil {
 		return l, nil
 	}
 	if err := t.unusable(); err != nil {
-		return nil, err
-	}
-	if err := t.refusal(); err != nil {
 		return nil, err
 	}
 	if t.Info() != nil {
