@@ -129,7 +129,7 @@ var ErrLeftAlone = errors.New("it is in the data folder and cannot be used, the 
 
 // revive gives a torrent that nobody else sees yet what is left of an earlier
 // life of it: what its trackers were told, who it was to them, and its metadata
-// if that is missing.
+// if that is missing, with the trackers and web seeds that it had.
 func (t *Torrent) revive() error {
 	f := t.c.folder
 	s, err := f.torrent(t.id.String())
@@ -155,10 +155,10 @@ func (t *Torrent) revive() error {
 	}
 	t.known(meta.Info)
 	t.state.Mtime = s.state.Mtime
-	if t.private() {
-		t.trackers = meta.Trackers
-	} else {
-		t.trackers = append(t.trackers, meta.Trackers...)
+	t.trackers, t.webSeeds = meta.Trackers, meta.WebSeeds
+	if link := (Source{Magnet: t.magnet}); !t.private() { // of one that is, a link is nobody's word
+		t.newTrackers(link)
+		t.newWebSeeds(link)
 	}
 	return nil
 }
