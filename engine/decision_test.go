@@ -112,6 +112,41 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStopWhileFetching: a torrent that is stopped in the middle of pieces keeps no memory,
+// and goes on with them after Start; also if its loop had to be ended.
+func TestStopWhileFetching(t *testing.T) {
+	for name, busy := range map[string]bool{"at rest": false, "busy": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newContent(t, 64<<10, 1_000_000)
+			s := seeder(t, c)
+			if err := s.SetLimits(Rates{Up: 200_000}); err != nil {
+				t.Fatal(err)
+			}
+			client := testClient(t, Config{Peers: []string{s.addr()}})
+			torrent := added(t, client, Source{Torrent: c.meta})
+			if err := client.Pin(torrent, nil, "folder"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "nothing comes", func() bool { return torrent.missing() < 1_000_000 && client.disk.Stats().Leased > 0 })
+			if busy {
+				torrent.running().put(t.Context(), order(func(l *loop) { <-l.ctx.Done() }))
+			}
+			if err := client.Stop(torrent); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "memory is kept", func() bool { return client.disk.Stats().Leased == 0 })
+			if err := s.SetLimits(Rates{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(torrent); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it does not go on", func() bool { return torrent.missing() == 0 })
+		})
+	}
+}
+
 // TestStopWhileReading: reads that wait for the swarm end when the torrent is
 // stopped or removed, those that queue for a place too.
 func TestStopWhileReading(t *testing.T) {

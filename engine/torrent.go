@@ -266,13 +266,18 @@ func (t *Torrent) asleep() bool {
 	if (t.strives() || t.handles > 0 || !t.seedingSince.IsZero()) && t.refusal() == nil {
 		return false
 	}
+	t.endLoop()
+	return true
+}
+
+// endLoop is that t has no loop any more. The lock is held: or what the next one has
+// begun, and has offered, would be forgotten.
+func (t *Torrent) endLoop() {
 	t.loop = nil
 	if s := t.store.Load(); s != nil {
 		s.Deafen()
 	}
-	// Under the lock, or it would forget what the next loop has just offered.
 	t.c.hand.Forget(t.hash)
-	return true
 }
 
 // hold counts who needs t's loop.
