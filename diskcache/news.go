@@ -44,11 +44,18 @@ func (t *Torrent) Listen() wire.Bitfield {
 	return t.have.Clone()
 }
 
-// Deafen is that nobody hears the news until Listen: none is kept.
+// Deafen is that nobody hears the news until Listen: none is kept. Pieces that are waiting
+// or open are given up: whoever listens next could neither open nor close them.
 func (t *Torrent) Deafen() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.deaf, t.news = true, nil
+	for _, p := range t.pieces {
+		t.abandon(p)
+	}
+	for n := range t.spoilt {
+		t.forgetSpoilt(n)
+	}
 }
 
 // Bell has one ring in it when there is news.

@@ -139,11 +139,18 @@ func (t *Torrent) Only(n wire.Piece, from wire.Peer) {
 func (t *Torrent) Close(n wire.Piece) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.pieces[n]; p != nil && (p.state == waiting || p.state == opened) {
+	if p := t.pieces[n]; p != nil {
+		t.abandon(p)
+	}
+	t.forgetSpoilt(n)
+}
+
+// abandon ends a piece that is waiting or open. The caller holds t.mu.
+func (t *Torrent) abandon(p *piece) {
+	if p.state == waiting || p.state == opened {
 		t.wasted.Lost += int64(p.come) * wire.BlockSize
 		t.end(p)
 	}
-	t.forgetSpoilt(n)
 }
 
 // granted gives a piece its memory.

@@ -149,6 +149,30 @@ func TestOpenOfWhatIsHere(t *testing.T) {
 	})
 }
 
+// TestDeafen: what is open when nobody listens any more is given up with its memory, and
+// opened anew by who listens next.
+func TestDeafen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTruth(1, 100_000, 50_000)
+		b := newBench(t, x, Config{FS: newSimFS()}, "/x")
+		b.Open(0, 5)
+		first := b.want(Granted, 0)
+		spare, _ := b.bring(b.Spare(), x.Block(0, 0), false)
+		b.Return(spare)
+		b.Deafen()
+		if n := b.disk.Stats().Leased; n != 0 {
+			t.Errorf("%d blocks are leased", n)
+		}
+		b.Listen()
+		b.Open(0, 5)
+		if n := b.want(Granted, 0); n.Lease == first.Lease {
+			t.Errorf("%+v", n)
+		}
+		b.Close(0)
+		b.close()
+	})
+}
+
 // TestRevoke: a lease without blocks goes to who waits; one with blocks stays.
 func TestRevoke(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

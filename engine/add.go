@@ -83,6 +83,7 @@ func (c *Client) add(s Source) (t *Torrent, added bool, err error) {
 	if err := t.save(t.Info(), t.state); err != nil {
 		return nil, false, fmt.Errorf("store the torrent %v: %w", id, err)
 	}
+	c.disk.Restored(c.folder.torrentDir(id))
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()
@@ -202,16 +203,7 @@ func (t *Torrent) learn(s Source) error {
 		return t.learnPrivate(s)
 	}
 	t.mu.Lock()
-	known := slices.Concat(t.trackers...)
-	var tiers [][]string
-	for _, url := range slices.Concat(s.trackers()...) {
-		if !slices.Contains(known, url) && len(known) < metainfo.MaxTrackers {
-			known = append(known, url)
-			tiers = append(tiers, []string{url})
-		}
-	}
-	t.trackers = append(slices.Clone(t.trackers), tiers...)
-	peers, seeds := t.newPeers(s.Magnet), t.newWebSeeds(s)
+	tiers, peers, seeds := t.newTrackers(s), t.newPeers(s.Magnet), t.newWebSeeds(s)
 	l := t.loop
 	t.mu.Unlock()
 	if len(tiers) == 0 && len(peers) == 0 && seeds == 0 {
@@ -240,6 +232,20 @@ func (t *Torrent) learnPrivate(s Source) error {
 		return nil
 	}
 	return t.saveMetadata(t.Info(), t.Mtime())
+}
+
+// newTrackers takes over the trackers that a source names and t does not know, each as a
+// tier. The lock is held.
+func (t *Torrent) newTrackers(s Source) (tiers [][]string) {
+	known := slices.Concat(t.trackers...)
+	for _, url := range slices.Concat(s.trackers()...) {
+		if !slices.Contains(known, url) && len(known) < metainfo.MaxTrackers {
+			known = append(known, url)
+			tiers = append(tiers, []string{url})
+		}
+	}
+	t.trackers = append(slices.Clone(t.trackers), tiers...)
+	return tiers
 }
 
 // newPeers takes over the peers that a magnet link names and t does not know.

@@ -46,7 +46,7 @@ const (
 // assembly collects the metadata of one infohash.
 type assembly struct {
 	id    metainfo.ID
-	peers []*source // in the order in which they came, or lost their size's place
+	peers []*source // in the order in which they came, lost their size's place, or went to rest
 	sizes []*sizeAssembly
 }
 
@@ -178,9 +178,15 @@ func (a *assembly) gone(p wire.Peer) {
 
 // asks are the requests to send now.
 func (a *assembly) asks(now time.Time) []metadataAsk {
-	for _, s := range a.peers {
-		s.expire(now)
-	}
+	var rested []*source
+	a.peers = slices.DeleteFunc(a.peers, func(s *source) bool {
+		rests := s.expire(now)
+		if rests { // or, asked one at a time, some that are silent would be all that ever are
+			rested = append(rested, s)
+		}
+		return rests
+	})
+	a.peers = append(a.peers, rested...)
 	a.admit(now)
 	var out []metadataAsk
 	for _, of := range a.sizes {
@@ -198,18 +204,19 @@ func (a *assembly) asks(now time.Time) []metadataAsk {
 }
 
 // expire gives up what the peer has not answered in time, and a peer that
-// answers too little.
-func (s *source) expire(now time.Time) {
+// answers too little, which rests from now on.
+func (s *source) expire(now time.Time) (rests bool) {
 	for piece, until := range s.asked {
 		if !now.Before(until) {
 			delete(s.asked, piece)
 			s.misses++
 		}
 	}
-	if s.misses > mostMisses {
+	if rests = s.misses > mostMisses; rests {
 		s.misses, s.rests = 0, now.Add(sourceRest)
 		clear(s.asked)
 	}
+	return rests
 }
 
 // ask fills the peer's window with pieces that are missing: first those that

@@ -290,3 +290,20 @@ func TestMetadataBegunByThoseWhoLeft(t *testing.T) {
 	s.add(99, truth, 100)
 	s.resolve(t, truth, 2)
 }
+
+// TestMetadataSilentBesideALiar: once somebody has lied one peer is asked at a time, and
+// those that say nothing do not keep out who would answer.
+func TestMetadataSilentBesideALiar(t *testing.T) {
+	truth := info(2 * extension.MetadataPieceLength)
+	s := newSwarm(truth)
+	size := int64(len(truth))
+	s.add(1, make([]byte, size), size)
+	for p := range wire.Peer(10) {
+		s.add(p+2, nil, size)
+	}
+	s.add(99, truth, size)
+	if s.round(time.Unix(0, 0)) != nil || len(s.liars) != 1 {
+		t.Fatalf("liars: %v", s.liars)
+	}
+	s.resolve(t, truth, 300)
+}

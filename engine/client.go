@@ -209,9 +209,7 @@ func (c *Client) open() error {
 	}
 	c.spawn(c.striveAll)
 	c.spawn(c.recount)
-	if c.seeds() {
-		c.spawn(c.tend)
-	}
+	c.spawn(c.tend)
 	return nil
 }
 

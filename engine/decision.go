@@ -169,8 +169,7 @@ func (t *Torrent) quiet(why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.loop == l {
-		t.loop = nil
-		t.c.hand.Forget(t.hash)
+		t.endLoop()
 	}
 }
 

@@ -32,6 +32,45 @@ func leeching(t *testing.T, cfg Config, c *content) (*Client, *Torrent, *Reader)
 	return leech, torrent, r
 }
 
+// TestReadWhileItStops: a read that begins while a torrent is being stopped or removed does
+// not wait either: nobody would end it.
+func TestReadWhileItStops(t *testing.T) {
+	for want, end := range map[error]func(c *Client, t *Torrent) error{
+		ErrStopped: (*Client).Stop,
+		ErrRemoved: func(c *Client, t *Torrent) error { return c.Remove(t, false) },
+	} {
+		client := testClient(t, Config{})
+		torrent := added(t, client, Source{Torrent: newContent(t, 16<<10, 300_000).meta})
+		r, err := torrent.OpenFile(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		l, err := torrent.activate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, free := make(chan error, 2), make(chan struct{})
+		begin := func() { _, err := readRange(t.Context(), r, 0, 4096); read <- err }
+		go begin()
+		eventually(t, "it does not wait", func() bool { return client.waiting.count(&torrent.waits) == 1 })
+		l.put(t.Context(), order(func(*loop) { <-free })) // it has much to do
+		ended := make(chan error, 1)
+		go func() { ended <- end(client, torrent) }()
+		if err := <-read; !errors.Is(err, want) {
+			t.Errorf("who waited: %v", err)
+		}
+		begin()
+		if err := <-read; !errors.Is(err, want) {
+			t.Errorf("who came: %v", err)
+		}
+		close(free)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestStop: a stopped torrent has no peers and no loop, also while a file of it
 // is open; a read that waits ends, one of what is here goes on; it stays stopped
 // over a restart, and goes on after Start.
@@ -70,6 +109,41 @@ func TestStop(t *testing.T) {
 			t.Errorf("after Start: %v", err)
 		}
 		r.Close()
+	}
+}
+
+// TestStopWhileFetching: a torrent that is stopped in the middle of pieces keeps no memory,
+// and goes on with them after Start; also if its loop had to be ended.
+func TestStopWhileFetching(t *testing.T) {
+	for name, busy := range map[string]bool{"at rest": false, "busy": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newContent(t, 64<<10, 1_000_000)
+			s := seeder(t, c)
+			if err := s.SetLimits(Rates{Up: 200_000}); err != nil {
+				t.Fatal(err)
+			}
+			client := testClient(t, Config{Peers: []string{s.addr()}})
+			torrent := added(t, client, Source{Torrent: c.meta})
+			if err := client.Pin(torrent, nil, "folder"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "nothing comes", func() bool { return torrent.missing() < 1_000_000 && client.disk.Stats().Leased > 0 })
+			if busy {
+				torrent.running().put(t.Context(), order(func(l *loop) { <-l.ctx.Done() }))
+			}
+			if err := client.Stop(torrent); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "memory is kept", func() bool { return client.disk.Stats().Leased == 0 })
+			if err := s.SetLimits(Rates{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Start(torrent); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it does not go on", func() bool { return torrent.missing() == 0 })
+		})
 	}
 }
 

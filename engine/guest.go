@@ -102,6 +102,7 @@ func (c *Client) receive(id metainfo.ID) (*Torrent, error) {
 	if err := t.save(t.Info(), t.state); err != nil {
 		return nil, fmt.Errorf("store the torrent %v: %w", id, err)
 	}
+	c.disk.Restored(c.folder.torrentDir(id))
 	c.mu.Lock()
 	c.insert(t, t.state.Name)
 	c.mu.Unlock()
@@ -276,7 +277,7 @@ func (c *Client) partGuests(ctx context.Context) {
 		if !discard || ctx.Err() != nil {
 			continue
 		}
-		if err := os.RemoveAll(c.folder.torrentDir(t.id)); err != nil {
+		if err := c.folder.discard(t.id, t.slot); err != nil {
 			c.log.Warn("the data of a torrent that nobody has added stays until the next start", "torrent", t.id, "err", err)
 		}
 	}

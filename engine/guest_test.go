@@ -69,6 +69,52 @@ func TestGuest(t *testing.T) {
 	}
 }
 
+// TestGuestIsDeletedWhole: whenever a kill comes, what is left of a guest says that it is to
+// be deleted; also when it is opened again while that goes on.
+func TestGuestIsDeletedWhole(t *testing.T) {
+	for name, deleted := range map[string]func(c *Client, g *Torrent) error{
+		"at the end": func(c *Client, _ *Torrent) error { closeClient(t, c); return nil },
+		"at the next visit": func(c *Client, g *Torrent) error {
+			closeClient(t, c)
+			return newTorrent(c, g.id, torrentState{}).revive()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := testClient(t, Config{})
+			g, done, err := c.Visit(numbered(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			done()
+			dir := c.folder.torrentDir(g.id)
+			if name == "at the next visit" {
+				c.Entrust() // it stays
+			}
+			for i := range 500 {
+				if err := os.MkdirAll(filepath.Join(dir, "data", fmt.Sprint(i)), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- deleted(c, g) }()
+			for {
+				_, noState := os.Stat(filepath.Join(dir, "state"))
+				if _, err := os.Stat(dir); err == nil && noState != nil {
+					t.Fatal("nothing says what its folder is")
+				}
+				select {
+				case err := <-ended:
+					if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) > 0 || err != nil {
+						t.Errorf("left: %v, %v", left, err)
+					}
+					return
+				default:
+				}
+			}
+		})
+	}
+}
+
 // TestGuestKept: who is added stays who it is.
 func TestGuestKept(t *testing.T) {
 	dir := t.TempDir()

@@ -220,6 +220,7 @@ func (t *Torrent) strive() error {
 	if !t.striving.Load() {
 		return nil
 	}
+	t.noteHere() // by which the next start decides whether it is to be awake
 	_, err = t.activate()
 	return err
 }
@@ -250,7 +251,11 @@ func (c *Client) striveAll() {
 		if c.ctx.Err() != nil {
 			return
 		}
-		if info := t.Info(); t.pinned.Load() == nil || info.Length == t.hereNow() {
+		info := t.Info()
+		if info == nil {
+			continue // it is awake; what is pinned may be known before the metadata is stored
+		}
+		if t.pinned.Load() == nil || info.Length == t.hereNow() {
 			t.setStriving(t.pinned.Load(), false)
 			continue
 		}

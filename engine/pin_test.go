@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +68,31 @@ func TestPinLink(t *testing.T) {
 	eventually(t, "it is not fetched", func() bool { return torrent.Info() != nil && torrent.Status().Complete })
 	if torrent.Status().Pinned != "all" {
 		t.Error("it is not pinned")
+	}
+}
+
+// TestPinLinkWhileItIsStored: a link may be resolved while the pins are looked at that were
+// there at the start; then it is known what is pinned of it, and nobody has the metadata yet.
+func TestPinLinkWhileItIsStored(t *testing.T) {
+	c := newContent(t, 16<<10, 100_000)
+	client := testClient(t, Config{})
+	torrent := added(t, client, Source{Magnet: &metainfo.Magnet{Hash: c.meta.Info.Hash}})
+	if err := client.Pin(torrent, nil, "folder"); err != nil {
+		t.Fatal(err)
+	}
+	inTheWay := filepath.Join(client.folder.torrentDir(torrent.id), ".torrent.new")
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := torrent.resolve(c.meta.Info); err == nil || torrent.pinned.Load() == nil {
+		t.Fatalf("resolved: %v", err)
+	}
+	client.striveAll()
+	if err := os.RemoveAll(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if err := torrent.resolve(c.meta.Info); err != nil || !torrent.strives() {
+		t.Errorf("it is not to be fetched: %v", err)
 	}
 }
 

@@ -124,11 +124,7 @@ func (c *Client) recount() {
 		if _, err := t.open(); err != nil {
 			continue // that has been said
 		}
-		here := t.Info().Length - t.missing()
-		t.mu.Lock()
-		t.record.Here = here
-		t.mu.Unlock()
-		t.saveChanges()
+		t.noteHere()
 	}
 }
 

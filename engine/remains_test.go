@@ -52,6 +52,33 @@ func TestRemains(t *testing.T) {
 	}
 }
 
+// TestRemainsAfterAFailure: what is left of a torrent that could not be added again, as
+// the disk is full, goes first as before.
+func TestRemainsAfterAFailure(t *testing.T) {
+	c := newContent(t, 16<<10, 600_000)
+	client := testClient(t, Config{Evict: true, Disk: 10 << 20})
+	torrent, _, err := client.Seed(t.Context(), c.meta, c.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Remove(torrent, false); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it does not count", func() bool { return client.disk.Remaining() >= 600_000 })
+	if err := os.Mkdir(filepath.Join(client.folder.torrentDir(torrent.id), ".state.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Add(Source{Torrent: c.meta}); err == nil {
+		t.Error("it is added")
+	}
+	if _, _, err := client.Visit(torrent.ID()); err == nil {
+		t.Error("it is opened")
+	}
+	if n := client.disk.Remaining(); n < 600_000 {
+		t.Errorf("%d bytes may go", n)
+	}
+}
+
 // TestRemainsGiveWay: a store that is too large when it is opened is brought down by what
 // removed torrents keep, and by nothing else; folders that are not known stay as they are.
 func TestRemainsGiveWay(t *testing.T) {

@@ -129,7 +129,7 @@ var ErrLeftAlone = errors.New("it is in the data folder and cannot be used, the 
 
 // revive gives a torrent that nobody else sees yet what is left of an earlier
 // life of it: what its trackers were told, who it was to them, and its metadata
-// if that is missing.
+// if that is missing, with the trackers and web seeds that it had.
 func (t *Torrent) revive() error {
 	f := t.c.folder
 	s, err := f.torrent(t.id.String())
@@ -140,9 +140,8 @@ func (t *Torrent) revive() error {
 		return fmt.Errorf("%s: %w", f.torrentDir(t.id), ErrLeftAlone)
 	}
 	if s.state.Discard {
-		return os.RemoveAll(f.torrentDir(t.id))
+		return f.discard(t.id, s.state.Slot)
 	}
-	t.c.disk.Restored(f.torrentDir(t.id))
 	t.inherit(s.state)
 	t.record = s.record
 	t.finished.Store(s.record.Completed)
@@ -156,10 +155,10 @@ func (t *Torrent) revive() error {
 	}
 	t.known(meta.Info)
 	t.state.Mtime = s.state.Mtime
-	if t.private() {
-		t.trackers = meta.Trackers
-	} else {
-		t.trackers = append(t.trackers, meta.Trackers...)
+	t.trackers, t.webSeeds = meta.Trackers, meta.WebSeeds
+	if link := (Source{Magnet: t.magnet}); !t.private() { // of one that is, a link is nobody's word
+		t.newTrackers(link)
+		t.newWebSeeds(link)
 	}
 	return nil
 }
@@ -197,6 +196,16 @@ func (c *Client) sweep() {
 // trash is where the folder of a removed torrent is deleted.
 func (f *folder) trash(slot uint32) string {
 	return filepath.Join(f.dir, "torrents", fmt.Sprint(discarded, slot))
+}
+
+// discard deletes the folder of a torrent that had a slot. It is renamed first: while it is
+// deleted its state may be gone before its data, and a kill is to leave nothing.
+func (f *folder) discard(id metainfo.ID, slot uint32) error {
+	trash := f.trash(slot)
+	if err := os.Rename(f.torrentDir(id), trash); err != nil {
+		return err
+	}
+	return os.RemoveAll(trash)
 }
 
 // isDiscarded reports whether a folder below torrents/ is being deleted.

@@ -62,7 +62,7 @@ func (c *Client) seeds() bool {
 	return c.cfg.MaxSeeding > 0 && c.cfg.SeedRatio > 0 && c.cfg.SeedTime > 0 && !c.cfg.NoUpload
 }
 
-// tend chooses who seeds, until the client ends.
+// tend chooses who seeds, and records what is here, until the client ends.
 func (c *Client) tend() {
 	ticker := time.NewTicker(c.cfg.seedEvery)
 	defer ticker.Stop()
@@ -71,6 +71,11 @@ func (c *Client) tend() {
 		select {
 		case <-ticker.C:
 		case <-c.ctx.Done():
+		}
+	}
+	for _, t := range c.Torrents() {
+		if t.running() == nil { // else its loop does it
+			t.noteHere()
 		}
 	}
 }
@@ -83,6 +88,8 @@ func (c *Client) chooseAll() (waiting []seed) {
 		running := t.running() != nil
 		if running {
 			t.account()
+		} else {
+			t.noteHere()
 		}
 		t.mu.Lock()
 		r := t.recordNow()
@@ -93,7 +100,7 @@ func (c *Client) chooseAll() (waiting []seed) {
 		read, was := t.handles > 0 || t.strives(), !t.seedingSince.IsZero()
 		t.mu.Unlock()
 		switch {
-		case t.Info() == nil || t.refusal() != nil || t.Paused() || r.Here == 0 || goals.met(r) && !t.hasToGive(r):
+		case !c.seeds() || t.Info() == nil || t.refusal() != nil || t.Paused() || r.Here == 0 || goals.met(r) && !t.hasToGive(r):
 			t.setSeeding(false)
 		case read:
 		default:
@@ -170,13 +177,30 @@ func (t *Torrent) account() {
 	}
 }
 
+// noteHere records what is here of a torrent, if that has changed since it was recorded:
+// of one that is dormant something may have been evicted.
+func (t *Torrent) noteHere() {
+	info := t.Info()
+	if info == nil || t.store.Load() == nil {
+		return
+	}
+	here := info.Length - t.missing()
+	t.mu.Lock()
+	same := here == t.record.Here
+	t.record.Here = here
+	t.mu.Unlock()
+	if !same {
+		t.saveChanges()
+	}
+}
+
 // saveChanges writes the record of a torrent that has given, got or offered
 // something since it was written.
 func (t *Torrent) saveChanges() {
 	t.mu.Lock()
 	r := t.recordNow()
 	dealt := [4]int64{r.Downloaded, r.Uploaded, r.Offered, r.Here}
-	same := dealt == t.dealt || r.Here+r.Downloaded == 0
+	same := dealt == t.dealt
 	t.dealt = dealt
 	t.mu.Unlock()
 	if same {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"os"
 	"testing"
 	"time"
 
@@ -140,4 +141,56 @@ func TestEndsOfFilms(t *testing.T) {
 	if torrent.spec(&info).Files[0].Ends != keptEnds {
 		t.Error("a film")
 	}
+}
+
+// evicted is a torrent of which something was evicted while it was dormant.
+func evicted(t *testing.T, cfg Config, c *content) (*Client, *Torrent) {
+	t.Helper()
+	other := newContent(t, 16<<10, 100_000, 200_000)
+	from := []*Client{seeder(t, c), seeder(t, other)}
+	cfg.Evict, cfg.Disk, cfg.dormantAfter = true, 350_000, 50*time.Millisecond
+	cfg.Peers = []string{from[0].addr(), from[1].addr()}
+	client := testClient(t, cfg)
+	torrent := added(t, client, Source{Torrent: c.meta})
+	for _, c := range []*content{c, other} {
+		by := added(t, client, Source{Torrent: c.meta})
+		readAll(t, by, c)
+		eventually(t, "it is not stored", func() bool { return client.disk.Stats().Dirty == 0 })
+		eventually(t, "it is not dormant", func() bool { return by.running() == nil })
+	}
+	if torrent.missing() == 0 {
+		t.Fatal("nothing is evicted")
+	}
+	for _, c := range from {
+		closeClient(t, c)
+	}
+	return client, torrent
+}
+
+// TestEvictedIsRecorded: what was evicted while its torrent was dormant is known to be
+// gone after a restart.
+func TestEvictedIsRecorded(t *testing.T) {
+	cfg := Config{Dir: t.TempDir()}
+	client, torrent := evicted(t, cfg, newContent(t, 16<<10, 200_000))
+	here := torrent.Status().Here
+	closeClient(t, client)
+	if s := testClient(t, cfg).ByInfohash(torrent.ID()).Status(); s.Here != here || s.Complete {
+		t.Errorf("%d bytes are here, complete: %v; it were %d", s.Here, s.Complete, here)
+	}
+}
+
+// TestEvictedIsPinned: what is pinned after it was evicted is fetched, even if the
+// process is killed first.
+func TestEvictedIsPinned(t *testing.T) {
+	c, cfg := newContent(t, 16<<10, 200_000), Config{Dir: t.TempDir()}
+	client, torrent := evicted(t, cfg, c)
+	if err := client.Pin(torrent, nil, "folder"); err != nil {
+		t.Fatal(err)
+	}
+	killed := Config{Dir: t.TempDir(), Peers: []string{seeder(t, c).addr()}}
+	if err := os.CopyFS(killed.Dir, os.DirFS(cfg.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	torrent = testClient(t, killed).ByInfohash(torrent.ID())
+	eventually(t, "it is not fetched", func() bool { return torrent.store.Load() != nil && torrent.missing() == 0 })
 }

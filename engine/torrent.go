@@ -224,13 +224,13 @@ func (t *Torrent) openAs(info *metainfo.Info) (*diskcache.Torrent, error) {
 
 // activate wakes t: it is t's loop, running.
 func (t *Torrent) activate() (*loop, error) {
+	if err := t.refusal(); err != nil { // the loop that there may be is ending
+		return nil, err
+	}
 	if l := t.running(); l != nil {
 		return l, nil
 	}
 	if err := t.unusable(); err != nil {
-		return nil, err
-	}
-	if err := t.refusal(); err != nil {
 		return nil, err
 	}
 	if t.Info() != nil {
@@ -266,13 +266,18 @@ func (t *Torrent) asleep() bool {
 	if (t.strives() || t.handles > 0 || !t.seedingSince.IsZero()) && t.refusal() == nil {
 		return false
 	}
+	t.endLoop()
+	return true
+}
+
+// endLoop is that t has no loop any more. The lock is held: or what the next one has
+// begun, and has offered, would be forgotten.
+func (t *Torrent) endLoop() {
 	t.loop = nil
 	if s := t.store.Load(); s != nil {
 		s.Deafen()
 	}
-	// Under the lock, or it would forget what the next loop has just offered.
 	t.c.hand.Forget(t.hash)
-	return true
 }
 
 // hold counts who needs t's loop.

@@ -250,3 +250,33 @@ func TestWebSeedsAreKept(t *testing.T) {
 		keeps("after a restart", nil, both...)
 	}
 }
+
+// TestWebSeedsOfRemoved: a torrent that was removed has its web seeds and trackers again,
+// once each, when it is added by its infohash.
+func TestWebSeedsOfRemoved(t *testing.T) {
+	for name, private := range map[string]bool{"open": false, "private": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newContent(t, 16<<10, 100_000)
+			if private {
+				c.makePrivate(t)
+			}
+			c.meta.WebSeeds = []string{"http://127.0.0.1:1/a", "http://127.0.0.1:1/b"}
+			c.meta.Trackers = [][]string{{"http://127.0.0.1:1/t"}}
+			client := testClient(t, Config{})
+			torrent := added(t, client, Source{Torrent: c.meta})
+			for range 2 {
+				if err := client.Remove(torrent, false); err != nil {
+					t.Fatal(err)
+				}
+				link := &metainfo.Magnet{Hash: c.meta.Info.Hash, Trackers: c.meta.Trackers[0], WebSeeds: c.meta.WebSeeds[1:]}
+				torrent = added(t, client, Source{Magnet: link})
+			}
+			if got := slices.Sorted(slices.Values(torrent.webURLs())); !slices.Equal(got, c.meta.WebSeeds) {
+				t.Errorf("web seeds: %q", got)
+			}
+			if got := torrent.Status().Trackers; len(got) != 1 {
+				t.Errorf("trackers: %q", got)
+			}
+		})
+	}
+}
