@@ -11,7 +11,8 @@ import (
 // Verify hashes what lies in the data files for pieces that the journal does
 // not have, and takes in those that are right: a folder that somebody else
 // filled becomes a torrent's content. It returns how many pieces are here
-// afterwards. Nothing is written but the journal.
+// afterwards. Nothing is written but the journal. It ends, with ErrClosed, when the
+// torrent is taken out of use.
 func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 	buf := make([]byte, wire.BlockSize)
 	for n := wire.Piece(0); t.spec.Valid(n); n++ {
@@ -33,8 +34,21 @@ func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 	return here, nil
 }
 
-// verify is Verify for one piece.
+// verify is Verify for one piece. A torrent that leaves its folder stays that long.
 func (t *Torrent) verify(n wire.Piece, buf []byte) (ok bool, err error) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return false, ErrClosed
+	}
+	t.users++
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.users--
+		t.retire()
+	}()
 	t.hole.RLock()
 	defer t.hole.RUnlock()
 	crcs, ok := t.hashStored(n, buf)
