@@ -55,11 +55,18 @@ func (t *Torrent) verify(n wire.Piece, buf []byte) (ok bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if err := t.journal.put(entry{piece: n, mark: written, crcs: crcs}); err != nil {
+	still := func() bool { return !t.isFetched(n) }
+	if err := t.journal.put(entry{n, written, crcs, still}); err != nil {
 		return false, err
 	}
-	t.found(n, crcs)
-	return true, nil
+	return t.found(n, crcs), nil
+}
+
+// isFetched reports whether a piece is open, or has come and is not stored yet.
+func (t *Torrent) isFetched(n wire.Piece) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pieces[n] != nil
 }
 
 // hashStored hashes a piece as it lies in the data files. A file that is
@@ -78,10 +85,15 @@ func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) 
 	return crcs, h.right(&t.spec, n)
 }
 
-// found takes a piece that lies in the store into the books.
-func (t *Torrent) found(n wire.Piece, crcs []uint32) {
+// found takes a piece that lies in the store into the books, and reports whether it is
+// here. One that is being fetched is not taken: what comes, right or wrong, may be
+// spilled over it.
+func (t *Torrent) found(n wire.Piece, crcs []uint32) (here bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.pieces[n] != nil {
+		return t.have.Has(n)
+	}
 	t.have.Set(n)
 	t.countFound(n)
 	t.note(&piece{number: n, crcs: crcs})
@@ -89,6 +101,7 @@ func (t *Torrent) found(n wire.Piece, crcs []uint32) {
 	if a := t.awaited[n]; a != nil {
 		a.wake()
 	}
+	return true
 }
 
 // flushPoll is how often Flush looks.
