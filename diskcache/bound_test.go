@@ -1,6 +1,7 @@
 package diskcache
 
 import (
+	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -132,6 +133,40 @@ func TestQuota(t *testing.T) {
 		if s := b.disk.Stats(); !s.Storing || s.Evicted == 0 || !b.stored(wire.Piece(x.Pieces()-1)) {
 			t.Errorf("what comes is not stored: %+v", s)
 		}
+		b.close()
+	})
+}
+
+// TestDebrisInUse: what was written of a piece that is fetched again cannot go now, and
+// other pieces go instead of it.
+func TestDebrisInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1 << 20
+		x := newTruth(18, 3_000_000, 50_000)
+		fs := newSimFS()
+		b := newBounded(t, x, fs, most)
+		r := rand.New(rand.NewPCG(1, 18))
+		p := wire.Piece(0)
+		for ; b.disk.Stats().Evicted == 0; p++ {
+			b.readOnce(p, r)
+			time.Sleep(time.Second)
+		}
+		damaged := 0
+		for have := b.Have(); damaged < 3; p++ {
+			if n := p - 8; have.Has(n) {
+				_ = b.absent(n, errors.New("damaged"))
+				b.Open(n, time.Hour) // nobody brings it
+				damaged++
+			}
+		}
+		for end := p + 10; p < end; p++ {
+			b.readOnce(p, r)
+			time.Sleep(time.Second)
+			if s := b.disk.Stats(); !s.Storing {
+				t.Errorf("what comes is not stored: %+v", s)
+			}
+		}
+		b.checkStore(fs, most)
 		b.close()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -123,6 +124,56 @@ func TestOtherJournals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDamageFoundLate: a read of what was damaged that ends when the piece has been
+// fetched again, and is being written, says nothing of the new one.
+func TestDamageFoundLate(t *testing.T) {
+	x := newTruth(16, 200_000, 50_000)
+	synctest.Test(t, func(t *testing.T) {
+		fs := stored(t, x)
+		for name, f := range fs.files {
+			if strings.Contains(name, "/data/") {
+				clear(f.data)
+			}
+		}
+		b := newBench(t, x, Config{FS: fs}, "/x")
+		late, writing := make(chan struct{}), make(chan struct{})
+		var reads atomic.Int32
+		fs.fault = func(_ int, op, name string) error {
+			switch {
+			case !strings.Contains(name, "/data/"):
+			case op == "read":
+				if reads.Add(1) == 1 {
+					<-late
+				}
+			case op == "write":
+				<-writing
+			}
+			return nil
+		}
+		e := wire.Extent{Begin: wire.BlockSize, Length: wire.BlockSize}
+		ended := make(chan error)
+		go func() { ended <- b.read(e) }()
+		synctest.Wait()
+		if err := b.read(wire.Extent{Length: wire.BlockSize}); !errors.Is(err, ErrAbsent) {
+			t.Fatal(err)
+		}
+		b.want(Evicted, 0)
+		b.fetch(0, rand.New(rand.NewPCG(2, 2)))
+		close(late)
+		if err := <-ended; !errors.Is(err, ErrAbsent) {
+			t.Error(err)
+		}
+		if !b.Have().Has(0) {
+			t.Error("the piece that was fetched again is not here")
+		}
+		if err := b.read(e); err != nil {
+			t.Error(err)
+		}
+		close(writing)
+		b.close()
+	})
 }
 
 // TestForeignGeometry: a torrent of another shape in the folder.

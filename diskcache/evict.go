@@ -217,9 +217,9 @@ func (t *Torrent) choose(r row, n int64, victims []wire.Piece) (all []wire.Piece
 func (d *Disk) chooseDebris(victims map[*Torrent][]wire.Piece) (cost int64) {
 	for _, t := range d.all() {
 		t.mu.Lock()
-		if !t.closed && len(t.debris) > 0 {
-			victims[t] = slices.Sorted(maps.Keys(t.debris))
-			for p := range t.debris {
+		for _, p := range slices.Sorted(maps.Keys(t.debris)) {
+			if !t.closed && t.evictable(p, nil) { // or it is being fetched again
+				victims[t] = append(victims[t], p)
 				cost += t.cost(p)
 			}
 		}

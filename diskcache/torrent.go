@@ -325,6 +325,10 @@ func (t *Torrent) Unexpect(n wire.Piece) {
 func (t *Torrent) absent(n wire.Piece, why error) error {
 	t.mu.Lock()
 	had := t.have.Has(n)
+	if p := t.pieces[n]; p != nil && p.state == dirty {
+		t.mu.Unlock()
+		return ErrAbsent // that was given up already: this one has come since
+	}
 	if had && t.damaged(n) {
 		t.mu.Unlock()
 		return fmt.Errorf("%s: piece %d is damaged, and cannot be fetched again while a file of it is open: %w", t.spec.Dir, n, why)

@@ -11,7 +11,8 @@ import (
 // Verify hashes what lies in the data files for pieces that the journal does
 // not have, and takes in those that are right: a folder that somebody else
 // filled becomes a torrent's content. It returns how many pieces are here
-// afterwards. Nothing is written but the journal.
+// afterwards. Nothing is written but the journal. It ends, with ErrClosed, when the
+// torrent is taken out of use.
 func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 	buf := make([]byte, wire.BlockSize)
 	for n := wire.Piece(0); t.spec.Valid(n); n++ {
@@ -33,19 +34,39 @@ func (t *Torrent) Verify(ctx context.Context) (here int, err error) {
 	return here, nil
 }
 
-// verify is Verify for one piece.
+// verify is Verify for one piece. A torrent that leaves its folder stays that long.
 func (t *Torrent) verify(n wire.Piece, buf []byte) (ok bool, err error) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return false, ErrClosed
+	}
+	t.users++
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.users--
+		t.retire()
+	}()
 	t.hole.RLock()
 	defer t.hole.RUnlock()
 	crcs, ok := t.hashStored(n, buf)
 	if !ok {
 		return false, nil
 	}
-	if err := t.journal.put(entry{piece: n, mark: written, crcs: crcs}); err != nil {
+	still := func() bool { return !t.isFetched(n) }
+	if err := t.journal.put(entry{n, written, crcs, still}); err != nil {
 		return false, err
 	}
-	t.found(n, crcs)
-	return true, nil
+	return t.found(n, crcs), nil
+}
+
+// isFetched reports whether a piece is open, or has come and is not stored yet.
+func (t *Torrent) isFetched(n wire.Piece) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pieces[n] != nil
 }
 
 // hashStored hashes a piece as it lies in the data files. A file that is
@@ -64,10 +85,15 @@ func (t *Torrent) hashStored(n wire.Piece, buf []byte) (crcs []uint32, ok bool) 
 	return crcs, h.right(&t.spec, n)
 }
 
-// found takes a piece that lies in the store into the books.
-func (t *Torrent) found(n wire.Piece, crcs []uint32) {
+// found takes a piece that lies in the store into the books, and reports whether it is
+// here. One that is being fetched is not taken: what comes, right or wrong, may be
+// spilled over it.
+func (t *Torrent) found(n wire.Piece, crcs []uint32) (here bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.pieces[n] != nil {
+		return t.have.Has(n)
+	}
 	t.have.Set(n)
 	t.countFound(n)
 	t.note(&piece{number: n, crcs: crcs})
@@ -75,6 +101,7 @@ func (t *Torrent) found(n wire.Piece, crcs []uint32) {
 	if a := t.awaited[n]; a != nil {
 		a.wake()
 	}
+	return true
 }
 
 // flushPoll is how often Flush looks.

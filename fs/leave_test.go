@@ -184,15 +184,18 @@ func TestHandles(t *testing.T) {
 	}
 }
 
-// TestRefusal: an answer for whoever waits for one, with the number of the request.
+// TestRefusal: an answer for whoever waits for one, with the number of the request. What
+// is closed meanwhile, or was never open as its OPEN was not answered, is open to nobody
+// who comes next.
 func TestRefusal(t *testing.T) {
+	h := testNodes(newMemory()).kept
 	for _, c := range []struct {
 		op    uint32
 		errno int32
 		none  bool
 	}{
 		{op: 1, errno: -int32(syscall.EIO)}, {op: 15, errno: -int32(syscall.EIO)}, {op: 4711, errno: -int32(syscall.EIO)},
-		{op: opRelease}, {op: opReleaseDir},
+		{op: opOpen, errno: -int32(syscall.EIO)}, {op: opRelease}, {op: opReleaseDir},
 		{op: opForget, none: true}, {op: opBatchForget, none: true}, {op: opInterrupt, none: true},
 	} {
 		for _, length := range []int{releaseFh + 24, requestHeader, requestHeader - 1, 0} {
@@ -204,8 +207,18 @@ func TestRefusal(t *testing.T) {
 				binary.NativeEndian.PutUint32(request[requestOpcode:], c.op)
 				binary.NativeEndian.PutUint64(request[requestUnique:], resent|42)
 			}
-			var released uint64
-			got := refusal(request, func(fh uint64) { released = fh })
+			at, err := h.put(opened{fh: 99, node: 11, unique: 42})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := refusal(request, leftOpen{h, map[uint64]place{99: at}, map[uint64]place{42: at}})
+			all, err := (&handles{file: h.file}).read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) > 0 {
+				h.drop(at)
+			}
 			if (got == nil) != (c.none || length < requestHeader) {
 				t.Fatalf("%+v, %d bytes: %x", c, length, got)
 			}
@@ -216,8 +229,8 @@ func TestRefusal(t *testing.T) {
 				errno != c.errno || binary.NativeEndian.Uint64(got[8:]) != resent|42 {
 				t.Errorf("%+v: %x", c, got)
 			}
-			if want := c.op == opRelease && length > requestHeader; (released == 99) != want {
-				t.Errorf("%+v, %d bytes: released %d", c, length, released)
+			if gone := c.op == opOpen || c.op == opRelease && length > requestHeader; gone != (len(all) == 0) {
+				t.Errorf("%+v, %d bytes: left are %v", c, length, all)
 			}
 		}
 	}

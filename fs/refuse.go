@@ -18,6 +18,7 @@ const (
 	releaseFh     = 40
 
 	opForget      = 2
+	opOpen        = 14
 	opRelease     = 18
 	opReleaseDir  = 29
 	opInterrupt   = 36
@@ -43,9 +44,9 @@ func (c *Connection) Refuse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	places := map[uint64]place{}
+	left := leftOpen{kept: kept, byNumber: map[uint64]place{}, byOpen: map[uint64]place{}}
 	for at, o := range all {
-		places[o.fh] = at
+		left.byNumber[o.fh], left.byOpen[o.unique] = at, at
 	}
 	b := make([]byte, longestRequest+statePage)
 	for {
@@ -60,14 +61,27 @@ func (c *Connection) Refuse(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if answer := refusal(b[:n], func(fh uint64) { kept.drop(places[fh]); delete(places, fh) }); answer != nil {
+		if answer := refusal(b[:n], left); answer != nil {
 			_, _ = clone.Write(answer) // who asked may have gone
 		}
 	}
 }
 
+// leftOpen is what an earlier process had written down as open: by the kernel's number
+// of it, and by that of its OPEN.
+type leftOpen struct {
+	kept             *handles
+	byNumber, byOpen map[uint64]place
+}
+
+// drop is that one of them is not open, or not any more.
+func (l leftOpen) drop(by map[uint64]place, number uint64) {
+	l.kept.drop(by[number])
+	delete(by, number)
+}
+
 // refusal is the answer to a request: nil where none is expected.
-func refusal(request []byte, released func(fh uint64)) []byte {
+func refusal(request []byte, left leftOpen) []byte {
 	if len(request) < requestHeader {
 		return nil
 	}
@@ -75,9 +89,11 @@ func refusal(request []byte, released func(fh uint64)) []byte {
 	switch binary.NativeEndian.Uint32(request[requestOpcode:]) {
 	case opForget, opBatchForget, opInterrupt:
 		return nil
+	case opOpen: // who had written it down has died before it could say so
+		left.drop(left.byOpen, binary.NativeEndian.Uint64(request[requestUnique:])&^resent)
 	case opRelease:
 		if len(request) >= releaseFh+8 {
-			released(binary.NativeEndian.Uint64(request[releaseFh:]))
+			left.drop(left.byNumber, binary.NativeEndian.Uint64(request[releaseFh:]))
 		}
 		errno = 0
 	case opReleaseDir:

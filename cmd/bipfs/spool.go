@@ -107,6 +107,18 @@ func (s *spool) begin(name string) (*letter, error) {
 	return l, nil
 }
 
+// linked makes a letter that is a symbolic link.
+func (s *spool) linked(name, target string) (fs.Attr, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, err := s.begin(name)
+	if err != nil {
+		return fs.Attr{}, err
+	}
+	l.link, l.size = target, int64(len(target))
+	return l.attr(), nil
+}
+
 func (s *spool) attr(of fs.ID) (fs.Attr, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,18 +305,18 @@ func (t *tree) Symlink(dir fs.ID, name, target string) (fs.Attr, error) {
 		return fs.Attr{}, readOnly(dir)
 	}
 	s := &t.spool
-	if err := s.addLink(target); err != nil {
-		s.refuse(name, err)
-		return fs.Attr{}, errno(err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l, err := s.begin(name)
+	a, err := s.linked(name, target) // first, as what is added stays
 	if err != nil {
 		return fs.Attr{}, err
 	}
-	l.link, l.size = target, int64(len(target))
-	return l.attr(), nil
+	if err := s.addLink(target); err != nil {
+		s.mu.Lock()
+		delete(s.letters, a.ID)
+		s.mu.Unlock()
+		s.refuse(name, err)
+		return fs.Attr{}, errno(err)
+	}
+	return a, nil
 }
 
 // Rename implements fs.Inbox.

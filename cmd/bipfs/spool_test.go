@@ -90,6 +90,9 @@ func TestSpoolBounds(t *testing.T) {
 	if _, _, err := tr.Create(addID, "one more"); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("one more name: %v", err)
 	}
+	if _, err := tr.Symlink(addID, "a link more", "magnet:?xt=urn:btih:"+strings.Repeat("1", 40)); !errors.Is(err, syscall.ENOSPC) || len(tr.client.Torrents()) != 0 {
+		t.Errorf("one more link: %v, and there are %v", err, tr.client.Torrents())
+	}
 	for _, l := range tr.spool.letters {
 		l.closed = l.closed.Add(-letterTime)
 	}
