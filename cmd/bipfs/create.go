@@ -56,6 +56,7 @@ func (c *createCommand) Run(s streams) error {
 		err = err2
 	}
 	if err != nil {
+		_ = os.Remove(output) // a part of it is none, and in the way of the next
 		return fmt.Errorf("write %s: %w", output, err)
 	}
 	magnet := metainfo.Magnet{
