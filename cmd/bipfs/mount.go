@@ -250,7 +250,11 @@ func (m *mountCommand) served(signals <-chan os.Signal, gone, leave <-chan struc
 
 // places are the mount point, the data folder, and what removes that at the end.
 func (m *mountCommand) places() (mountpoint, dir string, remove func(), err error) {
-	if mountpoint, err = filepath.Abs(m.Mountpoint); err != nil {
+	mountpoint, err = filepath.Abs(m.Mountpoint)
+	if err != nil && m.kept != nil && len(m.kept.Mountpoint) > 0 {
+		mountpoint, err = string(m.kept.Mountpoint), nil // the folder that it was named from is gone
+	}
+	if err != nil {
 		return "", "", nil, err
 	}
 	if dir, remove, err = m.folder(); err != nil {
