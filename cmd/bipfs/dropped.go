@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -149,24 +150,26 @@ func fileID(st os.FileInfo) (dev, ino uint64) {
 	return uint64(s.Dev), s.Ino
 }
 
-// watchFolders begins to watch the folders of --watch.
-func (m *mountCommand) watchFolders(mountpoint, data string, to catalogue, log *slog.Logger) (all []*dropFolder, err error) {
+// watchFolders begins to watch the folders of --watch, but for those that are wrong.
+func (m *mountCommand) watchFolders(mountpoint, data string, to catalogue, log *slog.Logger) (all []*dropFolder, wrong error) {
 	names := &dropNames{in: map[string][]*dropFolder{}}
 	for _, dir := range m.Watch {
-		if dir, err = filepath.EvalSymlinks(dir); err != nil {
-			return nil, usagef("--watch: %w", err)
+		dir, err := filepath.EvalSymlinks(dir)
+		if err == nil && inside(dir, mountpoint) {
+			err = fmt.Errorf("%s lies inside the mount point %s", dir, mountpoint)
 		}
-		if inside(dir, mountpoint) {
-			return nil, usagef("--watch %s lies inside the mount point %s", dir, mountpoint)
+		var f *dropFolder
+		if err == nil {
+			f, err = newDropFolder(dir, m.WatchKeep, to, names, log)
 		}
-		f, err := newDropFolder(dir, m.WatchKeep, to, names, log)
 		if err != nil {
-			return nil, usagef("--watch: %w", err)
+			wrong = errors.Join(wrong, usagef("--watch: %w", err))
+			continue
 		}
 		f.skip = []string{mountpoint, data}
 		all = append(all, f)
 	}
-	return all, nil
+	return all, wrong
 }
 
 // run looks at the folder until ctx ends.

@@ -114,7 +114,7 @@ func (m *mountCommand) check() error {
 	if _, err := mountOptions(m.Options); err != nil {
 		return err
 	}
-	if _, err := hookCommands(m.On); err != nil {
+	if _, err := hookCommands(m.On); err != nil && !m.again() {
 		return err
 	}
 	if err := m.daemonFlags.check(); err != nil {
