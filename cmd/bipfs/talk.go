@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -189,7 +190,7 @@ func (t *talk) below(arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	below, ok := control.Below(abs, t.Status.Mountpoint)
+	below, ok := within(abs, t.Status.Mountpoint)
 	switch {
 	case ok && below == "":
 		return "", usagef("%s is the mount itself: name a torrent in it", arg)
@@ -199,6 +200,26 @@ func (t *talk) below(arg string) (string, error) {
 		below = filepath.Clean(arg)
 	}
 	return below, nil
+}
+
+// within is a path as it is called from the mount point, which both may lead to by links.
+// Nothing in the mount is looked at: that could wait for the swarm.
+func within(path, mountpoint string) (below string, ok bool) {
+	if below, ok = control.Below(path, mountpoint); ok {
+		return below, true
+	}
+	root, err := os.Stat(mountpoint)
+	for end := 0; err == nil && end < len(path); {
+		next := strings.IndexByte(path[end+1:], '/')
+		if end += 1 + next; next < 0 {
+			end = len(path)
+		}
+		var at os.FileInfo
+		if at, err = os.Stat(path[:end]); err == nil && os.SameFile(at, root) {
+			return control.Below(path, path[:end])
+		}
+	}
+	return "", false
 }
 
 // path finds a path in the mount.
