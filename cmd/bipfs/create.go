@@ -62,6 +62,6 @@ func (c *createCommand) Run(s streams) error {
 	magnet := metainfo.Magnet{
 		Hash: t.Info.Hash, V2: t.Info.V2, Name: t.Info.Name, Trackers: c.Tracker, WebSeeds: c.WebSeed, Length: t.Info.Size(),
 	}
-	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
-	return nil
+	_, err = fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
+	return err
 }
