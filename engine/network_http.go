@@ -188,6 +188,7 @@ func (n *Network) dialHop(ctx context.Context, network, address string) (net.Con
 	at := c.RemoteAddr().String()
 	if n.proxy != nil { // that is the proxy's
 		at, _ = literal(address)
+		c = proxied{c, at}
 	}
 	to, err := netip.ParseAddrPort(at)
 	h.world.Store(err != nil || !n.local(to.Addr()))

@@ -83,6 +83,20 @@ func (n *Network) dialProxy(ctx context.Context, address string) (net.Conn, erro
 	return c, nil
 }
 
+// proxied is a connection that says whom it leads to, and not that it is the proxy's.
+type proxied struct {
+	net.Conn
+	to string // "ADDRESS:PORT"; "": the proxy alone knows
+}
+
+func (c proxied) RemoteAddr() net.Addr { return there(c.to) }
+
+// there is the other end of a proxied connection.
+type there string
+
+func (there) Network() string  { return "tcp" }
+func (t there) String() string { return string(t) }
+
 // socks asks a SOCKS5 proxy (RFC 1928, 1929) for a connection.
 func socks(ctx context.Context, c net.Conn, u *url.URL, address string) error {
 	var auth *proxy.Auth

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bipfs/engine/discovery"
 )
 
 // A relay is a proxy of the tests, SOCKS5 and HTTP at one port. It notes where
@@ -194,6 +196,24 @@ func TestProxy(t *testing.T) {
 					t.Errorf("looking up a name: %v", err)
 				}
 			})
+		}
+	}
+}
+
+// TestProxiedTracker: that the proxy is on this machine does not make the trackers behind
+// it neighbours, who may name peers here.
+func TestProxiedTracker(t *testing.T) {
+	server := serveAt(t, "127.0.0.1", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "d8:intervali1800e5:peers12:\x7f\x00\x00\x01\x00\x50\x08\x08\x08\x08\x00\x50e")
+	})
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(server, "http://"))
+	p := newRelay(t, "")
+	p.names["tracker.example"] = "127.0.0.1"
+	way := discovery.HTTP{Client: network(NetworkConfig{Proxy: p.url("socks5")}).TrackerClient(IPv4)}
+	for host, want := range map[string]string{"tracker.example": "[8.8.8.8:80]", "127.0.0.1": "[127.0.0.1:80 8.8.8.8:80]"} {
+		answer, err := way.Announce(t.Context(), "http://"+host+":"+port+"/announce", discovery.Announce{})
+		if got := fmt.Sprint(answer.Peers); got != want || err != nil {
+			t.Errorf("%s names %s, want %s, %v", host, got, want, err)
 		}
 	}
 }

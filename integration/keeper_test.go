@@ -368,3 +368,24 @@ func TestKeeperUpgrade(t *testing.T) {
 		k.follows(t, before)
 	})
 }
+
+// TestKeeperMisses: what has gone since the mount was made, and what it is not made of,
+// keeps nobody from serving it.
+func TestKeeperMisses(t *testing.T) {
+	needRoot(t)
+	watched, command := filepath.Join(tempDir(t), "watched"), filepath.Join(tempDir(t), "command")
+	if err := os.Mkdir(watched, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(command, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k := mountKept(t, mounting{flags: []string{"--watch", watched, "--on", "complete=" + command}})
+	before := k.asked(t)
+	for _, path := range []string{watched, command} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.killed(t, before)
+}

@@ -28,16 +28,25 @@ type beside struct {
 }
 
 // beside opens what can be wrong, before there is a mount. Whoever uses one that is
-// served once more is not to pay for a port that is still taken.
+// served once more is not to pay for a port that is still taken, or a folder or command
+// that has gone.
 func (m *mountCommand) beside(client *engine.Client, cfg engine.Config) (b *beside, err error) {
 	b = &beside{daemon: &daemon{Client: client, started: time.Now()}, hup: make(chan os.Signal, 1)}
 	if m.kept != nil {
 		b.daemon.keeper = m.kept.PID
 	}
-	if b.hooks, err = newHooks(m.On, client, cfg); err != nil {
+	if b.hooks, err = newHooks(m.On, client, cfg); err != nil && m.again() {
+		cfg.Log.Error("a command of --on will fail", "err", err)
+		err = nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	if b.folders, err = m.watchFolders(cfg.Mountpoint, cfg.Dir, b.daemon, cfg.Log); err != nil {
+	if b.folders, err = m.watchFolders(cfg.Mountpoint, cfg.Dir, b.daemon, cfg.Log); err != nil && m.again() {
+		cfg.Log.Error("a folder of --watch is not looked at before the next start", "err", err)
+		err = nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	if b.window, err = m.httpFlags.open(cfg); err != nil && m.again() {

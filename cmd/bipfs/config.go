@@ -53,8 +53,8 @@ func (c *configCheckCommand) Run(ctx *kong.Context, s streams) error {
 	if _, err := parseMount([]string{"mount", os.TempDir()}, files, c.File == ""); err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "nothing is wrong")
-	return nil
+	_, err := fmt.Fprintln(s.out, "nothing is wrong")
+	return err
 }
 
 // parseMount is a command line of `bipfs mount`, with settings from files and, maybe,

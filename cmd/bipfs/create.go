@@ -56,11 +56,12 @@ func (c *createCommand) Run(s streams) error {
 		err = err2
 	}
 	if err != nil {
+		_ = os.Remove(output) // a part of it is none, and in the way of the next
 		return fmt.Errorf("write %s: %w", output, err)
 	}
 	magnet := metainfo.Magnet{
 		Hash: t.Info.Hash, V2: t.Info.V2, Name: t.Info.Name, Trackers: c.Tracker, WebSeeds: c.WebSeed, Length: t.Info.Size(),
 	}
-	fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
-	return nil
+	_, err = fmt.Fprintf(s.out, "wrote %s\n%s\n", output, magnet.String())
+	return err
 }

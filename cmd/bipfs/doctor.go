@@ -58,13 +58,15 @@ func (c *doctorCommand) Run(s streams) error {
 	r.data(dir)
 	r.reached(context.Background(), dir, c.Control)
 	if c.JSON {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
+		var b []byte
+		if b, err = json.MarshalIndent(r, "", "  "); err == nil {
+			_, err = fmt.Fprintf(s.out, "%s\n", b)
 		}
-		fmt.Fprintf(s.out, "%s\n", b)
 	} else {
-		r.print(s.out)
+		err = r.print(s.out)
+	}
+	if err != nil {
+		return err
 	}
 	if !r.OK {
 		return exitCode(exitFailed)
@@ -72,12 +74,12 @@ func (c *doctorCommand) Run(s streams) error {
 	return nil
 }
 
-func (r *report) print(to io.Writer) {
+func (r *report) print(to io.Writer) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for _, f := range r.Findings {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", f.State, f.About, shown(f.Text))
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 // add notes what was looked at: text if it is fine, else err.

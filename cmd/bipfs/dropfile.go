@@ -49,13 +49,15 @@ func (f *dropFolder) take(name string, d *dropped) {
 	}
 	for _, s := range all {
 		s.Folder = folderOf(name)
-		infohash, wrong := f.to.drop(s)
+		infohash, wrong := f.all.drop(f, s)
 		if wrong != nil {
 			err = errors.Join(err, wrong)
 			continue
 		}
 		d.torrents = append(d.torrents, infohash)
 	}
+	slices.Sort(d.torrents)
+	d.torrents = slices.Compact(d.torrents) // of those before, some are named again
 	if err != nil {
 		f.log.Error("a file of --watch is not added, or not all of it, until it changes", "file", shown(filepath.Join(f.dir, name)), "err", err)
 		return
@@ -143,7 +145,7 @@ func (f *dropFolder) lift(infohash string) {
 	if f.keep {
 		return
 	}
-	if err := f.to.lift(infohash); err != nil {
+	if err := f.all.lift(f, infohash); err != nil {
 		f.log.Error("a torrent whose file in a folder of --watch was deleted is not removed", "torrent", infohash, "err", err)
 	}
 }

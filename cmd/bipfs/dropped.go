@@ -4,12 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,6 +67,7 @@ type dropFolder struct {
 	skip []string // sub-folders that are not looked at: the mount, and the data folder
 	keep bool     // deletions mean nothing
 	to   catalogue
+	all  *dropNames
 	log  *slog.Logger
 
 	dirs  map[string]*dropDir // by path below dir; "" is dir itself
@@ -71,6 +75,37 @@ type dropFolder struct {
 	said  string              // what was wrong at the last look
 	round int                 // the number of the last look
 	gone  int                 // files that were missing then
+}
+
+// dropNames are the torrents that files name, of all folders of --watch: who is deleted
+// from one may have been moved to another.
+type dropNames struct {
+	mu sync.Mutex // held while one is added or removed, or a folder might come between
+	in map[string][]*dropFolder
+}
+
+// drop adds a torrent that a file of a folder names.
+func (n *dropNames) drop(f *dropFolder, s engine.Source) (infohash string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	infohash, err = f.to.drop(s)
+	if err == nil && !slices.Contains(n.in[infohash], f) {
+		n.in[infohash] = append(n.in[infohash], f)
+	}
+	return infohash, err
+}
+
+// lift removes a torrent that no file of a folder names any more, unless one of another
+// does.
+func (n *dropNames) lift(f *dropFolder, infohash string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.in[infohash] = slices.DeleteFunc(n.in[infohash], func(o *dropFolder) bool { return o == f })
+	if len(n.in[infohash]) > 0 {
+		return nil
+	}
+	delete(n.in, infohash)
+	return f.to.lift(infohash)
 }
 
 // dropped is a .torrent or .magnet file.
@@ -91,7 +126,7 @@ type dropState struct {
 }
 
 // newDropFolder begins to watch a folder.
-func newDropFolder(dir string, keep bool, to catalogue, log *slog.Logger) (*dropFolder, error) {
+func newDropFolder(dir string, keep bool, to catalogue, all *dropNames, log *slog.Logger) (*dropFolder, error) {
 	st, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
@@ -99,7 +134,7 @@ func newDropFolder(dir string, keep bool, to catalogue, log *slog.Logger) (*drop
 	if !st.IsDir() {
 		return nil, fmt.Errorf("%s is not a directory", dir)
 	}
-	f := &dropFolder{dir: dir, keep: keep, to: to, log: log, files: map[string]*dropped{}}
+	f := &dropFolder{dir: dir, keep: keep, to: to, all: all, log: log, files: map[string]*dropped{}}
 	root := &dropDir{}
 	root.dev, root.ino = fileID(st)
 	f.dirs = map[string]*dropDir{"": root}
@@ -115,23 +150,26 @@ func fileID(st os.FileInfo) (dev, ino uint64) {
 	return uint64(s.Dev), s.Ino
 }
 
-// watchFolders begins to watch the folders of --watch.
-func (m *mountCommand) watchFolders(mountpoint, data string, to catalogue, log *slog.Logger) (all []*dropFolder, err error) {
+// watchFolders begins to watch the folders of --watch, but for those that are wrong.
+func (m *mountCommand) watchFolders(mountpoint, data string, to catalogue, log *slog.Logger) (all []*dropFolder, wrong error) {
+	names := &dropNames{in: map[string][]*dropFolder{}}
 	for _, dir := range m.Watch {
-		if dir, err = filepath.EvalSymlinks(dir); err != nil {
-			return nil, usagef("--watch: %w", err)
+		dir, err := filepath.EvalSymlinks(dir)
+		if err == nil && inside(dir, mountpoint) {
+			err = fmt.Errorf("%s lies inside the mount point %s", dir, mountpoint)
 		}
-		if inside(dir, mountpoint) {
-			return nil, usagef("--watch %s lies inside the mount point %s", dir, mountpoint)
+		var f *dropFolder
+		if err == nil {
+			f, err = newDropFolder(dir, m.WatchKeep, to, names, log)
 		}
-		f, err := newDropFolder(dir, m.WatchKeep, to, log)
 		if err != nil {
-			return nil, usagef("--watch: %w", err)
+			wrong = errors.Join(wrong, usagef("--watch: %w", err))
+			continue
 		}
 		f.skip = []string{mountpoint, data}
 		all = append(all, f)
 	}
-	return all, nil
+	return all, wrong
 }
 
 // run looks at the folder until ctx ends.

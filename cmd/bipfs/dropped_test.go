@@ -52,7 +52,7 @@ func (d *dropTest) follow(infohash, from, to string) error {
 func newDropTest(t *testing.T, keep bool) *dropTest {
 	t.Helper()
 	d := &dropTest{t: t, now: time.Now(), in: map[string]string{}}
-	f, err := newDropFolder(filepath.Join(t.TempDir(), "."), keep, d, slog.New(slog.NewTextHandler(&d.log, nil)))
+	f, err := newDropFolder(filepath.Join(t.TempDir(), "."), keep, d, &dropNames{in: map[string][]*dropFolder{}}, slog.New(slog.NewTextHandler(&d.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,6 +212,48 @@ func TestDroppedBad(t *testing.T) {
 	}
 	d.put("mixed.magnet", a, hashOf("b"))
 	d.after(2, a, hashOf("b"))
+}
+
+// TestDroppedBadAgain: what a file with mistakes names is remembered once, however often it
+// changes.
+func TestDroppedBadAgain(t *testing.T) {
+	d := newDropTest(t, false)
+	a := hashOf("a")
+	for n := range 20 {
+		d.put("mixed.magnet", a, a, fmt.Sprint("nonsense ", n))
+		d.after(2, a)
+	}
+	if got := d.files["mixed.magnet"].torrents; !slices.Equal(got, []string{a}) {
+		t.Errorf("%d times", len(got))
+	}
+	d.put("mixed.magnet", a, hashOf("b"))
+	d.after(2, a, hashOf("b"))
+}
+
+// TestDroppedBeside: a torrent that a file in another folder of --watch names stays.
+func TestDroppedBeside(t *testing.T) {
+	one, two := newDropTest(t, false), newDropTest(t, false)
+	two.to, two.all = one, one.all // one mount
+	a := hashOf("a")
+	after := func(n int, want ...string) {
+		t.Helper()
+		for range n {
+			for _, d := range []*dropTest{one, two} {
+				d.now = d.now.Add(time.Second)
+				d.look(t.Context(), d.now)
+			}
+		}
+		if !slices.Equal(one.here, want) {
+			t.Fatalf("there are %.8q, not %.8q", one.here, want)
+		}
+	}
+	one.put("x.magnet", a)
+	after(3, a)
+	two.put("x.magnet", a)
+	one.remove("x.magnet")
+	after(20, a)
+	two.remove("x.magnet")
+	after(20)
 }
 
 // TestDroppedMany: in a folder with more files than are looked at no deletion counts.

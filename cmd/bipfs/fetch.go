@@ -109,28 +109,45 @@ func (c *fetchCommand) place(t *engine.Torrent) error {
 	return nil
 }
 
+// placeFile moves one file. It is there already if the command was broken off meanwhile.
 func placeFile(to, from string, f metainfo.File) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
 	if f.Link != "" {
+		if target, err := os.Readlink(to); err == nil && target == f.Link {
+			return nil
+		}
 		return os.Symlink(f.Link, to)
 	}
 	mode := os.FileMode(0o644)
 	if f.Executable {
 		mode = 0o755
 	}
+	there, err := os.Lstat(to)
 	if f.Length == 0 {
+		if err == nil && there.Mode().IsRegular() && there.Size() == 0 {
+			return nil
+		}
 		file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL, mode)
 		if err != nil {
 			return err
 		}
 		return file.Close()
 	}
-	if err := os.Link(from, to); err != nil {
-		return err
+	if ours, err2 := os.Lstat(from); err != nil || err2 != nil || !os.SameFile(there, ours) {
+		if err := os.Link(from, to); err != nil {
+			return err
+		}
 	}
-	return os.Chmod(to, mode)
+	return os.Chmod(to, mode&^umask())
+}
+
+// umask is what files that others make for this user are not to allow.
+func umask() os.FileMode {
+	mask := syscall.Umask(0o077)
+	syscall.Umask(mask)
+	return os.FileMode(mask)
 }
 
 // progress is a bar on one line of a terminal.

@@ -54,8 +54,10 @@ func newHooks(flags []string, client *engine.Client, cfg engine.Config) (*hooks,
 }
 
 // hookCommands are the commands for each event: of EVENT=/absolute/command.
-func hookCommands(flags []string) (map[string][]string, error) {
-	commands := map[string][]string{}
+//
+// One that is not there is an error, and among them.
+func hookCommands(flags []string) (commands map[string][]string, wrong error) {
+	commands = map[string][]string{}
 	for _, flag := range flags {
 		event, command, found := strings.Cut(flag, "=")
 		switch {
@@ -69,11 +71,11 @@ func hookCommands(flags []string) (map[string][]string, error) {
 			err = errors.New("it cannot be executed")
 		}
 		if err != nil {
-			return nil, usagef("--on %s: %w", flag, err)
+			wrong = errors.Join(wrong, usagef("--on %s: %w", flag, err))
 		}
 		commands[event] = append(commands[event], command)
 	}
-	return commands, nil
+	return commands, wrong
 }
 
 // run starts the commands for what happens, until ctx ends. It returns when all have

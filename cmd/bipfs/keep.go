@@ -126,7 +126,7 @@ func (m *mountCommand) keep(s streams) error {
 		return err
 	}
 	k := &keeper.Keeper{
-		Connection: c, Program: program, Args: os.Args[1:], Data: dir, Log: log,
+		Connection: c, Program: program, Args: os.Args[1:], Mountpoint: mountpoint, Data: dir, Log: log,
 		Served: func() {
 			fmt.Fprintln(s.out, "mounted", mountpoint)
 			if err := divert(dir); err != nil {

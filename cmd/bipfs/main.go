@@ -167,6 +167,7 @@ func newParser(c *commands, s streams, configured *configuration) *kong.Kong {
 		kong.Exit(func(int) { panic(helpShown{}) }),
 		kong.Bind(s),
 		kong.Resolvers(configured),
+		verbatim(),
 	)
 	if err != nil {
 		panic(err) // the definitions above are wrong

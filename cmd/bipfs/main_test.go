@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -134,5 +135,25 @@ func TestSourceListSkipsWhatIsBad(t *testing.T) {
 	}
 	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "/nonexistent.torrent") {
 		t.Errorf("the bad one is reported as %q", log.String())
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestUnprinted: a command whose output is lost has failed.
+func TestUnprinted(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{
+		{"version"}, {"doctor"}, {"doctor", "--json"}, {"config", "show"}, {"config", "check"}, {"man"}, {"completion", "bash"}, {"create", write(t, "x", "x")},
+	} {
+		var said bytes.Buffer
+		if code := run(args, streams{strings.NewReader(""), full{}, &said}); code != 1 || !strings.Contains(said.String(), "no space") {
+			t.Errorf("%q: exit code %d, %s", args, code, &said)
+		}
 	}
 }

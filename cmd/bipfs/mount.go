@@ -114,7 +114,7 @@ func (m *mountCommand) check() error {
 	if _, err := mountOptions(m.Options); err != nil {
 		return err
 	}
-	if _, err := hookCommands(m.On); err != nil {
+	if _, err := hookCommands(m.On); err != nil && !m.again() {
 		return err
 	}
 	if err := m.daemonFlags.check(); err != nil {
@@ -250,7 +250,11 @@ func (m *mountCommand) served(signals <-chan os.Signal, gone, leave <-chan struc
 
 // places are the mount point, the data folder, and what removes that at the end.
 func (m *mountCommand) places() (mountpoint, dir string, remove func(), err error) {
-	if mountpoint, err = filepath.Abs(m.Mountpoint); err != nil {
+	mountpoint, err = filepath.Abs(m.Mountpoint)
+	if err != nil && m.kept != nil && len(m.kept.Mountpoint) > 0 {
+		mountpoint, err = string(m.kept.Mountpoint), nil // the folder that it was named from is gone
+	}
+	if err != nil {
 		return "", "", nil, err
 	}
 	if dir, remove, err = m.folder(); err != nil {

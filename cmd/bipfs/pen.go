@@ -76,7 +76,7 @@ func (p *pen) Close() {
 	_ = p.Flush(context.Background()) // what it says is kept
 	p.s.mu.Lock()
 	l := p.l
-	err := l.err
+	name, err := l.name, l.err // it may be renamed
 	l.writers--
 	l.closed = time.Now()
 	last := l.writers == 0
@@ -86,7 +86,7 @@ func (p *pen) Close() {
 	}
 	p.s.mu.Unlock()
 	if err != nil && last {
-		p.s.refuse(l.name, err)
+		p.s.refuse(name, err)
 	}
 }
 

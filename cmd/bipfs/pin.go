@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"bipfs/cmd/bipfs/figure"
 	"bipfs/engine"
 	"bipfs/engine/control"
@@ -159,11 +161,14 @@ const rateTime = 5 * time.Second
 // waitBar shows how far a path has come: a bar on one line of a terminal, or else a
 // line each time that a tenth more is here.
 type waitBar struct {
-	w        io.Writer
-	terminal bool
-	seen     []sample // of the last rateTime, the oldest first
-	shown    int64    // tenths, and 1
+	w       io.Writer
+	columns int      // of the terminal; 0: it is none
+	seen    []sample // of the last rateTime, the oldest first
+	shown   int64    // tenths, and 1
 }
+
+// eraseLine has a terminal forget what stands behind the cursor in its line.
+const eraseLine = "\x1b[K"
 
 type sample struct {
 	at   time.Time
@@ -173,10 +178,22 @@ type sample struct {
 func newWaitBar(w io.Writer) *waitBar {
 	b := &waitBar{w: w}
 	if f, ok := w.(*os.File); ok {
-		st, err := f.Stat()
-		b.terminal = err == nil && st.Mode()&os.ModeCharDevice != 0
+		b.columns = columnsOf(f)
 	}
 	return b
+}
+
+// columnsOf is how wide a terminal is; 0: f is none. One that does not say is taken to be
+// as most are.
+func columnsOf(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	switch {
+	case err != nil:
+		return 0
+	case size.Col == 0:
+		return 80
+	}
+	return int(size.Col)
 }
 
 func (b *waitBar) show(p control.Path) {
@@ -186,8 +203,8 @@ func (b *waitBar) show(p control.Path) {
 	}
 	b.seen = append(b.seen, sample{now, p.Here})
 	line := waitLine(p, b.rate())
-	if b.terminal {
-		fmt.Fprintf(b.w, "\r%-100s", line)
+	if b.columns > 0 { // the last one is left: some terminals go to the next line then
+		fmt.Fprintf(b.w, "\r%.*s%s", b.columns-1, line, eraseLine)
 		return
 	}
 	if tenths := 1 + p.Here*10/max(p.Length, 1); tenths > b.shown {
@@ -203,7 +220,7 @@ func (b *waitBar) rate() float64 {
 }
 
 func (b *waitBar) end() {
-	if b.terminal && len(b.seen) > 0 {
+	if b.columns > 0 && len(b.seen) > 0 {
 		fmt.Fprintln(b.w)
 	}
 }

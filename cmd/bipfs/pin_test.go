@@ -52,3 +52,19 @@ func TestWaitBar(t *testing.T) {
 		t.Errorf("%v bytes a second", got)
 	}
 }
+
+// TestWaitBarOnTerminal: a line that is shown again and again stays one, however narrow.
+func TestWaitBarOnTerminal(t *testing.T) {
+	for _, columns := range []int{80, 20} {
+		var out bytes.Buffer
+		b := &waitBar{w: &out, columns: columns}
+		for here := range int64(101) {
+			b.show(control.Path{Torrent: control.Torrent{State: "active", Peers: 12}, Length: 100, Here: here})
+		}
+		for line := range strings.SplitSeq(out.String(), "\r") {
+			if n := len(strings.TrimSuffix(line, eraseLine)); n >= columns {
+				t.Fatalf("%d of %d columns: %q", n, columns, line)
+			}
+		}
+	}
+}

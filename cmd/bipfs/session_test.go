@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +49,30 @@ func TestWhyLines(t *testing.T) {
 	} {
 		if got := strings.Join(whyLines(c.why), "|"); got != c.want {
 			t.Errorf("%q, not %q", got, c.want)
+		}
+	}
+}
+
+// TestBelow: a path in the mount is one by whatever way it leads there.
+func TestBelow(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll("real/mnt", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real", "link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, mountpoint := range []string{"real/mnt", "link/mnt"} {
+		m := &talk{}
+		m.Status.Mountpoint = filepath.Join(dir, mountpoint)
+		for arg, want := range map[string]string{
+			"real/mnt/a/b": "a/b", "link/mnt/a/b": "a/b", dir + "/real/mnt/a": "a", dir + "/link/mnt/a": "a", "a/b": "a/b", "link": "link",
+			"real/mnt": "", "link/mnt/": "", dir + "/a": "", dir + "/link": "", "/": "",
+		} {
+			if below, err := m.below(arg); below != want || (err == nil) != (want != "") {
+				t.Errorf("%s in %s: %q, %v", arg, mountpoint, below, err)
+			}
 		}
 	}
 }

@@ -232,8 +232,7 @@ func (s *spool) addLink(line string) error {
 		return err
 	}
 	if source.URL != "" {
-		s.client.AddURL(source.URL)
-		return nil
+		return s.client.AddURL(source.URL)
 	}
 	_, err = s.client.Add(source)
 	return err

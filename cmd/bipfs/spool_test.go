@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,5 +246,41 @@ func TestVisits(t *testing.T) {
 	}
 	if _, err := tr.Walk(t.Context(), first.ID, ".git", fs.Caller{}); !errors.Is(err, syscall.ENODATA) {
 		t.Errorf("a name that shells look for: %v", err)
+	}
+}
+
+// TestSpoolURLs: a URL that nobody will fetch is an error of who writes it.
+func TestSpoolURLs(t *testing.T) {
+	dir := t.TempDir()
+	tr := treeIn(t, dir)
+	if err := os.RemoveAll(dir); err != nil { // nothing can be remembered any more
+		t.Fatal(err)
+	}
+	if err := tr.spool.addLink("http://127.0.0.1:1/x.torrent"); err == nil {
+		t.Error("a URL that cannot be remembered is taken")
+	}
+}
+
+// TestSpoolRename: a letter may get another name while it is closed.
+func TestSpoolRename(t *testing.T) {
+	tr := boxTree(t)
+	_, s, err := tr.Create(addID, "0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeTo(t, s, 0, "d"); err != nil {
+		t.Fatal(err)
+	}
+	renamed := make(chan error)
+	go func() {
+		var wrong error
+		for n := range 1000 {
+			wrong = errors.Join(wrong, tr.Rename(addID, fmt.Sprint(n), fmt.Sprint(n+1)))
+		}
+		renamed <- wrong
+	}()
+	s.Close()
+	if err := <-renamed; err != nil {
+		t.Error(err)
 	}
 }

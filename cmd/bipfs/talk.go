@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
 	"unicode"
 
 	"bipfs/engine"
@@ -189,7 +191,7 @@ func (t *talk) below(arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	below, ok := control.Below(abs, t.Status.Mountpoint)
+	below, ok := within(abs, t.Status.Mountpoint)
 	switch {
 	case ok && below == "":
 		return "", usagef("%s is the mount itself: name a torrent in it", arg)
@@ -199,6 +201,47 @@ func (t *talk) below(arg string) (string, error) {
 		below = filepath.Clean(arg)
 	}
 	return below, nil
+}
+
+// within is a path as it is called from the mount point, which both may lead to by links.
+func within(path, mountpoint string) (below string, ok bool) {
+	if below, ok = control.Below(path, mountpoint); ok {
+		return below, true
+	}
+	root := make(chan string, 1)
+	// Not joined: if a mount on the way does not answer, a system call has no end.
+	go func() { root <- sameOnWay(path, mountpoint) }()
+	late := time.NewTimer(wayTime)
+	defer late.Stop()
+	select {
+	case dir := <-root:
+		if dir == "" {
+			return "", false
+		}
+		return control.Below(path, dir)
+	case <-late.C:
+		return "", false
+	}
+}
+
+// wayTime is how long the way to a path may take to be looked at.
+const wayTime = 2 * time.Second
+
+// sameOnWay is the folder on the way to path that is dir; "" if none is. Nothing in it is
+// looked at: that could wait for the swarm.
+func sameOnWay(path, dir string) string {
+	root, err := os.Stat(dir)
+	for end := 0; err == nil && end < len(path); {
+		next := strings.IndexByte(path[end+1:], '/')
+		if end += 1 + next; next < 0 {
+			end = len(path)
+		}
+		var at os.FileInfo
+		if at, err = os.Stat(path[:end]); err == nil && os.SameFile(at, root) {
+			return path[:end]
+		}
+	}
+	return ""
 }
 
 // path finds a path in the mount.

@@ -44,10 +44,12 @@ func (c *Client) Do(ctx context.Context, method, path, kind string, body []byte,
 	})
 }
 
-// Events calls each with every event after since, as it comes if follow.
+// Events calls each with every event after since, as it comes if follow. An error of each
+// ends it, and is its error.
 func (c *Client) Events(ctx context.Context, since uint64, follow bool, each func(Event, []byte) error) error {
 	path := fmt.Sprintf("events?since=%d&follow=%v", since, follow)
-	return c.do(ctx, http.MethodGet, path, "", nil, func(r io.Reader) error {
+	var ended error // by each
+	err := c.do(ctx, http.MethodGet, path, "", nil, func(r io.Reader) error {
 		lines := bufio.NewScanner(r)
 		lines.Buffer(nil, longestLine)
 		for lines.Scan() {
@@ -55,12 +57,16 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, each fun
 			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 				return err
 			}
-			if err := each(e, lines.Bytes()); err != nil {
-				return err
+			if ended = each(e, lines.Bytes()); ended != nil {
+				return ended
 			}
 		}
 		return lines.Err()
 	})
+	if ended != nil {
+		return ended
+	}
+	return err
 }
 
 func (c *Client) do(ctx context.Context, method, path, kind string, body []byte, read func(io.Reader) error) error {

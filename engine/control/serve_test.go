@@ -320,3 +320,14 @@ func TestManyConnections(t *testing.T) {
 	}
 	eventually(t, "there is no room afterwards", func() bool { return c.Get(t.Context(), "status", &Status{}) == nil })
 }
+
+// TestEventsThatNobodyTakes: what is wrong with who is told of events is no fault of the
+// daemon.
+func TestEventsThatNobodyTakes(t *testing.T) {
+	f, c := serve(t, t.TempDir(), -1)
+	f.happens(Event{Event: "first"})
+	full := errors.New("no space left")
+	if err := c.Events(t.Context(), 0, false, func(Event, []byte) error { return full }); err != full {
+		t.Error(err)
+	}
+}

@@ -234,9 +234,9 @@ func withoutURL(err error) error {
 
 // reachable leaves out the peers on this machine and on its links, unless the
 // tracker that named them is there too: a tracker in the world must not make
-// us knock at our own doors.
+// us knock at our own doors. One of whom nobody knows where it is, is in the world.
 func reachable(peers []netip.AddrPort, tracker netip.Addr) []netip.AddrPort {
-	if !tracker.IsValid() || tracker.IsLoopback() || tracker.IsPrivate() || tracker.IsLinkLocalUnicast() {
+	if tracker.IsLoopback() || tracker.IsPrivate() || tracker.IsLinkLocalUnicast() {
 		return peers
 	}
 	kept := peers[:0]

@@ -210,7 +210,8 @@ func TestReachable(t *testing.T) {
 	for tracker, want := range map[string]string{
 		"93.184.216.34": "10.0.0.1:2 8.8.8.8:6",
 		"2001:db8::5":   "10.0.0.1:2 8.8.8.8:6",
-		"127.0.0.1":     peers, "192.168.1.1": peers, "::1": peers, "fe80::2": peers, "": peers,
+		"":              "10.0.0.1:2 8.8.8.8:6",
+		"127.0.0.1":     peers, "192.168.1.1": peers, "::1": peers, "fe80::2": peers,
 	} {
 		var ip netip.Addr
 		if tracker != "" {

@@ -51,8 +51,8 @@ type Keeper struct {
 	Program string
 	// Args are the worker's arguments, without the program's name.
 	Args []string
-	// Data is told to the workers.
-	Data string
+	// Mountpoint and Data are told to the workers.
+	Mountpoint, Data string
 	// Served is called when the first worker serves; Tend every minute.
 	Served, Tend func()
 	// Alive is called about every Watch, if that is not 0, as long as the mount is

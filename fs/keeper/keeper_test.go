@@ -57,8 +57,12 @@ func keep(t *testing.T, do string) *keeping {
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := filepath.Join(t.TempDir(), "caf\xe9") // any bytes
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	k.Keeper = &Keeper{
-		Connection: c, Data: t.TempDir(), Program: filepath.Join(t.TempDir(), "program"), Log: log,
+		Connection: c, Mountpoint: k.dir, Data: data, Program: filepath.Join(t.TempDir(), "program"), Log: log,
 		Served: func() { close(k.served) }, Tend: func() {},
 	}
 	k.tell(t, do)

@@ -19,11 +19,15 @@ const Label = "torrent"
 
 // Orders are what a worker is told when it is started, in its environment.
 type Orders struct {
-	Version int      `json:"version"`
-	Keeper  int      `json:"keeper"`          // the keeper's pid
-	Again   bool     `json:"again,omitempty"` // another has served the mount before
-	Data    string   `json:"data"`
-	Aside   []string `json:"aside,omitempty"` // torrents that crashed workers
+	Version int    `json:"version"`
+	Keeper  int    `json:"keeper"`          // the keeper's pid
+	Again   bool   `json:"again,omitempty"` // another has served the mount before
+	Data    string `json:"data"`
+	// Folder is Data as it is: JSON takes only names that are UTF-8. Neither this nor
+	// the mount point is told by a keeper that is older.
+	Folder     []byte   `json:"folder,omitempty"`
+	Mountpoint []byte   `json:"mountpoint,omitempty"`
+	Aside      []string `json:"aside,omitempty"` // torrents that crashed workers
 	// Watch is how often a sign of life is wanted, ns; 0: never.
 	Watch time.Duration `json:"watch,omitempty"`
 }
@@ -61,6 +65,9 @@ func Worker() (*Kept, error) {
 	w := &Kept{take: make(chan struct{}), leave: make(chan struct{}), lost: make(chan struct{})}
 	if err := json.Unmarshal([]byte(orders), &w.Orders); err != nil || w.Version != ordersVersion {
 		return nil, errors.New("the keeper of this mount is of another version of bipfs: unmount it, and mount again")
+	}
+	if w.Folder != nil {
+		w.Data = string(w.Folder)
 	}
 	for fd := deviceFd; fd <= crashFd; fd++ {
 		syscall.CloseOnExec(fd)

@@ -36,6 +36,7 @@ func executable(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Get
 func (k *Keeper) start(program *os.File) (*worker, error) {
 	orders, err := json.Marshal(Orders{
 		Version: ordersVersion, Keeper: os.Getpid(), Again: k.served, Data: k.Data, Aside: k.aside, Watch: k.Watch,
+		Folder: []byte(k.Data), Mountpoint: []byte(k.Mountpoint),
 	})
 	if err != nil {
 		return nil, err
