@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -19,7 +20,7 @@ import (
 func TestOnDemand(t *testing.T) {
 	t.Parallel()
 	c := torrentOf(t, file(t, "on demand.bin", 700_000), 32<<10)
-	m, command := controlled(t, "--peer", engineSeeder(t, c), "--seed-ratio", "0")
+	m, command := controlled(t, "--peer", engineSeeder(t, c), "--seed-ratio", "0", "--http", "127.0.0.1:0")
 	visited := m.path(strings.ToUpper(c.hash()))
 	within := filepath.Join(visited, filepath.Base(c.shown(m)))
 	same(t, within, c.content)
@@ -34,6 +35,13 @@ func TestOnDemand(t *testing.T) {
 	}
 	if r := command("ls"); strings.Contains(r.out, c.hash()[:12]) {
 		t.Errorf("bipfs ls lists it: %v", r)
+	}
+	var status toldStatus
+	if err := json.Unmarshal([]byte(command("status", "--json").out), &status); err != nil {
+		t.Fatal(err)
+	}
+	if page := run(t, 10*time.Second, "curl", "-sSfL", "-c", "/dev/null", status.HTTPURL).out; !strings.Contains(page, "bipfs") || strings.Contains(page, c.hash()) {
+		t.Errorf("the page lists it: %s", page)
 	}
 	for _, line := range []string{`mkdir "$1/x"`, `rmdir "$1"`, `: >"$2"`} {
 		if r := try(5*time.Second, "sh", "-c", line, "sh", visited, within); r.code == 0 || !strings.Contains(r.err, "Read-only") {

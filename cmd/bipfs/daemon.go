@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,12 +38,15 @@ func (d *daemon) Status() control.Status {
 	return s
 }
 
+// added are the torrents that the root lists.
+func added(c *engine.Client) []*engine.Torrent {
+	return slices.DeleteFunc(c.Torrents(), (*engine.Torrent).Guest)
+}
+
 // Torrents implements control.Catalogue.
 func (d *daemon) Torrents() (all []control.Torrent) {
-	for _, t := range d.Client.Torrents() {
-		if !t.Guest() {
-			all = append(all, t.Status())
-		}
+	for _, t := range added(d.Client) {
+		all = append(all, t.Status())
 	}
 	return all
 }

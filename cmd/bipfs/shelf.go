@@ -22,7 +22,7 @@ var (
 
 // Some implements web.Torrents: of thousands those that a page shows are asked.
 func (d *daemon) Some(from, n int) (some []control.Torrent, all int) {
-	torrents := d.Client.Torrents()
+	torrents := added(d.Client)
 	for _, t := range torrents[min(from, len(torrents)):min(from+n, len(torrents))] {
 		some = append(some, t.Status())
 	}

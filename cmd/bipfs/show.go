@@ -44,11 +44,6 @@ func watch(ctx context.Context, d *daemon, show fs.Show) {
 	}
 }
 
-// added are the torrents that the root lists.
-func added(c *engine.Client) []*engine.Torrent {
-	return slices.DeleteFunc(c.Torrents(), (*engine.Torrent).Guest)
-}
-
 // happened shows one event, if it is one of the folder.
 func (w *watched) happened(e control.Event) {
 	switch e.Event {
