@@ -126,6 +126,29 @@ func TestOtherJournals(t *testing.T) {
 	}
 }
 
+// TestRecordTwice: of a piece that has two records, as a power cut may leave it, there is
+// one from then on; or it would be here after it was evicted.
+func TestRecordTwice(t *testing.T) {
+	x := newTruth(17, 300_000, 50_000)
+	synctest.Test(t, func(t *testing.T) {
+		fs := stored(t, x)
+		f := fs.files["/x/journal"]
+		size := recordLength(x.Geometry)
+		first, second := f.data[journalHeader:][:size], f.data[journalHeader+size:][:size]
+		copy(second, first)
+		b := newBench(t, x, Config{FS: fs}, "/x")
+		if n := b.Have().Count(); n != x.Pieces()-1 {
+			t.Errorf("%d pieces", n)
+		}
+		journal := fs.data("/x", "journal")[journalHeader:]
+		if second := journal[size:][:size]; !bytes.Equal(second, make([]byte, size)) {
+			t.Error("the second record stands")
+		}
+		b.refetchAll(rand.New(rand.NewPCG(2, 2)))
+		b.close()
+	})
+}
+
 // TestDamageFoundLate: a read of what was damaged that ends when the piece has been
 // fetched again, and is being written, says nothing of the new one.
 func TestDamageFoundLate(t *testing.T) {

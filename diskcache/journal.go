@@ -182,7 +182,9 @@ func (j *journal) load() (wire.Bitfield, error) {
 	return have, nil
 }
 
-// scan reads all records in one go.
+// scan reads all records in one go. Of a piece that has two the second is wiped: a power
+// cut may keep a record that was taken back, and which would say that the piece is here
+// when it has been evicted.
 func (j *journal) scan(f Handle, have wire.Bitfield) error {
 	size := recordLength(j.geo)
 	pieces := uint32(j.geo.Pieces())
@@ -196,10 +198,17 @@ func (j *journal) scan(f Handle, have wire.Bitfield) error {
 		}
 		for b := buf[:n]; len(b) >= size && j.next < pieces; b = b[size:] {
 			p := recordPiece(b)
-			if m, _ := j.parse(b[:size], p, nil); m != none && !have.Has(p) {
+			m, _ := j.parse(b[:size], p, nil)
+			switch {
+			case m != none && !have.Has(p):
 				have.Set(p)
 				j.place[p] = j.next + 1
-			} else {
+			case m != none:
+				if err := writeFull(f, make([]byte, size), journalHeader+int64(j.next)*int64(size)); err != nil {
+					return err
+				}
+				fallthrough
+			default:
 				j.free = append(j.free, j.next)
 			}
 			j.next++
