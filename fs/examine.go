@@ -14,8 +14,8 @@ import (
 
 // The kernels that matter, {major, minor}.
 var (
-	leastKernel  = [2]int{5, 4} // older ones were never tried
-	resendKernel = [2]int{6, 9} // FUSE_NOTIFY_RESEND and FOPEN_PASSTHROUGH
+	leastKernel  = [2]int{5, 11} // openat2(2) is of 5.6, CLOSE_RANGE_CLOEXEC of 5.11
+	resendKernel = [2]int{6, 9}  // FUSE_NOTIFY_RESEND and FOPEN_PASSTHROUGH
 )
 
 // Release is that of the kernel, and what it lacks: serious tells whether a
