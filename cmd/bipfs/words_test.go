@@ -39,3 +39,18 @@ func TestAnyName(t *testing.T) {
 		t.Errorf("%q, %v", m.Data, err)
 	}
 }
+
+// TestHome: ~ in a setting is the home folder, as it is on a command line, also in a list.
+func TestHome(t *testing.T) {
+	t.Setenv("HOME", "/home/\xe9")
+	t.Setenv("BIPFS_DATA", "~/data")
+	file := write(t, "c.toml", `watch = ["~/a,b", "/c"]`)
+	m, err := parseMount([]string{"mount", "mnt"}, []string{file}, true)
+	if err != nil || !slices.Equal(m.Watch, []string{"/home/\xe9/a,b", "/c"}) || m.Data != "/home/\xe9/data" {
+		t.Errorf("%q %q %v", m.Watch, m.Data, err)
+	}
+	t.Setenv("BIPFS_WATCH", "~/d\xff /e")
+	if m, err = parseMount([]string{"mount", "--data", "~/f", "mnt"}, nil, true); err != nil || !slices.Equal(m.Watch, []string{"/home/\xe9/d\xff", "/e"}) || m.Data != "/home/\xe9/f" {
+		t.Errorf("%q %q %v", m.Watch, m.Data, err)
+	}
+}
