@@ -341,12 +341,12 @@ func (m *Machine) judge(f *failure) {
 	}
 }
 
-// convict bans a peer, gone or not. If another peer of its address has proven
+// convict bans a peer, gone or not, or about to go for something else. If another peer of its address has proven
 // good, the address is not banned: it may be the door of many. That of a web
 // seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
-	if c.convicted || p != nil && p.dropped {
+	if c.convicted || p != nil && p.convicted {
 		return
 	}
 	for _, f := range m.bad {
@@ -357,15 +357,18 @@ func (m *Machine) convict(c culprit, why string) {
 	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
 		return q != p && q.addr == c.addr && q.kind != Ranges && q.verified > 0 && !q.dropped
 	})
-	if p == nil && !ban {
+	if !ban && (p == nil || p.dropped) {
 		return
 	}
 	if ban {
 		m.banned++
 	}
 	if p != nil {
-		m.dropped++
-		m.quit(p)
+		p.convicted = true
+		if !p.dropped {
+			m.dropped++
+			m.quit(p)
+		}
 	}
 	m.command(Drop{Peer: c.peer, Reason: why, Ban: ban, Addr: c.addr})
 }

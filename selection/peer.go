@@ -20,6 +20,8 @@ type peer struct {
 	dropped bool // a Drop was commanded: nothing more is sent or heard
 	dirty   bool
 
+	convicted bool // it was dropped, or banned when it was already, for bad blocks
+
 	slots, mostSlots int // messages
 	loads, mostLoads int // blocks to it
 
