@@ -2,6 +2,7 @@ package selection
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"bipfs/wire"
 )
@@ -63,9 +64,7 @@ func (m *Machine) note(i wire.Piece) {
 // report tells p what it does not know, while there are slots.
 func (m *Machine) report(p *peer) {
 	if p.behind {
-		for i := 0; i < m.geo.Pieces() && p.slots > 0; i++ {
-			m.inform(p, wire.Piece(i))
-		}
+		m.informOfAll(p)
 		if p.slots == 0 {
 			return
 		}
@@ -73,6 +72,17 @@ func (m *Machine) report(p *peer) {
 	}
 	for ; p.announce < len(m.log) && p.slots > 0; p.announce++ {
 		m.inform(p, m.log[p.announce])
+	}
+}
+
+// informOfAll is inform of every piece. A peer can have it done as often as it likes, by
+// its extended handshakes: what is as it believes goes by eight pieces at a time.
+func (m *Machine) informOfAll(p *peer) {
+	for at, b := range m.have {
+		b ^= p.knows[at]
+		for ; b != 0 && p.slots > 0; b &= 0xff >> (bits.LeadingZeros8(b) + 1) {
+			m.inform(p, wire.Piece(8*at+bits.LeadingZeros8(b)))
+		}
 	}
 }
 
