@@ -109,7 +109,7 @@ func (m *Machine) appoint(pc *piece) {
 	var best *peer
 	var least int64
 	for _, p := range m.peers {
-		if !m.able(p, pc.index, pc.class) || p.haunted(pc.index) {
+		if !m.able(p, pc.index, pc.class) || p.haunted(pc.index) || m.depends(p, pc) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
@@ -128,6 +128,15 @@ func (m *Machine) appoint(pc *piece) {
 		best.soleOf = append(best.soleOf, pc)
 		m.restrict(pc)
 	}
+}
+
+// depends tells whether p may not join a piece before another one brings the rest of a suspect
+// piece that p has a part in. The other may depend on p then: neither would go on.
+func (m *Machine) depends(p *peer, pc *piece) bool {
+	return !m.mayJoin(p, pc) && slices.ContainsFunc(m.bad, func(f *failure) bool {
+		other := m.pieces[f.piece]
+		return other != nil && other.sole != nil && other.sole != p && other.sharedBy(p)
+	})
 }
 
 // restrict sees to it that the disk cache takes a suspect piece from the one
