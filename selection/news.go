@@ -80,8 +80,19 @@ func (m *Machine) report(p *peer) {
 func (m *Machine) informOfAll(p *peer) {
 	for at, b := range m.have {
 		b ^= p.knows[at]
+		if p.unsure != nil {
+			b |= p.unsure[at]
+		}
 		for ; b != 0 && p.slots > 0; b &= 0xff >> (bits.LeadingZeros8(b) + 1) {
-			m.inform(p, wire.Piece(8*at+bits.LeadingZeros8(b)))
+			i := wire.Piece(8*at + bits.LeadingZeros8(b))
+			if !p.unsure.Has(i) || p.has.Has(i) {
+				m.inform(p, i)
+			} else {
+				m.correct(p, i)
+			}
+			if p.unsure != nil {
+				p.unsure.Clear(i)
+			}
 		}
 	}
 }
@@ -156,17 +167,27 @@ func (m *Machine) retell(p *peer, i wire.Piece) {
 	if p.knows == nil {
 		return // not greeted yet
 	}
-	if m.have.Has(i) {
+	m.touch(p)
+	if p.slots == 0 {
+		if p.unsure == nil {
+			p.unsure = wire.NewBitfield(m.geo.Pieces())
+		}
+		p.unsure.Set(i)
+		p.behind = true
+		return
+	}
+	m.correct(p, i)
+	m.refresh(p)
+}
+
+// correct tells p whether we have piece i, whatever it believes.
+func (m *Machine) correct(p *peer, i wire.Piece) {
+	if m.have.Has(i) || p.dontHave == 0 {
 		p.knows.Clear(i)
 	} else {
 		p.knows.Set(i)
 	}
-	p.behind = p.behind || p.slots == 0
-	m.touch(p)
-	if p.slots > 0 {
-		m.inform(p, i)
-		m.refresh(p)
-	}
+	m.inform(p, i)
 }
 
 // lostEarly is lost before the geometry is known. Of a peer that has everything

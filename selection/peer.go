@@ -82,6 +82,7 @@ type peer struct {
 	announce int           // of Machine.log: it was told so many
 	knows    wire.Bitfield // what it believes we have; nil until a piece has gone
 	behind   bool          // it is to be told all that it does not know
+	unsure   wire.Bitfield // of these it may believe anything; nil: none
 	dontHave uint8         // what it calls lt_donthave (BEP 54); 0: it does not speak it
 	interest fact
 	choke    fact
