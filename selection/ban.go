@@ -109,7 +109,7 @@ func (m *Machine) appoint(pc *piece) {
 	var best *peer
 	var least int64
 	for _, p := range m.peers {
-		if !m.able(p, pc.index, pc.class) || p.haunted(pc.index) {
+		if !m.able(p, pc.index, pc.class) || p.haunted(pc.index) || m.depends(p, pc) {
 			continue
 		}
 		cost := int64(m.geo.PieceSize(pc.index)) * 1000 / p.rate.guess()
@@ -128,6 +128,15 @@ func (m *Machine) appoint(pc *piece) {
 		best.soleOf = append(best.soleOf, pc)
 		m.restrict(pc)
 	}
+}
+
+// depends tells whether p may not join a piece before another one brings the rest of a suspect
+// piece that p has a part in. The other may depend on p then: neither would go on.
+func (m *Machine) depends(p *peer, pc *piece) bool {
+	return !m.mayJoin(p, pc) && slices.ContainsFunc(m.bad, func(f *failure) bool {
+		other := m.pieces[f.piece]
+		return other != nil && other.sole != nil && other.sole != p && other.sharedBy(p)
+	})
 }
 
 // restrict sees to it that the disk cache takes a suspect piece from the one
@@ -341,12 +350,12 @@ func (m *Machine) judge(f *failure) {
 	}
 }
 
-// convict bans a peer, gone or not. If another peer of its address has proven
+// convict bans a peer, gone or not, or about to go for something else. If another peer of its address has proven
 // good, the address is not banned: it may be the door of many. That of a web
 // seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
-	if c.convicted || p != nil && p.dropped {
+	if c.convicted || p != nil && p.convicted {
 		return
 	}
 	for _, f := range m.bad {
@@ -357,15 +366,18 @@ func (m *Machine) convict(c culprit, why string) {
 	ban := c.addr.IsValid() && !slices.ContainsFunc(m.peers, func(q *peer) bool {
 		return q != p && q.addr == c.addr && q.kind != Ranges && q.verified > 0 && !q.dropped
 	})
-	if p == nil && !ban {
+	if !ban && (p == nil || p.dropped) {
 		return
 	}
 	if ban {
 		m.banned++
 	}
 	if p != nil {
-		m.dropped++
-		m.quit(p)
+		p.convicted = true
+		if !p.dropped {
+			m.dropped++
+			m.quit(p)
+		}
 	}
 	m.command(Drop{Peer: c.peer, Reason: why, Ban: ban, Addr: c.addr})
 }

@@ -140,3 +140,16 @@ func (s *swarm) step(e Event) {
 		}
 	}
 }
+
+// BenchmarkDontHaveAgain is a peer that takes lt_donthave back and claims it again, for
+// ever, in the largest torrent.
+func BenchmarkDontHaveAgain(b *testing.B) {
+	m := New(Config{})
+	m.Step(0, Geometry{Geometry: geometryOf(wire.MaxPieces, 1), Have: wire.FullBitfield(wire.MaxPieces)})
+	m.Step(0, PeerConnect{Peer: 1, Slots: 1000, Loads: 1, Fast: true})
+	m.Step(0, Evicted{5})
+	for b.Loop() {
+		m.Step(0, Limits{Peer: 1})
+		m.Step(0, Limits{Peer: 1, DontHave: 7})
+	}
+}

@@ -2,6 +2,7 @@ package selection
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"bipfs/wire"
 )
@@ -63,9 +64,7 @@ func (m *Machine) note(i wire.Piece) {
 // report tells p what it does not know, while there are slots.
 func (m *Machine) report(p *peer) {
 	if p.behind {
-		for i := 0; i < m.geo.Pieces() && p.slots > 0; i++ {
-			m.inform(p, wire.Piece(i))
-		}
+		m.informOfAll(p)
 		if p.slots == 0 {
 			return
 		}
@@ -73,6 +72,28 @@ func (m *Machine) report(p *peer) {
 	}
 	for ; p.announce < len(m.log) && p.slots > 0; p.announce++ {
 		m.inform(p, m.log[p.announce])
+	}
+}
+
+// informOfAll is inform of every piece. A peer can have it done as often as it likes, by
+// its extended handshakes: what is as it believes goes by eight pieces at a time.
+func (m *Machine) informOfAll(p *peer) {
+	for at, b := range m.have {
+		b ^= p.knows[at]
+		if p.unsure != nil {
+			b |= p.unsure[at]
+		}
+		for ; b != 0 && p.slots > 0; b &= 0xff >> (bits.LeadingZeros8(b) + 1) {
+			i := wire.Piece(8*at + bits.LeadingZeros8(b))
+			if !p.unsure.Has(i) || p.has.Has(i) {
+				m.inform(p, i)
+			} else {
+				m.correct(p, i)
+			}
+			if p.unsure != nil {
+				p.unsure.Clear(i)
+			}
+		}
 	}
 }
 
@@ -146,17 +167,27 @@ func (m *Machine) retell(p *peer, i wire.Piece) {
 	if p.knows == nil {
 		return // not greeted yet
 	}
-	if m.have.Has(i) {
+	m.touch(p)
+	if p.slots == 0 {
+		if p.unsure == nil {
+			p.unsure = wire.NewBitfield(m.geo.Pieces())
+		}
+		p.unsure.Set(i)
+		p.behind = true
+		return
+	}
+	m.correct(p, i)
+	m.refresh(p)
+}
+
+// correct tells p whether we have piece i, whatever it believes.
+func (m *Machine) correct(p *peer, i wire.Piece) {
+	if m.have.Has(i) || p.dontHave == 0 {
 		p.knows.Clear(i)
 	} else {
 		p.knows.Set(i)
 	}
-	p.behind = p.behind || p.slots == 0
-	m.touch(p)
-	if p.slots > 0 {
-		m.inform(p, i)
-		m.refresh(p)
-	}
+	m.inform(p, i)
 }
 
 // lostEarly is lost before the geometry is known. Of a peer that has everything

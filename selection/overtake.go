@@ -55,8 +55,10 @@ func (m *Machine) overtaken(pc *piece) (best *peer, gain time.Duration) {
 }
 
 // sending is how many of p's requests may be on their way already: those of a round trip.
+// In nanoseconds the rate of who sends in bursts, times that of who is late, does not fit.
 func (p *peer) sending() int {
-	return 1 + int(p.rate.guess()*int64(p.rate.roundTrip())/int64(time.Second)/wire.BlockSize)
+	trip := int64(p.rate.roundTrip() / time.Microsecond)
+	return 1 + int(p.rate.guess()*trip/int64(time.Second/time.Microsecond)/wire.BlockSize)
 }
 
 // isAfter tells whether what r asks for is due clearly later than a piece.

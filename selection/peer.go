@@ -20,6 +20,8 @@ type peer struct {
 	dropped bool // a Drop was commanded: nothing more is sent or heard
 	dirty   bool
 
+	convicted bool // it was dropped, or banned when it was already, for bad blocks
+
 	slots, mostSlots int // messages
 	loads, mostLoads int // blocks to it
 
@@ -80,6 +82,7 @@ type peer struct {
 	announce int           // of Machine.log: it was told so many
 	knows    wire.Bitfield // what it believes we have; nil until a piece has gone
 	behind   bool          // it is to be told all that it does not know
+	unsure   wire.Bitfield // of these it may believe anything; nil: none
 	dontHave uint8         // what it calls lt_donthave (BEP 54); 0: it does not speak it
 	interest fact
 	choke    fact

@@ -38,6 +38,11 @@ func (m *Machine) takes(p *peer, pc *piece) bool {
 	case (pc.suspect || p.suspect > 0) && pc.sole != p:
 		return false
 	}
+	return m.mayJoin(p, pc)
+}
+
+// mayJoin tells whether p may have something unverified in the piece.
+func (m *Machine) mayJoin(p *peer, pc *piece) bool {
 	return pc.sharedBy(p) || p.exposed < m.exposure(p) && !p.lingers()
 }
 

@@ -229,6 +229,9 @@ func (m *Machine) granted(e Granted) {
 	}
 	m.widen(pc, e.Room)
 	m.complete(pc)
+	if pc.state == open && len(pc.wants) == 0 { // the verdict on the lease before was to come, and will not
+		m.abandon(pc)
+	}
 }
 
 // complete notes that the last block is here, and the verdict is awaited.

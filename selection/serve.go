@@ -54,8 +54,7 @@ func (m *Machine) cancelled(p *peer, b wire.Block) {
 	m.reject(p, b)
 }
 
-// serve has requests of p answered while there are load slots and credit. It stops while
-// p has still to be told that it is unchoked.
+// serve has requests of p answered while there are load slots and credit.
 func (m *Machine) serve(p *peer) {
 	n := 0
 	for ; n < len(p.requests) && p.loads > 0 && !p.dropped && m.mayPay(); n++ {

@@ -88,8 +88,9 @@ func (c *machine) read(p []byte) int {
 	}
 	c.in.copy(p[:n], 0)
 	c.in.discard(c.memory, n)
-	// A peer that was told of little room waits to be told of more.
-	if most := int64(mostBuffer); c.edge-c.taken < most/4 && c.taken+int64(c.free())-c.edge >= most/8 {
+	// A peer that was told of little room waits to be told of more. What is little
+	// is a part of what there may be: that is less than mostBuffer where memory is short.
+	if most := int64(c.memory.allowance()); c.edge-c.taken < most/4 && c.taken+int64(c.free())-c.edge >= most/8 {
 		c.ackNow = true
 	}
 	return n
