@@ -350,9 +350,9 @@ func (m *Machine) judge(f *failure) {
 	}
 }
 
-// convict bans a peer, gone or not, or about to go for something else. If another peer of its address has proven
-// good, the address is not banned: it may be the door of many. That of a web
-// seed is one source, whatever the connection.
+// convict bans a peer, gone or not, or about to go for something else. If another peer of
+// its address has proven good, the address is not banned: it may be the door of many. That
+// of a web seed is one source, whatever the connection.
 func (m *Machine) convict(c culprit, why string) {
 	p := m.index[c.peer]
 	if c.convicted || p != nil && p.convicted {
